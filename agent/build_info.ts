@@ -22,7 +22,12 @@ declare global {
   var __AGENT_BUILD__: BuildStamp | undefined;
 }
 
-const fromSource: BuildStamp = { version: "0.0.0-source", commit: "unknown", packaging: "source", target: "" };
+const fromSource: BuildStamp = {
+  version: "0.0.0-source",
+  commit: "unknown",
+  packaging: "source",
+  target: "",
+};
 
 export function buildInfo(): BuildInfo {
   // Deno's user agent is `Deno/<version>`; it serves here because only few files may name Deno itself.

@@ -1,0 +1,67 @@
+/**
+ * What the runtime reports about one pod, in our words. Times are milliseconds since the epoch; 0 never appears:
+ * an unknown time is absent. Not for: what should be (wish.ts) or what users see (status.ts).
+ */
+import type { ResourceRequirements } from "./gen/v1.ts";
+
+export interface ObservedSandbox {
+  id: string;
+  attempt: number;
+  ready: boolean;
+  createdAt: number;
+  /** Pod IPs, first the primary one; empty with host network or when not ready. */
+  ips: string[];
+  /** Content hash of what the sandbox depends on, from its annotation; "" when it bears none. */
+  hash: string;
+  runtimeHandler: string;
+}
+
+export interface ObservedContainer {
+  id: string;
+  name: string;
+  sandboxId: string;
+  attempt: number;
+  /** CRI ContainerState. */
+  state: "created" | "running" | "exited" | "unknown";
+  createdAt: number;
+  startedAt?: number;
+  finishedAt?: number;
+  exitCode?: number;
+  signal?: number;
+  /** The runtime's reason: `Completed`, `Error`, `OOMKilled`, … */
+  reason?: string;
+  message?: string;
+  /** Image as written in the manifest, and the reference the runtime resolved it to. */
+  image: string;
+  imageRef: string;
+  /** Content hash of the container (without resources), from its annotation. */
+  hash: string;
+  /** How long to wait after its exit before the next start, in ms, from its annotation: the restart history lives with the container. */
+  backOff: number;
+  /** The pod's termination grace period in seconds when it was created, from its annotation. */
+  graceSeconds: number;
+  /** Resources applied when created, from its annotation; in-place changes after that are known to the worker only. */
+  resources?: ResourceRequirements;
+  logPath: string;
+}
+
+export interface ObservedPod {
+  uid: string;
+  namespace: string;
+  name: string;
+  /** Newest first. */
+  sandboxes: ObservedSandbox[];
+  /** All containers of all sandboxes, newest attempt first within a name. */
+  containers: ObservedContainer[];
+  /** True where anything of the pod besides the runtime's objects is on the node (pod directory, mounts). */
+  hasDirectory: boolean;
+}
+
+export const emptyObservation = (uid: string, namespace: string, name: string): ObservedPod => ({
+  uid,
+  namespace,
+  name,
+  sandboxes: [],
+  containers: [],
+  hasDirectory: false,
+});

@@ -1,0 +1,42 @@
+/**
+ * What users are shown, besides the v1 types: the node's own status and events. Pure values.
+ */
+import type { Problem } from "./errors.ts";
+
+/** A v1 Event, in the few fields that we fill. `count` grows when the same thing happens again. */
+export interface AgentEvent {
+  type: "Normal" | "Warning";
+  /** `Started`, `Pulled`, `BackOff`, `Failed`, `Killing`, `FailedMount`, … as the kubelet says them. */
+  reason: string;
+  message: string;
+  /** `Pod default/web`, or `Node NAME`. */
+  object: { kind: string; namespace?: string; name: string; uid?: string };
+  /** `spec.containers{web}`. */
+  fieldPath?: string;
+  count: number;
+  firstTimestamp: number;
+  lastTimestamp: number;
+}
+
+export interface Condition {
+  type: string;
+  status: "True" | "False" | "Unknown";
+  reason?: string;
+  message?: string;
+  lastTransitionTime?: number;
+}
+
+/** `agent status`: one look. */
+export interface AgentStatus {
+  nodeName: string;
+  version: string;
+  startedAt: number;
+  runtime: { name: string; version: string; endpoint: string; managed: boolean };
+  conditions: Condition[];
+  addresses: string[];
+  paths: { manifests: string; root: string; logs: string; images: string };
+}
+
+export interface ProblemList {
+  problems: readonly Problem[];
+}

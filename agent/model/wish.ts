@@ -1,0 +1,65 @@
+/**
+ * Wishes: what should become of one pod, and the difference between two sets of pods. Not for: how to get there
+ * (plan.ts).
+ */
+import type { ConfigMap, Pod, Secret } from "./gen/v1.ts";
+import type { Problem } from "./errors.ts";
+
+/** `namespace/name`. */
+export type PodKey = string;
+
+export const podKey = (pod: { metadata?: { namespace?: string; name?: string } }): PodKey =>
+  `${pod.metadata?.namespace ?? "default"}/${pod.metadata?.name ?? ""}`;
+
+/** Local objects that pods may use, by `namespace/name`. */
+export interface Objects {
+  configMaps: ReadonlyMap<string, ConfigMap>;
+  secrets: ReadonlyMap<string, Secret>;
+}
+
+/** One pod that should run, with where it came from. Defaults, uid and namespace are filled in. */
+export interface DesiredPod {
+  pod: Pod;
+  uid: string;
+  /** `file` for the manifest directory, `api` for a control plane (annotation kubernetes.io/config.source). */
+  source: "file" | "api";
+  /** The file, or other place, that describes it. */
+  origin: string;
+}
+
+/** Everything that should be, at one instant. */
+export interface Desired {
+  pods: ReadonlyMap<PodKey, DesiredPod>;
+  objects: Objects;
+  problems: readonly Problem[];
+  /** False until every source has spoken once: nothing is removed before. */
+  complete: boolean;
+}
+
+export type Wish =
+  | { kind: "present"; pod: DesiredPod; objects: Objects }
+  | { kind: "absent"; uid: string; key: PodKey; graceSeconds?: number };
+
+/** A pod that a worker exists for. */
+export interface KnownPod {
+  key: PodKey;
+  uid: string;
+}
+
+/**
+ * The wishes that lead from the known pods to the desired ones. A known pod whose key is desired with another uid is
+ * first wished absent: the worker of the new one waits for it.
+ */
+export function diffPods(desired: Desired, known: readonly KnownPod[]): Map<string, Wish> {
+  const wishes = new Map<string, Wish>();
+  const uids = new Set<string>();
+  for (const pod of desired.pods.values()) {
+    uids.add(pod.uid);
+    wishes.set(pod.uid, { kind: "present", pod, objects: desired.objects });
+  }
+  if (!desired.complete) return wishes;
+  for (const { key, uid } of known) {
+    if (!uids.has(uid)) wishes.set(uid, { kind: "absent", uid, key });
+  }
+  return wishes;
+}

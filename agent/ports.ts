@@ -1,0 +1,164 @@
+/**
+ * Every way the agent touches the world, on one page: the interfaces that plugins and agent/host.ts implement and
+ * that everything else is given. Every effect ends with the signal that cancels it. Expected failures are thrown as
+ * AgentError with a reason. Not for: implementations.
+ */
+import type { ContainerSpec, LinuxResources, SandboxSpec } from "./model/container.ts";
+import type { ObservedPod } from "./model/observed.ts";
+
+export interface FileStat {
+  kind: "file" | "directory" | "symlink" | "socket" | "block" | "char" | "fifo";
+  size: number;
+  mode: number;
+  uid: number;
+  gid: number;
+  /** Device and inode: identity of the file. */
+  dev: number;
+  ino: number;
+  mtimeMs: number;
+}
+
+export interface MountPoint {
+  path: string;
+  fsType: string;
+  source: string;
+  options: string[];
+}
+
+export interface CommandResult {
+  code: number;
+  stdout: Uint8Array;
+  stderr: Uint8Array;
+}
+
+/** The host: files, mounts, commands, clock. Paths are absolute; a missing file is `undefined`, other errors throw. */
+export interface Host {
+  /** Milliseconds since the epoch. */
+  now(): number;
+  /** Milliseconds on a clock that never jumps. */
+  monotonic(): number;
+  sleep(ms: number, signal: AbortSignal): Promise<void>;
+  readFile(path: string): Promise<Uint8Array | undefined>;
+  readText(path: string): Promise<string | undefined>;
+  /** Names in a directory, sorted; `undefined` when it does not exist. */
+  list(path: string): Promise<string[] | undefined>;
+  /** Follows symlinks. */
+  stat(path: string): Promise<FileStat | undefined>;
+  lstat(path: string): Promise<FileStat | undefined>;
+  readlink(path: string): Promise<string | undefined>;
+  /** Resolves every symlink; `undefined` when the path does not exist. */
+  realPath(path: string): Promise<string | undefined>;
+  /** Creates parents; `mode` (default 0755) is set on the last directory regardless of umask. */
+  mkdir(path: string, mode?: number): Promise<void>;
+  /** Plain write, truncating; `mode` default 0644 regardless of umask. */
+  writeFile(path: string, content: string | Uint8Array, mode?: number): Promise<void>;
+  /** Temporary file in the same directory, fsync, rename, fsync of the directory. */
+  writeFileAtomic(path: string, content: string | Uint8Array, mode?: number): Promise<void>;
+  symlink(target: string, path: string): Promise<void>;
+  rename(from: string, to: string): Promise<void>;
+  chmod(path: string, mode: number): Promise<void>;
+  /** `-1` leaves an id as it is. Does not follow symlinks. */
+  chown(path: string, uid: number, gid: number): Promise<void>;
+  /** Removes one file, link or empty directory; nothing happens when it does not exist. */
+  remove(path: string): Promise<void>;
+  /** Removes a tree, but never across a mount point: throws when one is found below. */
+  removeTree(path: string): Promise<void>;
+  mount(
+    options: { source: string; target: string; fsType: string; flags?: number; options?: string },
+  ): Promise<void>;
+  /** Lazy detach when `lazy`; nothing happens when it is not a mount point. */
+  unmount(path: string, options?: { lazy?: boolean }): Promise<void>;
+  mounts(): Promise<MountPoint[]>;
+  /** Runs a program to its end; output is limited to 1 MiB each. */
+  exec(
+    argv: string[],
+    options: { env?: Record<string, string>; stdin?: Uint8Array; cwd?: string },
+    signal: AbortSignal,
+  ): Promise<CommandResult>;
+  /**
+   * Yields "look again" hints for a directory (and what symlinks in it point to), never content: on any change below it,
+   * when it is deleted, recreated or mounted over. Ends with the signal. Bursts are merged.
+   */
+  watch(directory: string, signal: AbortSignal): AsyncIterable<void>;
+}
+
+export interface RuntimeVersion {
+  name: string;
+  version: string;
+  apiVersion: string;
+}
+
+export interface RuntimeStatus {
+  runtimeReady: boolean;
+  networkReady: boolean;
+  /** Why not, in the runtime's words. */
+  message: string;
+  cgroupDriver?: "cgroupfs" | "systemd";
+  runtimeHandlers: string[];
+}
+
+/** Something happened to a pod (`uid`), or, without one, to anything: look again. */
+export interface RuntimeEvent {
+  uid?: string;
+}
+
+/** The CRI runtime service, in our words. Lists only what bears this instance's label. */
+export interface Runtime {
+  version(signal: AbortSignal): Promise<RuntimeVersion>;
+  status(signal: AbortSignal): Promise<RuntimeStatus>;
+  /** All pods of this instance, or the one with this uid (then one element, or none). `hasDirectory` is left false. */
+  observe(uid: string | undefined, signal: AbortSignal): Promise<ObservedPod[]>;
+  /** Returns the sandbox id. */
+  runPodSandbox(spec: SandboxSpec, signal: AbortSignal): Promise<string>;
+  stopPodSandbox(id: string, signal: AbortSignal): Promise<void>;
+  removePodSandbox(id: string, signal: AbortSignal): Promise<void>;
+  /** Returns the container id. */
+  createContainer(spec: ContainerSpec, signal: AbortSignal): Promise<string>;
+  startContainer(id: string, signal: AbortSignal): Promise<void>;
+  stopContainer(id: string, graceSeconds: number, signal: AbortSignal): Promise<void>;
+  removeContainer(id: string, signal: AbortSignal): Promise<void>;
+  updateContainerResources(id: string, resources: LinuxResources, signal: AbortSignal): Promise<void>;
+  reopenContainerLog(id: string, signal: AbortSignal): Promise<void>;
+  /** Hints that something happened. Ends when the signal aborts; throws when the stream breaks. `supported` false: relist instead. */
+  events(signal: AbortSignal): AsyncIterable<RuntimeEvent>;
+}
+
+export interface ImageStatus {
+  /** Content id (`sha256:…`). */
+  id: string;
+  repoTags: string[];
+  repoDigests: string[];
+  size: number;
+  /** `uid` or user name that the image sets; "" is root. */
+  user: string;
+}
+
+export interface RegistryAuth {
+  username: string;
+  password: string;
+}
+
+export interface PullProgress {
+  image: string;
+  /** Bytes, where known. */
+  offset?: number;
+  total?: number;
+}
+
+/** The CRI image service and the archives beside it. */
+export interface Images {
+  list(signal: AbortSignal): Promise<ImageStatus[]>;
+  status(image: string, signal: AbortSignal): Promise<ImageStatus | undefined>;
+  /** Returns the reference to create containers with. Throws ErrImagePull. */
+  pull(image: string, auth: RegistryAuth | undefined, signal: AbortSignal): Promise<string>;
+  remove(image: string, signal: AbortSignal): Promise<void>;
+  /** Imports an OCI or docker archive (.tar, .tar.gz, .tar.zst); returns the names it brought. Pinned against collection. */
+  importArchive(path: string, signal: AbortSignal): Promise<string[]>;
+}
+
+/** What one volume of a pod became: a path on the host, to be mounted where containers ask for it. */
+export interface PublishedVolume {
+  name: string;
+  hostPath: string;
+  readonly: boolean;
+}
