@@ -4,7 +4,11 @@
  * AgentError with a reason. Not for: implementations.
  */
 import type { ContainerSpec, LinuxResources, SandboxSpec } from "./model/container.ts";
+import type { ContainerEdits } from "./model/edits.ts";
 import type { ObservedPod } from "./model/observed.ts";
+import type { RegistryAuth } from "./model/pull_secrets.ts";
+import type { DesiredPod, Objects } from "./model/wish.ts";
+import type { Container } from "./model/gen/v1.ts";
 
 export interface FileStat {
   kind: "file" | "directory" | "symlink" | "socket" | "block" | "char" | "fifo";
@@ -119,7 +123,10 @@ export interface Runtime {
   removeContainer(id: string, signal: AbortSignal): Promise<void>;
   updateContainerResources(id: string, resources: LinuxResources, signal: AbortSignal): Promise<void>;
   reopenContainerLog(id: string, signal: AbortSignal): Promise<void>;
-  /** Hints that something happened. Ends when the signal aborts; throws when the stream breaks. `supported` false: relist instead. */
+  /**
+   * Hints that something happened; a hint comes no earlier than `observe` shows it. Ends when the signal aborts; throws
+   * AgentError when the stream breaks, with `retry` false where the runtime has no events at all: relist instead.
+   */
   events(signal: AbortSignal): AsyncIterable<RuntimeEvent>;
 }
 
@@ -131,11 +138,8 @@ export interface ImageStatus {
   size: number;
   /** `uid` or user name that the image sets; "" is root. */
   user: string;
-}
-
-export interface RegistryAuth {
-  username: string;
-  password: string;
+  /** True for what must not be collected: the sandbox image, images imported from an archive. */
+  pinned: boolean;
 }
 
 export interface PullProgress {
@@ -161,4 +165,37 @@ export interface PublishedVolume {
   name: string;
   hostPath: string;
   readonly: boolean;
+}
+
+/** The volumes and generated files of pods, below ROOT/pods/UID. */
+export interface Storage {
+  /**
+   * Creates the pod directory and publishes or refreshes every volume; idempotent, and safe after a crash at any
+   * point. Returns volumes by name. Throws FailedMount naming volume and cause.
+   */
+  publish(pod: DesiredPod, objects: Objects, signal: AbortSignal): Promise<Map<string, PublishedVolume>>;
+  /** What a container gets: volume mounts, /etc/hosts, /etc/resolv.conf is the runtime's, the termination log. */
+  containerEdits(
+    pod: DesiredPod,
+    container: Container,
+    attempt: number,
+    published: ReadonlyMap<string, PublishedVolume>,
+    env: readonly { name: string; value: string }[],
+    podIPs: readonly string[],
+    signal: AbortSignal,
+  ): Promise<ContainerEdits>;
+  /** Unmounts everything of the pod and removes its directory, never across a mount point. Idempotent. */
+  remove(uid: string, signal: AbortSignal): Promise<void>;
+  /** Uids that have a pod directory. */
+  known(): Promise<string[]>;
+  /** What a container left as its termination message, at most 4096 bytes. */
+  terminationMessage(uid: string, container: string, attempt: number): Promise<string | undefined>;
+}
+
+/** The cgroups of pods, where the agent and not the runtime owns them. */
+export interface Cgroups {
+  /** Creates the pod's cgroup with its limits; returns what CRI wants as cgroup_parent ("" leaves it to the runtime). */
+  ensure(pod: DesiredPod): Promise<string>;
+  /** Removes the pod's cgroup in every hierarchy. Idempotent. */
+  remove(uid: string): Promise<void>;
 }
