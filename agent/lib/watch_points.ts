@@ -1,0 +1,106 @@
+/**
+ * Which directories have to be watched to learn of every change to what a directory shows: itself, those below it, where
+ * its symlinks lead, the places where a part of a path may be replaced, and the nearest ancestor when it is missing.
+ * Only reads, through the functions given. Not for: watching.
+ */
+import { basename, dirname, join } from "@std/path";
+
+export interface WatchFs {
+  lstat(path: string): Promise<{ kind: string; dev: number; ino: number } | undefined>;
+  readlink(path: string): Promise<string | undefined>;
+  list(path: string): Promise<string[] | undefined>;
+}
+
+export interface WatchPoints {
+  /** Existing directories, free of symlinks, with the identity (`device:inode`) they had. */
+  watched: Map<string, string>;
+  /** Equal for equal sets. */
+  key: string;
+  /** Whether a change of this path can change what the directory shows; the rest is noise of siblings. */
+  concerns(path: string): boolean;
+}
+
+/** More than this many directories below are left to the reader's slow look. */
+const maxDirectories = 256;
+const maxSymlinks = 40;
+
+export async function findWatchPoints(directory: string, fs: WatchFs): Promise<WatchPoints> {
+  const contents = new Set<string>();
+  const names = new Set<string>();
+  const places = new Set<string>();
+  const note = (path: string) => {
+    names.add(path);
+    places.add(dirname(path));
+  };
+  const queue = [await trace(directory, fs, note)];
+  for (const found of queue) {
+    if (found?.kind !== "directory" || contents.has(found.path) || contents.size >= maxDirectories) continue;
+    contents.add(found.path);
+    for (const name of await fs.list(found.path) ?? []) {
+      const path = join(found.path, name);
+      const kind = (await fs.lstat(path))?.kind;
+      if (kind === "directory") queue.push({ path, kind });
+      // Only the first level: a link further down, or behind a link, may lead anywhere.
+      if (kind === "symlink" && found === queue[0]) {
+        queue.push(onlyItself(await trace(path, fs, note), contents));
+      }
+    }
+  }
+  return await seal(new Set([...places, ...contents]), contents, names, fs);
+}
+
+type Found = { path: string; kind: string } | undefined;
+
+/** A directory behind a link is watched without what lies below it. */
+function onlyItself(found: Found, contents: Set<string>): Found {
+  if (found?.kind === "directory") contents.add(found.path);
+  return undefined;
+}
+
+/** Resolves a path part by part, noting every name whose replacement would lead elsewhere. */
+async function trace(path: string, fs: WatchFs, note: (path: string) => void): Promise<Found> {
+  let current = "/";
+  let rest = parts(path);
+  let links = 0;
+  let kind = "directory";
+  while (rest.length > 0) {
+    const next = join(current, rest[0]!);
+    const found = await fs.lstat(next);
+    if (found === undefined || found.kind === "symlink") note(next);
+    if (found === undefined) return undefined;
+    rest = rest.slice(1);
+    if (found.kind === "symlink") {
+      const target = await fs.readlink(next);
+      if (target === undefined || ++links > maxSymlinks) return undefined;
+      if (target.startsWith("/")) current = "/";
+      rest = [...parts(target), ...rest];
+      continue;
+    }
+    current = next;
+    kind = found.kind;
+  }
+  if (basename(current) !== "") note(current);
+  return { path: current, kind };
+}
+
+function parts(path: string): string[] {
+  return path.split("/").filter((p) => p !== "" && p !== ".");
+}
+
+async function seal(
+  directories: Set<string>,
+  contents: Set<string>,
+  names: Set<string>,
+  fs: WatchFs,
+): Promise<WatchPoints> {
+  const watched = new Map<string, string>();
+  for (const path of [...directories].sort()) {
+    const found = await fs.lstat(path);
+    if (found?.kind === "directory") watched.set(path, `${found.dev}:${found.ino}`);
+  }
+  return {
+    watched,
+    key: JSON.stringify([...watched]),
+    concerns: (path) => names.has(path) || contents.has(path) || contents.has(dirname(path)),
+  };
+}
