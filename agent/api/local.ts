@@ -1,0 +1,155 @@
+/**
+ * Everything the agent shows of itself, over the unix socket: pods, problems, events, objects, logs, images, metrics.
+ * Who may open the socket may see it all, save the values of secrets. Not for: binding (serve.ts), the paths that
+ * are open to everyone (health.ts).
+ */
+import { type Context, Hono } from "hono";
+import { errorText } from "../model/errors.ts";
+import { parseLogOptions } from "../model/cri_log.ts";
+import type { StatusStore } from "../status_store.ts";
+import { healthChecks, type HealthOptions } from "./health.ts";
+import { addImageRoutes, type ApiImages } from "./images.ts";
+import { attemptEnded, findLog, type LogFiles, readLog } from "./logs.ts";
+import { streamOf } from "./stream.ts";
+import { eventKey, eventObject, listOf, podObject, problemKey, problemObject } from "./v1.ts";
+import { secretSummary, statusOf, withKind } from "./v1.ts";
+import { type Watched, watchStream } from "./watch.ts";
+
+export interface LocalApiOptions extends HealthOptions {
+  store: StatusStore;
+  /** Prometheus text. */
+  metrics?(): string;
+  /** The effective configuration, as `agent config` shows it; without secrets. */
+  config(): unknown;
+  /** The root of the pods' log directories and the files below it. */
+  logs: { directory: string; files: LogFiles };
+  images: ApiImages;
+  /** Milliseconds since the epoch. */
+  now(): number;
+  /** Ends the open streams when the agent leaves. */
+  signal: AbortSignal;
+}
+
+interface Listed<T> extends Watched<T> {
+  kind: string;
+}
+
+/** Only here to keep the item type of each list together with its functions. */
+const listed = <T>(list: Listed<T>): Listed<T> => list;
+
+const objectKey = (object: { metadata?: { namespace?: string; name?: string } }): string =>
+  `${object.metadata?.namespace}/${object.metadata?.name}`;
+
+function lists(store: StatusStore) {
+  return {
+    "/pods": listed({
+      kind: "PodList",
+      items: () => store.pods(),
+      key: (pod) => pod.metadata?.uid ?? "",
+      object: podObject,
+    }),
+    "/problems": listed({
+      kind: "ProblemList",
+      items: () => store.problems(),
+      key: problemKey,
+      object: problemObject,
+    }),
+    "/events": listed({
+      kind: "EventList",
+      items: () => store.events(),
+      key: eventKey,
+      object: (event) => eventObject(event, store.status()?.nodeName ?? ""),
+    }),
+    "/configmaps": listed({
+      kind: "ConfigMapList",
+      items: () => [...store.objects().configMaps.values()],
+      key: objectKey,
+      object: (configMap) => withKind("ConfigMap", configMap),
+    }),
+    "/secrets": listed({
+      kind: "SecretList",
+      items: () => [...store.objects().secrets.values()],
+      key: objectKey,
+      object: secretSummary,
+    }),
+  };
+}
+
+function addList<T>(app: Hono, path: string, list: Listed<T>, options: LocalApiOptions): void {
+  app.get(path, (c) => {
+    const watch = c.req.query("watch");
+    if (watch !== "true" && watch !== "1") return c.json(listOf(list.kind, list.items().map(list.object)));
+    const body = watchStream(
+      list,
+      (listener, signal) => options.store.subscribe(listener, signal),
+      options.signal,
+    );
+    return new Response(body, { headers: { "content-type": "application/json-lines" } });
+  });
+}
+
+function addHealth(app: Hono, options: LocalApiOptions): void {
+  for (const [path, check] of Object.entries(healthChecks(options))) {
+    app.get(path, (c) => {
+      const { ok, reasons } = check();
+      const verbose = c.req.query("verbose") !== undefined;
+      if (ok) return c.text(verbose ? `${path} ok\n` : "ok");
+      return c.text([`${path} not ok`, ...reasons.map((reason) => `- ${reason}`)].join("\n") + "\n", 503);
+    });
+  }
+}
+
+async function containerLogs(c: Context, options: LocalApiOptions): Promise<Response> {
+  const { ns, pod: name, container } = c.req.param() as { ns: string; pod: string; container: string };
+  const { store } = options;
+  const { options: wanted, problems } = parseLogOptions(c.req.query(), options.now());
+  if (problems.length > 0) return c.json(statusOf("BadRequest", problems.join("; ")), 400);
+  const pod = store.pods().find((p) => p.metadata?.namespace === ns && p.metadata.name === name);
+  if (pod === undefined) {
+    return c.json(statusOf("NotFound", `pods "${name}" not found in namespace "${ns}"`), 404);
+  }
+  const { directory, files } = options.logs;
+  const found = await findLog(files, directory, pod, container, wanted.previous);
+  if ("reason" in found) {
+    const status = statusOf(found.reason, found.message);
+    return c.json(status, status.code);
+  }
+  const newest = () => store.pods().find((p) => p.metadata?.uid === pod.metadata?.uid);
+  const source = {
+    directory: found.directory,
+    file: `${found.attempt}.log`,
+    ended: () => attemptEnded(newest(), container, found.attempt),
+    subscribe: (listener: () => void, signal: AbortSignal) => store.subscribe(listener, signal),
+  };
+  const body = streamOf((signal) => readLog(files, source, wanted, signal), options.signal);
+  return new Response(body, { headers: { "content-type": "text/plain; charset=utf-8" } });
+}
+
+export function createLocalApi(options: LocalApiOptions): Hono {
+  const app = new Hono();
+  addHealth(app, options);
+  const all = lists(options.store);
+  addList(app, "/pods", all["/pods"], options);
+  addList(app, "/problems", all["/problems"], options);
+  addList(app, "/events", all["/events"], options);
+  addList(app, "/configmaps", all["/configmaps"], options);
+  addList(app, "/secrets", all["/secrets"], options);
+  app.get("/status", (c) => {
+    const status = options.store.status();
+    if (status === undefined) {
+      return c.json(statusOf("ServiceUnavailable", "the agent is still starting"), 503);
+    }
+    return c.json(status);
+  });
+  app.get("/config", (c) => c.json(options.config() ?? null));
+  app.get("/metrics", (c) => {
+    c.header("content-type", "text/plain; version=0.0.4; charset=utf-8");
+    return c.body(options.metrics?.() ?? "");
+  });
+  app.get("/containerLogs/:ns/:pod/:container", (c) => containerLogs(c, options));
+  addImageRoutes(app, options.images, options.signal);
+  const paths = [...new Set(app.routes.map((route) => route.path))];
+  app.notFound((c) => c.json(statusOf("NotFound", `no such path; paths here: ${paths.join(", ")}`), 404));
+  app.onError((error, c) => c.json(statusOf("InternalError", errorText(error)), 500));
+  return app;
+}
