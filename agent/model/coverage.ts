@@ -1,0 +1,143 @@
+/**
+ * What of the PodSpec the agent does not carry out yet, as one table: nothing is ignored in silence. `warning`: the pod
+ * runs, but the field has no effect. `error`: without it the pod would mean something else, so it does not run. A row
+ * goes when its feature comes. Not for: fields that are wrong in any Kubernetes (validate_*.ts).
+ */
+import type { Pod, Volume } from "./gen/v1.ts";
+import type { FieldPath, Report } from "./finding.ts";
+
+interface Row {
+  severity: "warning" | "error";
+  /** Below `spec`; `[]` stands for every element, `*` for every key of a mapping. */
+  field: string;
+  /** Values that ask for nothing beyond what happens anyway. */
+  unless?: readonly unknown[];
+  why?: string;
+}
+
+const notYet = "is not supported yet";
+const scheduling = "concerns a scheduler; this node runs the pod in any case";
+const accounts = "has no effect without a control plane: the pod gets no service account token";
+
+const podRows: readonly Row[] = [
+  { severity: "warning", field: "affinity", why: scheduling },
+  { severity: "warning", field: "nodeSelector", why: scheduling },
+  { severity: "warning", field: "nodeName", why: scheduling },
+  { severity: "warning", field: "priority", unless: [0], why: "has no effect yet" },
+  { severity: "warning", field: "priorityClassName", unless: [""], why: "has no effect yet" },
+  { severity: "warning", field: "preemptionPolicy", unless: ["PreemptLowerPriority"], why: scheduling },
+  { severity: "warning", field: "schedulerName", unless: ["default-scheduler", ""], why: scheduling },
+  { severity: "warning", field: "topologySpreadConstraints", why: scheduling },
+  { severity: "warning", field: "serviceAccountName", unless: ["default", ""], why: accounts },
+  { severity: "warning", field: "serviceAccount", unless: ["default", ""], why: accounts },
+  { severity: "warning", field: "automountServiceAccountToken", unless: [false], why: accounts },
+  { severity: "warning", field: "activeDeadlineSeconds", why: "has no effect yet" },
+  { severity: "warning", field: "readinessGates", why: "has no effect yet" },
+  { severity: "warning", field: "overhead", why: "has no effect yet" },
+  { severity: "warning", field: "resources", why: "has no effect yet: set the resources of the containers" },
+  { severity: "warning", field: "securityContext.seLinuxChangePolicy", why: "has no effect yet" },
+  {
+    severity: "error",
+    field: "ephemeralContainers",
+    why: "may not stand in a manifest: it is for debugging running pods",
+  },
+  {
+    severity: "error",
+    field: "schedulingGates",
+    why: "would keep the pod from ever running: there is no scheduler",
+  },
+  { severity: "error", field: "schedulingGroup", why: notYet },
+  { severity: "error", field: "resourceClaims", why: notYet },
+  { severity: "error", field: "runtimeClassName", unless: [""], why: notYet },
+  { severity: "error", field: "hostUsers", unless: [true], why: `${notYet}: user namespaces` },
+  { severity: "error", field: "hostnameOverride", unless: [""], why: notYet },
+];
+
+/** Below `spec.containers[]` and `spec.initContainers[]`. */
+const containerRows: readonly Row[] = [
+  { severity: "warning", field: "livenessProbe", why: "has no effect yet" },
+  {
+    severity: "warning",
+    field: "readinessProbe",
+    why: "has no effect yet: the container counts as ready while it runs",
+  },
+  { severity: "warning", field: "startupProbe", why: "has no effect yet" },
+  { severity: "warning", field: "lifecycle.postStart", why: "has no effect yet" },
+  { severity: "warning", field: "lifecycle.preStop", why: "has no effect yet" },
+  { severity: "error", field: "restartPolicyRules", why: notYet },
+  { severity: "error", field: "volumeDevices", why: notYet },
+  { severity: "error", field: "resources.claims", why: notYet },
+  { severity: "error", field: "env[].valueFrom.fileKeyRef", why: notYet },
+  {
+    severity: "warning",
+    field: "volumeMounts[].recursiveReadOnly",
+    unless: ["Disabled"],
+    why: "has no effect yet",
+  },
+];
+
+const supportedVolumes: readonly (keyof Volume)[] = ["emptyDir", "hostPath", "configMap", "secret"];
+const volumesInWords = "emptyDir, hostPath, configMap and secret";
+/** Resources whose limits or requests the agent carries out, or may leave out without changing what runs. */
+const resourceNames: Readonly<Record<string, "supported" | "no effect">> = {
+  cpu: "supported",
+  memory: "supported",
+  "ephemeral-storage": "no effect",
+};
+
+/** Paths of `unless` aside, every field below `root` that stands in `rows` is reported. */
+function applyRows(root: unknown, at: FieldPath, rows: readonly Row[], report: Report): void {
+  for (const { severity, field, unless = [], why = notYet } of rows) {
+    for (const [path, value] of found(root, field.split("."), at)) {
+      const name = field.replaceAll("[]", "").split(".").at(-1);
+      if (!unless.includes(value)) report(path, `${name} ${why}`, severity);
+    }
+  }
+}
+
+function found(value: unknown, parts: readonly string[], at: FieldPath): [FieldPath, unknown][] {
+  if (value === undefined || value === null) return [];
+  const [part, ...rest] = parts;
+  if (part === undefined) return Array.isArray(value) && value.length === 0 ? [] : [[at, value]];
+  if (typeof value !== "object") return [];
+  const key = part.replace("[]", "");
+  const child = Object.hasOwn(value, key) ? (value as Record<string, unknown>)[key] : undefined;
+  if (!part.endsWith("[]")) return found(child, rest, [...at, key]);
+  return Array.isArray(child) ? child.flatMap((item, i) => found(item, rest, [...at, key, i])) : [];
+}
+
+/** Reports what of this pod the agent does not carry out. The pod is as its author wrote it, without defaults. */
+export function coverageOf(pod: Pod, report: Report): void {
+  const spec = pod.spec;
+  if (spec === undefined) return;
+  applyRows(spec, ["spec"], podRows, report);
+  for (const kind of ["containers", "initContainers"] as const) {
+    for (const [i, container] of (spec[kind] ?? []).entries()) {
+      const at = ["spec", kind, i];
+      applyRows(container, at, containerRows, report);
+      if (kind === "containers" && container?.restartPolicy !== undefined) {
+        report([...at, "restartPolicy"], `restartPolicy of a single container ${notYet}`, "error");
+      }
+      for (const list of ["limits", "requests"] as const) {
+        coverResources(container?.resources?.[list], [...at, "resources", list], report);
+      }
+    }
+  }
+  for (const [i, volume] of (spec.volumes ?? []).entries()) {
+    for (const source of Object.keys(volume ?? {}) as (keyof Volume)[]) {
+      if (source === "name" || supportedVolumes.includes(source)) continue;
+      const message = `volumes of this kind are not supported yet: expected one of ${volumesInWords}`;
+      report(["spec", "volumes", i, source], message, "error");
+    }
+  }
+}
+
+function coverResources(list: Record<string, string> | undefined, at: FieldPath, report: Report): void {
+  for (const name of Object.keys(list ?? {})) {
+    const state = Object.hasOwn(resourceNames, name) ? resourceNames[name] : undefined;
+    if (state === "no effect") report([...at, name], `${name} has no effect yet`, "warning");
+    else if (state === undefined && /^hugepages-|\//.test(name)) {
+      report([...at, name], `the resource ${name} ${notYet}: expected cpu or memory`, "error");
+    }
+  }
+}

@@ -1,0 +1,102 @@
+/**
+ * Content hashes: whether a running container or sandbox still is what its pod asks for. Two pods that mean the same
+ * hash the same: the order of keys, fields left out against their defaults, and empty values make no difference. Not
+ * for: security.
+ */
+import type { Container, Pod } from "./gen/v1.ts";
+import { defaultContainer, defaultPod } from "./defaults.ts";
+import { md5 } from "./md5.ts";
+
+/** Fields that a running container does not depend on: they change in place, or matter only at its next start. */
+const inPlace = [
+  "imagePullPolicy",
+  "livenessProbe",
+  "ports",
+  "readinessProbe",
+  "resizePolicy",
+  "resources",
+  "restartPolicy",
+  "restartPolicyRules",
+  "startupProbe",
+  "terminationMessagePolicy",
+] as const;
+
+/** Booleans for which `false` says something else than nothing. */
+const meaningfulFalse = new Set([
+  "allowPrivilegeEscalation",
+  "automountServiceAccountToken",
+  "enableServiceLinks",
+  "hostUsers",
+  "runAsNonRoot",
+]);
+
+/** What a running container depends on, with the definitions of the volumes that it mounts. 16 hex digits. */
+export function containerHash(pod: Pod, container: Container): string {
+  const rest: Partial<Container> = defaultContainer(container, { hostNetwork: false });
+  for (const field of inPlace) delete rest[field];
+  const { lifecycle, ...content } = rest;
+  const mounted = new Set([
+    ...(container.volumeMounts ?? []).map((m) => m.name),
+    ...(container.volumeDevices ?? []).map((d) => d.name),
+  ]);
+  const volumes = (defaultPod(pod).spec?.volumes ?? []).filter((v) => mounted.has(v.name));
+  volumes.sort((a, b) => a.name < b.name ? -1 : 1);
+  return shortHash({ ...content, stopSignal: lifecycle?.stopSignal, volumes });
+}
+
+/** What a sandbox depends on; when it changes the pod is made anew. 16 hex digits. */
+export function sandboxHash(pod: Pod): string {
+  const spec = defaultPod(pod).spec ?? { containers: [] };
+  const ports = [...spec.containers, ...(spec.initContainers ?? [])].flatMap((c) => c.ports ?? [])
+    .filter((port) => spec.hostNetwork !== true && port.hostPort)
+    .map(({ hostPort, hostIP, protocol, containerPort }) =>
+      `${hostIP || "*"}:${hostPort}/${protocol || "TCP"}>${containerPort}`
+    ).sort();
+  return shortHash({
+    hostNetwork: spec.hostNetwork,
+    hostPID: spec.hostPID,
+    hostIPC: spec.hostIPC,
+    hostUsers: spec.hostUsers === false,
+    shareProcessNamespace: spec.shareProcessNamespace,
+    hostname: spec.hostname,
+    hostnameOverride: spec.hostnameOverride,
+    subdomain: spec.subdomain,
+    setHostnameAsFQDN: spec.setHostnameAsFQDN,
+    dnsPolicy: spec.dnsPolicy,
+    dnsConfig: spec.dnsConfig,
+    securityContext: spec.securityContext,
+    runtimeClassName: spec.runtimeClassName,
+    ports,
+  });
+}
+
+/**
+ * The uid of a pod of the manifest directory: 32 hex digits, as the kubelet's static pods have. It depends on the name
+ * alone, so that an edited pod stays the same pod and is changed in place.
+ */
+export const staticPodUid = (nodeName: string, namespace: string, name: string): string =>
+  md5(`${nodeName}\n${namespace}\n${name}`);
+
+/** The whole pod (annotation kubernetes.io/config.hash). 32 hex digits. */
+export const podHash = (pod: Pod): string => md5(canonical(defaultPod(pod)));
+
+const shortHash = (value: unknown) => md5(canonical(value)).slice(0, 16);
+
+/** JSON with sorted keys, without what is empty. */
+export function canonical(value: unknown): string {
+  return JSON.stringify(pruned(value, "")) ?? "null";
+}
+
+function pruned(value: unknown, key: string): unknown {
+  if (Array.isArray(value)) {
+    return value.length === 0 ? undefined : value.map((item) => pruned(item, "") ?? null);
+  }
+  if (typeof value === "object" && value !== null) {
+    const entries = Object.entries(value).map(([k, v]) => [k, pruned(v, k)] as const)
+      .filter(([, v]) => v !== undefined)
+      .sort(([a], [b]) => a < b ? -1 : 1);
+    return entries.length === 0 ? undefined : Object.fromEntries(entries);
+  }
+  if (value === false && !meaningfulFalse.has(key)) return undefined;
+  return value === "" || value === null ? undefined : value;
+}

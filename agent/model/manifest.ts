@@ -1,0 +1,258 @@
+/**
+ * A manifest file's text becomes objects with defaults, or problems. Every document is judged on its own: a broken one
+ * leaves its siblings alone. Not for: reading files, positions in the text (sources/locate.ts), what is true of several
+ * files together (sources/merge.ts).
+ */
+import { parse } from "@std/yaml";
+import type { ConfigMap, ObjectMeta, Pod, Secret } from "./gen/v1.ts";
+import { errorText } from "./errors.ts";
+import { type Budget, decode, newBudget } from "./decode.ts";
+import { coverageOf } from "./coverage.ts";
+import { defaultConfigMap, defaultPod, defaultSecret } from "./defaults.ts";
+import { type FieldPath, fieldText, type Finding, type PlacedProblem, shown } from "./finding.ts";
+import { didYouMean } from "./suggest.ts";
+import { validatePod } from "./validate_pod.ts";
+import { validateConfigMap, validateSecret } from "./validate_objects.ts";
+import { countLines, type DocumentText, isEmptyDocument, splitDocuments, tabIndentedLine } from "./yaml.ts";
+
+export type Kind = "Pod" | "ConfigMap" | "Secret";
+
+/** An object that could not be used; what is not known about it is absent. */
+export interface BrokenObject {
+  kind?: Kind;
+  /** `namespace/name`. */
+  key?: string;
+}
+
+export interface ParsedManifest {
+  pods: Pod[];
+  configMaps: ConfigMap[];
+  secrets: Secret[];
+  /** Positions are filled in only for syntax errors; `locateProblems` finds the others. */
+  problems: PlacedProblem[];
+  /** Objects that have errors. Documents of kinds that are not ours are not among them. */
+  broken: BrokenObject[];
+}
+
+/** Largest manifest file, in bytes. */
+export const manifestSizeLimit = 10 * 1024 * 1024;
+const problemLimit = 100;
+
+/** Never throws. */
+export function parseManifest(file: string, text: string): ParsedManifest {
+  const parsed: ParsedManifest = { pods: [], configMaps: [], secrets: [], problems: [], broken: [] };
+  if (text.length > manifestSizeLimit) {
+    breakFile(parsed, file, `larger than ${manifestSizeLimit / 1024 / 1024} MiB: expected a manifest`);
+    return parsed;
+  }
+  try {
+    const budget = newBudget();
+    const documents = splitDocuments(text.replace(/^\ufeff/, ""));
+    for (const [index, document] of documents.entries()) {
+      if (!isEmptyDocument(document.text)) readDocument({ parsed, file, document: index, budget }, document);
+    }
+  } catch (error) {
+    breakFile(parsed, file, `could not be read: ${errorText(error)}`);
+  }
+  return limitProblems(parsed, file);
+}
+
+function breakFile(parsed: ParsedManifest, file: string, message: string): void {
+  parsed.problems.push({ severity: "error", file, message });
+  parsed.broken.push({});
+}
+
+function limitProblems(parsed: ParsedManifest, file: string): ParsedManifest {
+  const more = parsed.problems.length - problemLimit;
+  if (more <= 0) return parsed;
+  const errors = parsed.problems.filter((p) => p.severity === "error");
+  const warnings = parsed.problems.filter((p) => p.severity === "warning");
+  const problems = [...errors, ...warnings].slice(0, problemLimit);
+  const severity = errors.length > problemLimit ? "error" : "warning";
+  problems.push({ severity, file, message: `${more} more problems are not shown` });
+  return { ...parsed, problems };
+}
+
+/** Where we are: the file's result so far, and the document. */
+interface Reading {
+  parsed: ParsedManifest;
+  file: string;
+  document: number;
+  budget: Budget;
+}
+
+function readDocument(reading: Reading, { text, startLine }: DocumentText): void {
+  const { parsed, file } = reading;
+  const tab = tabIndentedLine(text);
+  if (tab >= 0) {
+    const message = "not YAML: a tab in the indentation; expected spaces";
+    parsed.problems.push({ severity: "error", file, line: startLine + tab + 1, column: 1, message });
+    parsed.broken.push({});
+    return;
+  }
+  let value: unknown;
+  try {
+    value = parse(text, { schema: "core" });
+  } catch (error) {
+    parsed.problems.push({ severity: "error", file, ...syntaxError(error, text, startLine) });
+    parsed.broken.push({});
+    return;
+  }
+  if (value !== null) readObject(reading, value, [], undefined);
+}
+
+/** The parser names the position in its message, followed by the lines in question, which may hold secrets. */
+function syntaxError(error: unknown, text: string, startLine: number) {
+  if (error instanceof RangeError) return { message: "not YAML: nested too deep" };
+  const match = /^([\s\S]*?) at line (\d+), column (\d+)/.exec(errorText(error));
+  if (match === null) return { message: `not YAML: ${errorText(error).split("\n")[0]}` };
+  const line = Math.min(Number(match[2]), countLines(text) + 1);
+  return { line: startLine + line, column: Number(match[3]), message: `not YAML: ${match[1]}` };
+}
+
+const isMapping = (value: unknown): value is Record<string, unknown> =>
+  typeof value === "object" && value !== null && !Array.isArray(value);
+
+const kinds: readonly string[] = [
+  "Pod",
+  "ConfigMap",
+  "Secret",
+  "List",
+  "PodList",
+  "ConfigMapList",
+  "SecretList",
+];
+const supported = "expected a v1 Pod, ConfigMap, Secret or List";
+
+/** `kind` is known beforehand for the items of a PodList and its like. */
+function readObject(reading: Reading, value: unknown, at: FieldPath, kind: Kind | undefined): void {
+  const complain = (field: string | undefined, message: string, broken?: BrokenObject) => {
+    report(reading, at, undefined, { severity: "error", path: field === undefined ? [] : [field], message });
+    if (broken !== undefined) reading.parsed.broken.push(broken);
+  };
+  if (!isMapping(value)) return complain(undefined, `${supported}, got ${shown(value)}`, {});
+  const named = value.kind ?? kind;
+  const apiVersion = value.apiVersion ?? (kind === undefined ? undefined : "v1");
+  if (typeof named !== "string") return complain("kind", `required: ${supported}`, {});
+  if (kind !== undefined && named !== kind) {
+    return complain("kind", `expected ${kind}, got ${shown(named)}`, {});
+  }
+  if (!kinds.includes(named)) {
+    const likely = didYouMean(named, kinds);
+    const foreign = likely === "" || (apiVersion !== undefined && apiVersion !== "v1");
+    return complain(
+      "kind",
+      `${shown(named)} is not supported: ${supported}${likely}`,
+      foreign ? undefined : {},
+    );
+  }
+  if (apiVersion !== "v1") {
+    const got = apiVersion === undefined ? "required: " : "";
+    const tail = apiVersion === undefined ? "" : `, got ${shown(apiVersion)}`;
+    return complain("apiVersion", `${got}expected v1 for kind ${named}${tail}`, {});
+  }
+  if (named.endsWith("List")) return readList(reading, value, at, named);
+  return readOne(reading, value, at, named as Kind);
+}
+
+function readList(reading: Reading, list: Record<string, unknown>, at: FieldPath, kind: string): void {
+  const fields = ["apiVersion", "kind", "metadata", "items"];
+  const complain = (path: FieldPath, message: string, atKey = false) => {
+    report(reading, at, undefined, { severity: "error", path, message, atKey });
+    reading.parsed.broken.push({});
+  };
+  for (const key of Object.keys(list)) {
+    if (!fields.includes(key)) complain([key], `unknown field "${key}"${didYouMean(key, fields)}`, true);
+  }
+  if (at.length > 20) return complain([], "lists nest too deep");
+  if (list.items === null || list.items === undefined) return;
+  if (!Array.isArray(list.items)) return complain(["items"], `expected a list, got ${shown(list.items)}`);
+  const kindOfItems = kind === "List" ? undefined : kind.slice(0, -"List".length) as Kind;
+  for (const [i, item] of list.items.entries()) {
+    if (--reading.budget.left < 0) return complain(["items"], "too many items");
+    readObject(reading, item, [...at, "items", i], kindOfItems);
+  }
+}
+
+function readOne(reading: Reading, value: Record<string, unknown>, at: FieldPath, kind: Kind): void {
+  const decoded = decode(kind, withoutStatus(value), reading.budget);
+  const findings = [...decoded.findings];
+  const metadata = (isMapping(decoded.value) ? decoded.value.metadata : undefined) as ObjectMeta | undefined;
+  const name = typeof metadata?.name === "string" && metadata.name !== "" ? metadata.name : undefined;
+  const key = name === undefined ? undefined : `${metadata?.namespace || "default"}/${name}`;
+  const add = isMapping(decoded.value)
+    ? accept(reading.parsed, kind, decoded.value, key, (path, message, severity = "error") => {
+      findings.push({ severity, path, message });
+    })
+    : undefined;
+  for (const finding of findings) {
+    report(
+      reading,
+      at,
+      `${kind} ${key ?? "(no name)"}`,
+      kind === "Secret" ? withoutSecret(finding) : finding,
+    );
+  }
+  if (findings.some((f) => f.severity === "error")) {
+    reading.parsed.broken.push({ kind, ...(key === undefined ? {} : { key }) });
+  } else add?.();
+}
+
+/** What runs here decides the status; one that came along with an exported pod means nothing. */
+function withoutStatus(value: Record<string, unknown>): Record<string, unknown> {
+  const { status: _ignored, ...rest } = value;
+  return rest;
+}
+
+type Complain = (path: FieldPath, message: string, severity?: Finding["severity"]) => void;
+
+/** Checks a decoded object; the returned function adds it to the result. */
+function accept(
+  parsed: ParsedManifest,
+  kind: Kind,
+  value: unknown,
+  key: string | undefined,
+  complain: Complain,
+): () => void {
+  const lists = { Pod: parsed.pods, ConfigMap: parsed.configMaps, Secret: parsed.secrets };
+  if (key !== undefined && lists[kind].some((other) => keyOf(other.metadata) === key)) {
+    complain(["metadata", "name"], `${kind} ${key} stands twice in this file; the first one is used`);
+  }
+  if (kind === "ConfigMap") {
+    validateConfigMap(value as ConfigMap, complain);
+    return () => parsed.configMaps.push(defaultConfigMap(value as ConfigMap));
+  }
+  if (kind === "Secret") {
+    validateSecret(value as Secret, complain);
+    return () => parsed.secrets.push(defaultSecret(value as Secret));
+  }
+  coverageOf(value as Pod, complain);
+  validatePod(value as Pod, complain);
+  return () => parsed.pods.push(defaultPod(value as Pod));
+}
+
+const keyOf = (metadata: ObjectMeta | undefined) => `${metadata?.namespace ?? "default"}/${metadata?.name}`;
+
+/** No value of a Secret may reach a log or a screen. */
+function withoutSecret(finding: Finding): Finding {
+  if (finding.path[0] === "data" && finding.path.length > 1) {
+    return { ...finding, message: finding.message.replace(/, got .*/s, "") };
+  }
+  if (finding.path[0] !== "stringData" || finding.path.length < 2) return finding;
+  return {
+    ...finding,
+    message: finding.message.replace(/, got .*/s, ": write numbers and words like yes in quotes"),
+  };
+}
+
+function report(reading: Reading, at: FieldPath, object: string | undefined, finding: Finding): void {
+  const field = fieldText(finding.path);
+  reading.parsed.problems.push({
+    severity: finding.severity,
+    file: reading.file,
+    ...(object === undefined ? {} : { object }),
+    ...(field === "" ? {} : { field }),
+    message: finding.message,
+    place: { document: reading.document, path: [...at, ...finding.path], atKey: finding.atKey ?? false },
+  });
+}

@@ -1,0 +1,213 @@
+/** Rules for one container. Source: kubernetes pkg/apis/core/validation. Not for: the pod around it (validate_pod.ts). */
+import type { Container, ContainerPort, LifecycleHandler, Probe, SecurityContext, Volume } from "./gen/v1.ts";
+import { type FieldPath, type Report, shown } from "./finding.ts";
+import { dnsLabel, ipAddress, portName, qualifiedName, relativePath } from "./names.ts";
+import { parseQuantity } from "./quantity.ts";
+import {
+  checkExactlyOne,
+  checkName,
+  checkOneOf,
+  checkPresent,
+  checkRange,
+  checkUnique,
+  elements,
+} from "./rules.ts";
+import { didYouMean } from "./suggest.ts";
+import { validateEnv } from "./validate_env.ts";
+
+export const idRange = [0, 2 ** 31 - 1] as const;
+const ports = [1, 65535] as const;
+
+export function validateContainer(
+  container: Container,
+  at: FieldPath,
+  volumes: readonly Volume[],
+  report: Report,
+): void {
+  checkName(container.name, dnsLabel, [...at, "name"], report);
+  checkImage(container.image, [...at, "image"], report);
+  checkOneOf(
+    container.imagePullPolicy,
+    ["Always", "IfNotPresent", "Never"],
+    [...at, "imagePullPolicy"],
+    report,
+  );
+  const policies = ["File", "FallbackToLogsOnError"];
+  checkOneOf(container.terminationMessagePolicy, policies, [...at, "terminationMessagePolicy"], report);
+  validatePorts(container.ports, at, report);
+  validateEnv(container, at, report);
+  validateMounts(container, at, volumes, report);
+  validateResources(container.resources, [...at, "resources"], report);
+  for (const kind of ["livenessProbe", "readinessProbe", "startupProbe"] as const) {
+    if (container[kind] !== undefined) validateProbe(container[kind], [...at, kind], kind, report);
+  }
+  for (const hook of ["postStart", "preStop"] as const) {
+    const handler = container.lifecycle?.[hook];
+    if (handler !== undefined) validateHandler(handler, [...at, "lifecycle", hook], "hook", report);
+  }
+  if (container.securityContext !== undefined) {
+    validateSecurityContext(container.securityContext, [...at, "securityContext"], report);
+  }
+}
+
+function checkImage(image: string | undefined, at: FieldPath, report: Report): void {
+  checkPresent(image, at, "the name of an image", report);
+  if (image && /\s/.test(image)) report(at, `expected a name without spaces, got ${shown(image)}`);
+}
+
+function validatePorts(list: readonly ContainerPort[] | undefined, at: FieldPath, report: Report): void {
+  const names = new Map<string, FieldPath>();
+  for (const [i, port] of elements(list)) {
+    const here = [...at, "ports", i];
+    if (port.name) checkName(port.name, portName, [...here, "name"], report);
+    checkUnique(port.name || undefined, names, [...here, "name"], "the port name", report);
+    checkRange(port.containerPort, ports, [...here, "containerPort"], report);
+    if (port.hostPort !== 0) checkRange(port.hostPort, ports, [...here, "hostPort"], report);
+    checkOneOf(port.protocol, ["TCP", "UDP", "SCTP"], [...here, "protocol"], report);
+    if (port.hostIP) checkName(port.hostIP, ipAddress, [...here, "hostIP"], report);
+  }
+}
+
+function validateMounts(
+  container: Container,
+  at: FieldPath,
+  volumes: readonly Volume[],
+  report: Report,
+): void {
+  const names = volumes.map((v) => v?.name).filter((name) => name !== undefined);
+  const paths = new Map<string, FieldPath>();
+  for (const [i, mount] of elements(container.volumeMounts)) {
+    const here = [...at, "volumeMounts", i];
+    if (mount.name !== undefined && !names.includes(mount.name)) {
+      const known = names.length === 0 ? "spec.volumes is empty" : `expected one of ${names.join(", ")}`;
+      report(
+        [...here, "name"],
+        `there is no volume ${shown(mount.name)}: ${known}${didYouMean(mount.name, names)}`,
+      );
+    }
+    if (mount.mountPath === "") report([...here, "mountPath"], "required: expected an absolute path");
+    checkUnique(
+      mount.mountPath?.replace(/(.)\/+$/, "$1"),
+      paths,
+      [...here, "mountPath"],
+      "the mount path",
+      report,
+    );
+    if (mount.subPath) checkName(mount.subPath, relativePath, [...here, "subPath"], report);
+    if (mount.subPathExpr) checkName(mount.subPathExpr, relativePath, [...here, "subPathExpr"], report);
+    if (mount.subPath && mount.subPathExpr) {
+      report([...here, "subPathExpr"], "stands beside subPath; expected one of them");
+    }
+    const propagations = ["None", "HostToContainer", "Bidirectional"];
+    checkOneOf(mount.mountPropagation, propagations, [...here, "mountPropagation"], report);
+    if (mount.mountPropagation === "Bidirectional" && container.securityContext?.privileged !== true) {
+      report([...here, "mountPropagation"], "Bidirectional is for privileged containers only");
+    }
+    checkOneOf(
+      mount.recursiveReadOnly,
+      ["Disabled", "IfPossible", "Enabled"],
+      [...here, "recursiveReadOnly"],
+      report,
+    );
+  }
+}
+
+const standardResources = ["cpu", "memory", "ephemeral-storage"];
+
+export function validateResources(resources: Container["resources"], at: FieldPath, report: Report): void {
+  for (const list of ["limits", "requests"] as const) {
+    for (const [name, quantity] of Object.entries(resources?.[list] ?? {})) {
+      const here = [...at, list, name];
+      const known = standardResources.includes(name) || name.startsWith("hugepages-") ||
+        (name.includes("/") && qualifiedName(name) === undefined);
+      if (!known) {
+        report(
+          here,
+          `unknown resource ${shown(name)}: expected cpu or memory${didYouMean(name, standardResources)}`,
+        );
+      }
+      const value = parseQuantity(quantity ?? "0") ?? 0;
+      if (value < 0) report(here, `expected a quantity that is not negative, got ${quantity}`);
+      const limit = resources?.limits !== undefined && Object.hasOwn(resources.limits, name)
+        ? parseQuantity(resources.limits[name] ?? "")
+        : undefined;
+      if (list === "requests" && limit !== undefined && value > limit) {
+        report(here, `expected at most the limit of ${resources!.limits![name]}, got ${quantity}`);
+      }
+    }
+  }
+}
+
+function validateProbe(probe: Probe, at: FieldPath, kind: string, report: Report): void {
+  validateHandler(probe, at, "probe", report);
+  const numbers = [
+    "initialDelaySeconds",
+    "periodSeconds",
+    "timeoutSeconds",
+    "successThreshold",
+    "failureThreshold",
+  ];
+  for (const field of numbers as (keyof Probe)[]) {
+    checkRange(probe[field] as number | undefined, [0, Infinity], [...at, field], report);
+  }
+  if (kind !== "readinessProbe") {
+    checkRange(probe.successThreshold, [0, 1], [...at, "successThreshold"], report);
+  }
+  checkRange(
+    probe.terminationGracePeriodSeconds,
+    [1, Infinity],
+    [...at, "terminationGracePeriodSeconds"],
+    report,
+  );
+}
+
+const handlers = {
+  probe: ["exec", "httpGet", "tcpSocket", "grpc"],
+  hook: ["exec", "httpGet", "tcpSocket", "sleep"],
+};
+
+function validateHandler(
+  handler: LifecycleHandler & Probe,
+  at: FieldPath,
+  use: keyof typeof handlers,
+  report: Report,
+): void {
+  checkExactlyOne(handler, handlers[use], at, report);
+  if (handler.exec !== undefined && (handler.exec.command ?? []).length === 0) {
+    report([...at, "exec", "command"], "required: expected a command");
+  }
+  for (const field of ["httpGet", "tcpSocket"] as const) {
+    const port = handler[field]?.port;
+    if (typeof port === "number") checkRange(port, ports, [...at, field, "port"], report);
+    else checkName(port, portName, [...at, field, "port"], report);
+  }
+  checkOneOf(handler.httpGet?.scheme, ["HTTP", "HTTPS", ""], [...at, "httpGet", "scheme"], report);
+  checkRange(handler.grpc?.port, ports, [...at, "grpc", "port"], report);
+}
+
+/** Profiles of seccomp and AppArmor have the same form. */
+export function validateProfile(
+  profile: { type?: string; localhostProfile?: string } | undefined,
+  at: FieldPath,
+  report: Report,
+): void {
+  if (profile === undefined) return;
+  checkOneOf(profile.type, ["RuntimeDefault", "Unconfined", "Localhost"], [...at, "type"], report);
+  if ((profile.type === "Localhost") === Boolean(profile.localhostProfile)) return;
+  report([...at, "localhostProfile"], "expected with type Localhost, and only with it");
+}
+
+function validateSecurityContext(context: SecurityContext, at: FieldPath, report: Report): void {
+  checkRange(context.runAsUser, idRange, [...at, "runAsUser"], report);
+  checkRange(context.runAsGroup, idRange, [...at, "runAsGroup"], report);
+  checkOneOf(context.procMount, ["", "Default", "Unmasked"], [...at, "procMount"], report);
+  validateProfile(context.seccompProfile, [...at, "seccompProfile"], report);
+  validateProfile(context.appArmorProfile, [...at, "appArmorProfile"], report);
+  if (context.allowPrivilegeEscalation !== false) return;
+  const capabilities = context.capabilities?.add ?? [];
+  if (context.privileged === true) {
+    report([...at, "allowPrivilegeEscalation"], "may not be false in a privileged container");
+  } else if (capabilities.some((c) => /^(CAP_)?SYS_ADMIN$/.test(c ?? ""))) {
+    report([...at, "allowPrivilegeEscalation"], "may not be false with the capability SYS_ADMIN");
+  }
+}

@@ -1,0 +1,110 @@
+/** Rules for volumes. Source: kubernetes pkg/apis/core/validation. Not for: volumes that are not supported (coverage.ts). */
+import type { DownwardAPIVolumeFile, KeyToPath, Volume } from "./gen/v1.ts";
+import type { FieldPath, Report } from "./finding.ts";
+import { validateFieldRef, validateResourceFieldRef } from "./validate_env.ts";
+import { dnsLabel, dnsSubdomain, objectKey, relativePath } from "./names.ts";
+import {
+  checkExactlyOne,
+  checkName,
+  checkOneOf,
+  checkPresent,
+  checkRange,
+  checkUnique,
+  elements,
+} from "./rules.ts";
+import { parseQuantity } from "./quantity.ts";
+
+const hostPathTypes = [
+  "",
+  "DirectoryOrCreate",
+  "Directory",
+  "FileOrCreate",
+  "File",
+  "Socket",
+  "CharDevice",
+  "BlockDevice",
+];
+const modes = [0, 0o777] as const;
+
+export function validateVolumes(volumes: readonly Volume[] | undefined, report: Report): void {
+  const names = new Map<string, FieldPath>();
+  for (const [i, volume] of elements(volumes)) {
+    const at: FieldPath = ["spec", "volumes", i];
+    checkName(volume.name, dnsLabel, [...at, "name"], report);
+    checkUnique(volume.name, names, [...at, "name"], "the volume name", report);
+    const sources = Object.keys(volume).filter((key) => key !== "name");
+    if (sources.length > 1) report(at, `expected exactly one kind of volume; got ${sources.join(" and ")}`);
+    validateSource(volume, at, report);
+  }
+}
+
+function validateSource(volume: Volume, at: FieldPath, report: Report): void {
+  const { emptyDir, hostPath, configMap, secret, downwardAPI } = volume;
+  if (emptyDir !== undefined) {
+    const medium = emptyDir.medium?.startsWith("HugePages-") ? "HugePages" : emptyDir.medium;
+    checkOneOf(medium, ["", "Memory", "HugePages"], [...at, "emptyDir", "medium"], report);
+    if ((parseQuantity(emptyDir.sizeLimit ?? "0") ?? 0) < 0) {
+      report([...at, "emptyDir", "sizeLimit"], `expected a size, got ${emptyDir.sizeLimit}`);
+    }
+  }
+  if (hostPath !== undefined) {
+    checkOneOf(hostPath.type, hostPathTypes, [...at, "hostPath", "type"], report);
+    checkHostPath(hostPath.path, [...at, "hostPath", "path"], report);
+  }
+  if (configMap !== undefined) {
+    checkPresent(configMap.name, [...at, "configMap", "name"], "the name of a ConfigMap", report);
+    if (configMap.name) checkName(configMap.name, dnsSubdomain, [...at, "configMap", "name"], report);
+    validateItems(configMap, [...at, "configMap"], report);
+  }
+  if (secret !== undefined) {
+    checkPresent(secret.secretName, [...at, "secret", "secretName"], "the name of a Secret", report);
+    if (secret.secretName) {
+      checkName(secret.secretName, dnsSubdomain, [...at, "secret", "secretName"], report);
+    }
+    validateItems(secret, [...at, "secret"], report);
+  }
+  if (downwardAPI !== undefined) {
+    checkRange(downwardAPI.defaultMode, modes, [...at, "downwardAPI", "defaultMode"], report);
+    for (const [i, file] of elements(downwardAPI.items)) {
+      validateDownwardFile(file, [...at, "downwardAPI", "items", i], report);
+    }
+  }
+}
+
+function checkHostPath(path: string | undefined, at: FieldPath, report: Report): void {
+  if (path === undefined) return;
+  if (path === "" || path.split("/").includes("..")) report(at, "expected an absolute path without '..'");
+  else if (!path.startsWith("/")) report(at, `expected an absolute path, got "${path}"`);
+}
+
+function validateItems(
+  source: { defaultMode?: number; items?: KeyToPath[] },
+  at: FieldPath,
+  report: Report,
+): void {
+  checkRange(source.defaultMode, modes, [...at, "defaultMode"], report);
+  const paths = new Map<string, FieldPath>();
+  for (const [i, item] of elements(source.items)) {
+    const here = [...at, "items", i];
+    checkName(item.key, objectKey, [...here, "key"], report);
+    checkName(item.path, relativePath, [...here, "path"], report);
+    checkUnique(item.path, paths, [...here, "path"], "the path", report);
+    checkRange(item.mode, modes, [...here, "mode"], report);
+  }
+}
+
+function validateDownwardFile(file: DownwardAPIVolumeFile, at: FieldPath, report: Report): void {
+  checkName(file.path, relativePath, [...at, "path"], report);
+  checkRange(file.mode, modes, [...at, "mode"], report);
+  checkExactlyOne(file, ["fieldRef", "resourceFieldRef"], at, report);
+  if (file.fieldRef !== undefined) validateFieldRef(file.fieldRef, [...at, "fieldRef"], "volume", report);
+  if (file.resourceFieldRef !== undefined) {
+    checkPresent(
+      file.resourceFieldRef.containerName,
+      [...at, "resourceFieldRef", "containerName"],
+      "a container",
+      report,
+    );
+    validateResourceFieldRef(file.resourceFieldRef, [...at, "resourceFieldRef"], report);
+  }
+}
