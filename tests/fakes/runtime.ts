@@ -3,7 +3,7 @@
  * contract suite (tests/contract/runtime_suite.ts) tells, records every call and fails on request.
  * Not for: timing. Nothing happens by itself; containers end when a test says so, or at once by `onStart`.
  */
-import type { ContainerSpec, LinuxResources, SandboxSpec } from "../../agent/model/container.ts";
+import type { ContainerSpec, SandboxSpec } from "../../agent/model/container.ts";
 import type { ObservedContainer, ObservedPod, ObservedSandbox } from "../../agent/model/observed.ts";
 import type { Images, ImageStatus, Runtime, RuntimeEvent } from "../../agent/ports.ts";
 import { AgentError } from "../../agent/model/errors.ts";
@@ -379,8 +379,8 @@ export function createFakeRuntime(options: FakeRuntimeOptions = {}): FakeRuntime
       await pass("removeContainer", [id], signal);
       world.remove(id);
     },
-    updateContainerResources: async (id, resources: LinuxResources, signal) => {
-      await pass("updateContainerResources", [id, resources], signal);
+    updateContainerResources: async (id, resources, oomScoreAdj, signal) => {
+      await pass("updateContainerResources", [id, resources, oomScoreAdj], signal);
       if (!world.containers.has(id)) throw new AgentError("Unknown", `container "${id}" not found`);
     },
     reopenContainerLog: async (id, signal) => {

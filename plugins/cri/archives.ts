@@ -1,0 +1,109 @@
+/**
+ * Image archives into the runtime's store. CRI has no call for it, so containerd's own `ctr` does it, in the namespace
+ * where CRI looks. Not for: choosing archives, watching their directory.
+ */
+import { AgentError } from "../../agent/model/errors.ts";
+import type { ImageStatus } from "../../agent/ports.ts";
+import { CRI_NAMESPACE } from "./events.ts";
+
+export interface ArchiveImporter {
+  /** @param look asks CRI for an image, to wait until it knows what was imported */
+  importArchive(
+    path: string,
+    look: (name: string) => Promise<ImageStatus | undefined>,
+    signal: AbortSignal,
+  ): Promise<string[]>;
+}
+
+export interface ImporterOptions {
+  socket: string;
+  runtimeName(signal: AbortSignal): Promise<string>;
+  ctr?: string;
+}
+
+const PROGRAM_DIRECTORIES = [
+  "/usr/local/bin",
+  "/usr/bin",
+  "/usr/local/sbin",
+  "/usr/sbin",
+  "/bin",
+  "/opt/bin",
+];
+
+export function createArchiveImporter(options: ImporterOptions): ArchiveImporter {
+  return {
+    importArchive: async (path, look, signal) => {
+      const runtime = await options.runtimeName(signal);
+      if (runtime !== "containerd") {
+        throw importError(
+          path,
+          `${runtime} takes no archives; bring the image with ` +
+            `"skopeo copy docker-archive:${path} containers-storage:NAME"`,
+        );
+      }
+      const ctr = options.ctr ?? await findProgram("ctr");
+      if (ctr === undefined) {
+        throw importError(path, `needs containerd's program "ctr", which is not installed`);
+      }
+      const run = (args: string[]) =>
+        runCtr(
+          ctr,
+          ["--address", options.socket, "--namespace", CRI_NAMESPACE, "images", ...args],
+          path,
+          signal,
+        );
+      const names = importedNames(await run(["import", path]));
+      if (names.length === 0) throw importError(path, "it brings no image with a name");
+      for (const name of names) await run(["label", name, "io.cri-containerd.pinned=pinned"]);
+      for (const name of names) await waitUntilKnown(name, path, look, signal);
+      return names;
+    },
+  };
+}
+
+const importError = (path: string, why: string): AgentError =>
+  new AgentError("Unknown", `image archive ${path}: ${why}`);
+
+/** What `ctr images import` says: `unpacking NAME (sha256:…)...done`; from 2.0 on also `NAME  saved`. */
+export function importedNames(output: string): string[] {
+  const names = new Set<string>();
+  for (const line of output.split(/[\r\n]+/)) {
+    const match = /^unpacking (\S+) \(/.exec(line) ?? /^(\S+\/\S+[:@]\S+)\s+saved\b/.exec(line);
+    if (match?.[1] !== undefined) names.add(match[1]);
+  }
+  return [...names];
+}
+
+async function findProgram(name: string): Promise<string | undefined> {
+  for (const directory of PROGRAM_DIRECTORIES) {
+    const path = `${directory}/${name}`;
+    const found = await Deno.stat(path).then((s) => s.isFile, () => false);
+    if (found) return path;
+  }
+  return undefined;
+}
+
+async function runCtr(ctr: string, args: string[], path: string, signal: AbortSignal): Promise<string> {
+  const command = new Deno.Command(ctr, { args, stdin: "null", stdout: "piped", stderr: "piped", signal });
+  const { code, stdout, stderr } = await command.output();
+  if (signal.aborted) throw new AgentError("Aborted", "aborted");
+  if (code !== 0) throw importError(path, new TextDecoder().decode(stderr).trim().replace(/^ctr: /, ""));
+  return new TextDecoder().decode(stdout);
+}
+
+/** CRI learns of new images from containerd's events, a moment after ctr has ended. */
+const KNOWN_LIMIT_MS = 10_000;
+
+async function waitUntilKnown(
+  name: string,
+  path: string,
+  look: (name: string) => Promise<ImageStatus | undefined>,
+  signal: AbortSignal,
+): Promise<void> {
+  for (let wait = 5, waited = 0; waited < KNOWN_LIMIT_MS; waited += wait, wait *= 2) {
+    if (await look(name) !== undefined) return;
+    await new Promise((resolve) => setTimeout(resolve, wait));
+    if (signal.aborted) throw new AgentError("Aborted", "aborted");
+  }
+  throw importError(path, `CRI does not show "${name}" ${KNOWN_LIMIT_MS / 1000} s after its import`);
+}

@@ -1,0 +1,120 @@
+/**
+ * The labels and annotations on sandboxes and containers: the kubelet's own names (kubernetes pkg/kubelet/types and
+ * pkg/kubelet/kuberuntime/labels.go), which crictl, log shippers and monitors read, and ours. Not for: anything else
+ * of the CRI messages.
+ */
+import type { ContainerSpec, SandboxSpec } from "../../agent/model/container.ts";
+import type { ResourceRequirements } from "../../agent/model/gen/v1.ts";
+
+export const POD_NAME = "io.kubernetes.pod.name";
+export const POD_NAMESPACE = "io.kubernetes.pod.namespace";
+export const POD_UID = "io.kubernetes.pod.uid";
+export const CONTAINER_NAME = "io.kubernetes.container.name";
+/** Label: only objects with our instance's name are listed or touched. */
+export const INSTANCE = "agent/instance";
+
+const CONFIG_SOURCE = "kubernetes.io/config.source";
+const CONFIG_HASH = "kubernetes.io/config.hash";
+const CONTAINER_HASH = "io.kubernetes.container.hash";
+const RESTART_COUNT = "io.kubernetes.container.restartCount";
+const TERMINATION_MESSAGE_PATH = "io.kubernetes.container.terminationMessagePath";
+const TERMINATION_MESSAGE_POLICY = "io.kubernetes.container.terminationMessagePolicy";
+const GRACE_PERIOD = "io.kubernetes.pod.terminationGracePeriod";
+const PRE_STOP = "io.kubernetes.container.preStopHandler";
+const PORTS = "io.kubernetes.container.ports";
+const SANDBOX_HASH = "agent/sandbox-hash";
+const BACK_OFF = "agent/back-off";
+const RESOURCES = "agent/resources";
+/** The image as the manifest says it: containerd before 1.7 does not keep user_specified_image. */
+const IMAGE = "agent/image";
+
+type Words = Record<string, string>;
+
+function podIdentity(spec: SandboxSpec, instance: string): Words {
+  return {
+    [POD_NAME]: spec.pod.metadata?.name ?? "",
+    [POD_NAMESPACE]: spec.pod.metadata?.namespace ?? "",
+    [POD_UID]: spec.uid,
+    [INSTANCE]: instance,
+  };
+}
+
+export function sandboxLabels(spec: SandboxSpec, instance: string): Words {
+  return { ...spec.pod.metadata?.labels, ...podIdentity(spec, instance) };
+}
+
+/** The pod's own annotations (a static pod's kubernetes.io/config.seen among them) and what we must read back. */
+export function sandboxAnnotations(spec: SandboxSpec): Words {
+  return {
+    [CONFIG_HASH]: spec.uid,
+    ...spec.pod.metadata?.annotations,
+    [CONFIG_SOURCE]: spec.source,
+    [SANDBOX_HASH]: spec.hash,
+  };
+}
+
+export function containerLabels(spec: ContainerSpec, instance: string): Words {
+  return { ...podIdentity(spec.sandbox, instance), [CONTAINER_NAME]: spec.container.name };
+}
+
+export function containerAnnotations(spec: ContainerSpec): Words {
+  const { container } = spec;
+  const preStop = container.lifecycle?.preStop;
+  return {
+    ...spec.edits.annotations,
+    [CONTAINER_HASH]: spec.hash,
+    [RESTART_COUNT]: String(spec.attempt),
+    [TERMINATION_MESSAGE_PATH]: container.terminationMessagePath ?? "/dev/termination-log",
+    [TERMINATION_MESSAGE_POLICY]: container.terminationMessagePolicy ?? "File",
+    [GRACE_PERIOD]: String(graceSecondsOf(spec.sandbox)),
+    ...(preStop === undefined ? {} : { [PRE_STOP]: JSON.stringify(preStop) }),
+    ...((container.ports?.length ?? 0) === 0 ? {} : { [PORTS]: JSON.stringify(container.ports) }),
+    [BACK_OFF]: String(spec.backOff),
+    [RESOURCES]: JSON.stringify(spec.resources),
+    [IMAGE]: container.image ?? "",
+  };
+}
+
+const DEFAULT_GRACE_SECONDS = 30;
+
+function graceSecondsOf(spec: SandboxSpec): number {
+  return spec.pod.spec?.terminationGracePeriodSeconds ?? DEFAULT_GRACE_SECONDS;
+}
+
+export const sandboxHashOf = (annotations: Words): string => annotations[SANDBOX_HASH] ?? "";
+
+/** What a container's annotations say; each absent or damaged value has its default. */
+export interface ContainerNotes {
+  hash: string;
+  backOff: number;
+  graceSeconds: number;
+  /** "" when it bears none. */
+  image: string;
+  resources?: ResourceRequirements;
+}
+
+export function parseContainerNotes(annotations: Words): ContainerNotes {
+  const resources = parseResources(annotations[RESOURCES]);
+  return {
+    hash: annotations[CONTAINER_HASH] ?? "",
+    backOff: parseNumber(annotations[BACK_OFF], 0),
+    graceSeconds: parseNumber(annotations[GRACE_PERIOD], DEFAULT_GRACE_SECONDS),
+    image: annotations[IMAGE] ?? "",
+    ...(resources === undefined ? {} : { resources }),
+  };
+}
+
+function parseNumber(text: string | undefined, otherwise: number): number {
+  const value = Number(text ?? "");
+  return text !== undefined && text !== "" && Number.isFinite(value) && value >= 0 ? value : otherwise;
+}
+
+function parseResources(text: string | undefined): ResourceRequirements | undefined {
+  if (text === undefined) return undefined;
+  try {
+    const value: unknown = JSON.parse(text);
+    return typeof value === "object" && value !== null && !Array.isArray(value) ? value : undefined;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,188 @@
+/**
+ * The Runtime port over CRI v1. Not for: translation (translate_*.ts, observe.ts), creation twice (create.ts).
+ */
+import type { ContainerSpec } from "../../agent/model/container.ts";
+import type { Reason } from "../../agent/model/errors.ts";
+import type { Runtime, RuntimeStatus } from "../../agent/ports.ts";
+import { CgroupDriver, type StatusResponse } from "../rpc/gen/cri.ts";
+import { type RuntimeClient, within } from "./client.ts";
+import { createCreator } from "./create.ts";
+import { isNotFound, isUnimplemented, toAgentError } from "./errors.ts";
+import { containerLabels } from "./labels.ts";
+import { logLinkName, publishLogLink, removeLogLink } from "./log_links.ts";
+import type { Observer } from "./observer.ts";
+import { toCriResourceUpdate, toLinuxResources } from "./resources.ts";
+import type { SecurityOptions } from "./security.ts";
+
+export interface RuntimeOptions extends SecurityOptions {
+  instance: string;
+  /** Where log shippers look for links to container logs; `undefined` makes none. */
+  containerLogsDir: string | undefined;
+}
+
+/** Runs one effect: failures become AgentErrors with this reason. */
+async function effect<T>(reason: Reason, signal: AbortSignal, run: () => Promise<T>): Promise<T> {
+  try {
+    return await run();
+  } catch (error) {
+    throw toAgentError(error, reason, signal);
+  }
+}
+
+/** As `effect`, where the object's absence is what was wanted. */
+function ending(reason: Reason, signal: AbortSignal, run: () => Promise<unknown>): Promise<void> {
+  return effect(reason, signal, async () => {
+    try {
+      await run();
+    } catch (error) {
+      if (!isNotFound(error)) throw error;
+    }
+  });
+}
+
+export function createRuntime(
+  client: RuntimeClient,
+  observer: Observer,
+  events: Runtime["events"],
+  options: RuntimeOptions,
+): Runtime {
+  const creator = createCreator(client, options.instance, options);
+  const links = createLinks(client, options.containerLogsDir);
+  const askStatus = createStatus(client);
+  return {
+    version: (signal) =>
+      effect("Unknown", signal, async () => {
+        const v = await client.version({ version: "v1" }, within(signal));
+        return { name: v.runtimeName, version: v.runtimeVersion, apiVersion: v.runtimeApiVersion };
+      }),
+    status: (signal) => effect("Unknown", signal, () => askStatus(signal)),
+    observe: (uid, signal) => effect("Unknown", signal, () => observer.observe(uid, signal)),
+    runPodSandbox: (spec, signal) =>
+      effect("CreatePodSandboxError", signal, async () => {
+        const id = await creator.runPodSandbox(spec, signal);
+        observer.remember(id, spec.uid);
+        return id;
+      }),
+    stopPodSandbox: (id, signal) =>
+      ending("FailedKillPod", signal, () => client.stopPodSandbox({ podSandboxId: id }, within(signal))),
+    removePodSandbox: (id, signal) =>
+      ending("FailedKillPod", signal, () => client.removePodSandbox({ podSandboxId: id }, within(signal))),
+    createContainer: (spec, signal) =>
+      effect("CreateContainerError", signal, async () => {
+        const id = await creator.createContainer(spec, signal);
+        observer.remember(id, spec.sandbox.uid);
+        links.prepare(id, spec, options.instance);
+        return id;
+      }),
+    startContainer: (id, signal) =>
+      effect("RunContainerError", signal, async () => {
+        await client.startContainer({ containerId: id }, within(signal));
+        await links.publish(id, signal);
+      }),
+    stopContainer: (id, graceSeconds, signal) =>
+      ending("KillContainerError", signal, () => {
+        const timeout = BigInt(Math.max(0, Math.ceil(graceSeconds)));
+        return client.stopContainer({ containerId: id, timeout }, within(signal, Number(timeout) * 1000));
+      }),
+    removeContainer: (id, signal) =>
+      ending("KillContainerError", signal, async () => {
+        await links.remove(id, signal);
+        await client.removeContainer({ containerId: id }, within(signal));
+      }),
+    updateContainerResources: (id, { requests, limits }, oomScoreAdj, signal) =>
+      effect("Unknown", signal, async () => {
+        const linux = toCriResourceUpdate(toLinuxResources(requests, limits, oomScoreAdj));
+        await client.updateContainerResources({ containerId: id, linux }, within(signal));
+      }),
+    reopenContainerLog: (id, signal) =>
+      effect("Unknown", signal, async () => {
+        await client.reopenContainerLog({ containerId: id }, within(signal));
+      }),
+    events,
+  };
+}
+
+/** Links to logs appear with the start and go with the container. */
+function createLinks(client: RuntimeClient, directory: string | undefined) {
+  const prepared = new Map<string, { name: string; logPath: string }>();
+  const ask = async (id: string, signal: AbortSignal) => {
+    const { status } = await client.containerStatus({ containerId: id }, within(signal));
+    return { name: logLinkName(status?.labels ?? {}, id), logPath: status?.logPath ?? "" };
+  };
+  return {
+    prepare(id: string, spec: ContainerSpec, instance: string): void {
+      if (directory === undefined) return;
+      const logPath = `${spec.sandbox.logDirectory}/${spec.logPath}`;
+      prepared.set(id, { name: logLinkName(containerLabels(spec, instance), id), logPath });
+    },
+    async publish(id: string, signal: AbortSignal): Promise<void> {
+      if (directory === undefined) return;
+      const { name, logPath } = prepared.get(id) ?? await ask(id, signal);
+      prepared.delete(id);
+      // The container runs: a directory that is missing or read-only must not make its start fail.
+      if (logPath !== "") await publishLogLink(directory, name, logPath).catch(() => {});
+    },
+    async remove(id: string, signal: AbortSignal): Promise<void> {
+      if (directory === undefined) return;
+      const { name } = prepared.get(id) ?? await ask(id, signal);
+      prepared.delete(id);
+      await removeLogLink(directory, name);
+    },
+  };
+}
+
+function createStatus(client: RuntimeClient): (signal: AbortSignal) => Promise<RuntimeStatus> {
+  let driver: RuntimeStatus["cgroupDriver"];
+  let driverAsked = false;
+  return async (signal) => {
+    const askDriver = !driverAsked;
+    const response = await client.status({ verbose: askDriver }, within(signal));
+    if (askDriver) {
+      driver = await askCgroupDriver(client, response, signal);
+      driverAsked = true;
+    }
+    const conditions = response.status?.conditions ?? [];
+    const isTrue = (type: string): boolean => conditions.some((c) => c.type === type && c.status);
+    return {
+      runtimeReady: isTrue("RuntimeReady"),
+      networkReady: isTrue("NetworkReady"),
+      message: conditions.filter((c) => !c.status).map((c) => c.message || c.reason).join("; "),
+      runtimeHandlers: response.runtimeHandlers.map((h) => h.name),
+      ...(driver === undefined ? {} : { cgroupDriver: driver }),
+    };
+  };
+}
+
+async function askCgroupDriver(
+  client: RuntimeClient,
+  response: StatusResponse,
+  signal: AbortSignal,
+): Promise<RuntimeStatus["cgroupDriver"]> {
+  try {
+    const { linux } = await client.runtimeConfig({}, within(signal));
+    if (linux === undefined) return undefined;
+    return linux.cgroupDriver === CgroupDriver.SYSTEMD ? "systemd" : "cgroupfs";
+  } catch (error) {
+    if (!isUnimplemented(error)) throw error;
+    return cgroupDriverIn(response.info["config"]);
+  }
+}
+
+/** containerd before 2.0 has no RuntimeConfig, but tells its configuration: the default runtime's SystemdCgroup. */
+export function cgroupDriverIn(config: string | undefined): RuntimeStatus["cgroupDriver"] {
+  interface ContainerdConfig {
+    containerd?: {
+      defaultRuntimeName?: string;
+      runtimes?: Record<string, { options?: { SystemdCgroup?: unknown } | null } | undefined>;
+    };
+  }
+  try {
+    const parsed = JSON.parse(config ?? "null") as ContainerdConfig | null;
+    const containerd = parsed?.containerd;
+    const runtime = containerd?.runtimes?.[containerd.defaultRuntimeName ?? "runc"];
+    if (runtime === undefined) return undefined;
+    return runtime.options?.SystemdCgroup === true ? "systemd" : "cgroupfs";
+  } catch {
+    return undefined;
+  }
+}

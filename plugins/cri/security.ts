@@ -1,0 +1,207 @@
+/**
+ * Security contexts: the pod's and the container's joined (the container wins), and said in CRI's words, by the
+ * kubelet's rules (pkg/securitycontext, pkg/kubelet/kuberuntime/security_context*.go). Pure.
+ * Not for: user namespaces (hostUsers), which need ids allotted on the node.
+ */
+import type { ContainerSpec } from "../../agent/model/container.ts";
+import { AgentError } from "../../agent/model/errors.ts";
+import type {
+  AppArmorProfile,
+  Container,
+  Pod,
+  PodSecurityContext,
+  SeccompProfile,
+  SecurityContext,
+  SELinuxOptions,
+} from "../../agent/model/gen/v1.ts";
+import {
+  type Int64Value,
+  LinuxContainerSecurityContext,
+  NamespaceMode,
+  type NamespaceOption,
+  SecurityProfile,
+  SecurityProfile_ProfileType as ProfileType,
+  type SELinuxOption,
+  SupplementalGroupsPolicy,
+} from "../rpc/gen/cri.ts";
+
+export interface SecurityOptions {
+  /** Directory of Localhost seccomp profiles. */
+  seccompRoot: string;
+  /** Containers that name no profile get the runtime's own instead of none (KubeletConfiguration seccompDefault). */
+  seccompDefault: boolean;
+}
+
+/** What the runtimes hide in /proc and /sys when procMount is Default (kubelet pkg/securitycontext/util.go). */
+const MASKED_PATHS = [
+  "/proc/asound",
+  "/proc/acpi",
+  "/proc/interrupts",
+  "/proc/kcore",
+  "/proc/keys",
+  "/proc/latency_stats",
+  "/proc/timer_list",
+  "/proc/timer_stats",
+  "/proc/sched_debug",
+  "/proc/scsi",
+  "/sys/firmware",
+  "/sys/devices/virtual/powercap",
+];
+const READONLY_PATHS = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
+
+/** The container's context with the pod's values where it has none of its own. */
+export function effectiveSecurity(pod: Pod, container: Container): SecurityContext {
+  const of: PodSecurityContext = pod.spec?.securityContext ?? {};
+  const inherited: SecurityContext = {};
+  if (of.runAsUser !== undefined) inherited.runAsUser = of.runAsUser;
+  if (of.runAsGroup !== undefined) inherited.runAsGroup = of.runAsGroup;
+  if (of.runAsNonRoot !== undefined) inherited.runAsNonRoot = of.runAsNonRoot;
+  if (of.seLinuxOptions !== undefined) inherited.seLinuxOptions = of.seLinuxOptions;
+  if (of.seccompProfile !== undefined) inherited.seccompProfile = of.seccompProfile;
+  if (of.appArmorProfile !== undefined) inherited.appArmorProfile = of.appArmorProfile;
+  return { ...inherited, ...container.securityContext };
+}
+
+/** Every container of a pod, init containers first. */
+export function containersOf(pod: Pod): Container[] {
+  return [...(pod.spec?.initContainers ?? []), ...(pod.spec?.containers ?? [])];
+}
+
+export const isPrivileged = (container: Container): boolean => container.securityContext?.privileged === true;
+
+export function toNamespaceOption(pod: Pod): NamespaceOption {
+  const spec = pod.spec;
+  const shared = spec?.shareProcessNamespace === true ? NamespaceMode.POD : NamespaceMode.CONTAINER;
+  return {
+    network: spec?.hostNetwork === true ? NamespaceMode.NODE : NamespaceMode.POD,
+    pid: spec?.hostPID === true ? NamespaceMode.NODE : shared,
+    ipc: spec?.hostIPC === true ? NamespaceMode.NODE : NamespaceMode.POD,
+    targetId: "",
+  };
+}
+
+export const int64 = (value: number | undefined): Int64Value | undefined =>
+  value === undefined ? undefined : { value: BigInt(value) };
+
+export function supplementalGroups(pod: Pod): bigint[] {
+  const of = pod.spec?.securityContext;
+  const groups = [...(of?.fsGroup === undefined ? [] : [of.fsGroup]), ...(of?.supplementalGroups ?? [])];
+  return groups.map(BigInt);
+}
+
+export function supplementalGroupsPolicy(pod: Pod): SupplementalGroupsPolicy {
+  const strict = pod.spec?.securityContext?.supplementalGroupsPolicy === "Strict";
+  return strict ? SupplementalGroupsPolicy.Strict : SupplementalGroupsPolicy.Merge;
+}
+
+export function toSelinux(options: SELinuxOptions | undefined): SELinuxOption | undefined {
+  if (options === undefined) return undefined;
+  const { user = "", role = "", type = "", level = "" } = options;
+  return { user, role, type, level };
+}
+
+export const runtimeDefaultProfile = (): SecurityProfile =>
+  SecurityProfile.fromPartial({ profileType: ProfileType.RuntimeDefault });
+
+export function toSeccomp(profile: SeccompProfile | undefined, options: SecurityOptions): SecurityProfile {
+  const unconfined = SecurityProfile.fromPartial({ profileType: ProfileType.Unconfined });
+  switch (profile?.type) {
+    case undefined:
+      return options.seccompDefault ? runtimeDefaultProfile() : unconfined;
+    case "RuntimeDefault":
+      return runtimeDefaultProfile();
+    case "Localhost": {
+      const path = profile.localhostProfile ?? "";
+      if (path === "") {
+        throw configError('localhostProfile must be set if seccompProfile type is "Localhost"');
+      }
+      return { profileType: ProfileType.Localhost, localhostRef: `${options.seccompRoot}/${path}` };
+    }
+    default:
+      return unconfined;
+  }
+}
+
+/** `undefined` leaves the choice to the runtime, which takes its default profile where AppArmor is on. */
+export function toApparmor(profile: AppArmorProfile | undefined): SecurityProfile | undefined {
+  switch (profile?.type) {
+    case "RuntimeDefault":
+      return runtimeDefaultProfile();
+    case "Unconfined":
+      return SecurityProfile.fromPartial({ profileType: ProfileType.Unconfined });
+    case "Localhost":
+      return { profileType: ProfileType.Localhost, localhostRef: profile.localhostProfile ?? "" };
+    default:
+      return undefined;
+  }
+}
+
+/** The beta annotation `container.apparmor.security.beta.kubernetes.io/NAME`, where no field says it. */
+function apparmorAnnotation(pod: Pod, container: string): AppArmorProfile | undefined {
+  const text = pod.metadata?.annotations?.[`container.apparmor.security.beta.kubernetes.io/${container}`];
+  if (text === "runtime/default") return { type: "RuntimeDefault" };
+  if (text === "unconfined") return { type: "Unconfined" };
+  return text?.startsWith("localhost/") === true
+    ? { type: "Localhost", localhostProfile: text.slice("localhost/".length) }
+    : undefined;
+}
+
+/** Numeric uid, a user's name, or root where the image says nothing. */
+function parseImageUser(imageUser: string): { uid?: number; name: string } {
+  const user = imageUser.split(":")[0]!;
+  if (user === "") return { uid: 0, name: "" };
+  return /^\d+$/.test(user) ? { uid: Number(user), name: "" } : { name: user };
+}
+
+/** Throws CreateContainerConfigError, in the kubelet's words, when runAsNonRoot is asked for and cannot be kept. */
+function checkNonRoot(spec: ContainerSpec, security: SecurityContext): void {
+  if (security.runAsNonRoot !== true) return;
+  const { name, namespace } = spec.sandbox.pod.metadata ?? {};
+  const where = `(pod: "${name}_${namespace}(${spec.sandbox.uid})", container: ${spec.container.name})`;
+  if (security.runAsUser !== undefined) {
+    if (security.runAsUser === 0) throw configError(`container's runAsUser breaks non-root policy ${where}`);
+    return;
+  }
+  const user = parseImageUser(spec.imageUser);
+  if (user.uid === 0) throw configError(`container has runAsNonRoot and image will run as root ${where}`);
+  if (user.uid === undefined) {
+    throw configError(
+      `container has runAsNonRoot and image has non-numeric user (${user.name}), ` +
+        `cannot verify user is non-root ${where}`,
+    );
+  }
+}
+
+const configError = (message: string): AgentError => new AgentError("CreateContainerConfigError", message);
+
+export function toContainerSecurity(
+  spec: ContainerSpec,
+  options: SecurityOptions,
+): LinuxContainerSecurityContext {
+  const { pod } = spec.sandbox;
+  const security = effectiveSecurity(pod, spec.container);
+  checkNonRoot(spec, security);
+  const imageUser = parseImageUser(spec.imageUser);
+  const unmasked = security.procMount === "Unmasked";
+  const apparmor = toApparmor(security.appArmorProfile ?? apparmorAnnotation(pod, spec.container.name));
+  return LinuxContainerSecurityContext.fromPartial({
+    capabilities: {
+      addCapabilities: security.capabilities?.add ?? [],
+      dropCapabilities: security.capabilities?.drop ?? [],
+    },
+    privileged: security.privileged === true,
+    namespaceOptions: toNamespaceOption(pod),
+    selinuxOptions: toSelinux(security.seLinuxOptions),
+    runAsUser: int64(security.runAsUser ?? imageUser.uid),
+    runAsUsername: security.runAsUser === undefined ? imageUser.name : "",
+    runAsGroup: int64(security.runAsGroup),
+    readonlyRootfs: security.readOnlyRootFilesystem === true,
+    supplementalGroups: supplementalGroups(pod),
+    supplementalGroupsPolicy: supplementalGroupsPolicy(pod),
+    noNewPrivs: security.allowPrivilegeEscalation === false,
+    maskedPaths: unmasked ? [] : MASKED_PATHS,
+    readonlyPaths: unmasked ? [] : READONLY_PATHS,
+    seccomp: toSeccomp(security.seccompProfile, options),
+    apparmor,
+  });
+}
