@@ -12,6 +12,11 @@ const RUNTIMES: Record<string, { machine: string; npm: string }> = {
   "aarch64-unknown-linux-gnu": { machine: "aarch64", npm: "@deno/linux-arm64-glibc" },
 };
 
+interface Runtime {
+  path: string;
+  version: string;
+}
+
 /** A file to be carried: where it lies, where packed, what the launcher must know of it. */
 interface Payload {
   name: string;
@@ -30,7 +35,7 @@ export async function packSelfExtracting(request: BuildRequest): Promise<void> {
     throw new Error(`TARGET ${request.target}: expected one of ${Object.keys(RUNTIMES).join(", ")}`);
   }
   await Deno.mkdir(request.cacheDir, { recursive: true });
-  const deno = request.runtime ?? await findDeno(request, runtime.npm);
+  const deno = await findDeno(request, runtime.npm);
   const carriedRuntime = await packRuntime(request, deno);
   const carriedProgram = await packProgram(request);
   const header = await renderLauncher(request, runtime.machine, carriedRuntime, carriedProgram);
@@ -41,31 +46,45 @@ export async function packSelfExtracting(request: BuildRequest): Promise<void> {
   await Deno.rename(fresh, request.out);
 }
 
-async function findDeno(request: BuildRequest, npmPackage: string): Promise<string> {
-  if (request.target === Deno.build.target) return Deno.execPath();
+/** The runtime to carry: the Deno that builds, or for another machine npm's copy of it. */
+async function findDeno(request: BuildRequest, npmPackage: string): Promise<Runtime> {
+  if (request.runtime !== undefined) return { path: request.runtime, version: Deno.version.deno };
+  if (request.target === Deno.build.target) return { path: Deno.execPath(), version: Deno.version.deno };
   const directory = join(request.cacheDir, `${npmPackage.replaceAll("/", "-")}-${Deno.version.deno}`);
-  const deno = join(directory, "package", "deno");
-  if (await Deno.stat(deno).then(() => true, () => false)) return deno;
-  console.log(`fetch ${npmPackage}@${Deno.version.deno} from npm`);
+  const path = join(directory, "package", "deno");
+  if (!await Deno.stat(path).then(() => true, () => false)) await fetchDeno(npmPackage, directory);
+  const { version } = JSON.parse(await Deno.readTextFile(join(directory, "package", "package.json")));
+  if (version !== Deno.version.deno) {
+    console.log(
+      `  npm has no ${npmPackage}@${Deno.version.deno}; the file carries ${version}, the newest before it`,
+    );
+  }
+  return { path, version };
+}
+
+/** Unpacks our version into `directory`/package; where npm lacks it for that machine, the newest patch before it. */
+async function fetchDeno(npmPackage: string, directory: string): Promise<void> {
+  const [major, minor] = Deno.version.deno.split(".");
+  const wanted = `${npmPackage}@>=${major}.${minor}.0 <=${Deno.version.deno}`;
+  console.log(`fetch ${wanted} from npm`);
   await capture(join(root, "tools/setup.sh"), ["npm"], root);
-  await Deno.mkdir(directory, { recursive: true });
-  const packed = await capture("npm", ["pack", "--silent", `${npmPackage}@${Deno.version.deno}`], directory);
-  // Renamed when whole: an interrupted build leaves no half runtime under the name we look for.
   await Deno.mkdir(join(directory, "part"), { recursive: true });
+  const packed = await capture("npm", ["pack", "--loglevel=error", wanted], directory);
+  // Renamed when whole: an interrupted build leaves no half runtime under the name we look for.
   await capture("tar", ["-xzf", packed.trim(), "-C", "part"], directory);
   await Deno.rename(join(directory, "part", "package"), join(directory, "package"));
-  return deno;
+  await Deno.remove(join(directory, packed.trim()));
 }
 
 /** Packing Deno takes 10 s, so the result is kept by the sum of what was packed. */
-async function packRuntime(request: BuildRequest, deno: string): Promise<Payload> {
-  const sum = await hashFile(deno);
-  const { size } = await Deno.stat(deno);
+async function packRuntime(request: BuildRequest, { path, version }: Runtime): Promise<Payload> {
+  const sum = await hashFile(path);
+  const { size } = await Deno.stat(path);
   const packed = join(request.cacheDir, `deno-${sum}.gz`);
-  const name = `deno-${Deno.version.deno}-${sum.slice(0, 12)}/agent`;
+  const name = `deno-${version}-${sum.slice(0, 12)}/agent`;
   if (!await Deno.stat(packed).then(() => true, () => false)) {
     if (size > 1e6) console.log(`pack the runtime, ${(size / 1e6).toFixed(1)} MB`);
-    await gzip(deno, packed);
+    await gzip(path, packed);
   }
   return { name, packed, sum, size };
 }
