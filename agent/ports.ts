@@ -3,12 +3,12 @@
  * that everything else is given. Every effect ends with the signal that cancels it. Expected failures are thrown as
  * AgentError with a reason. Not for: implementations.
  */
-import type { ContainerSpec, LinuxResources, SandboxSpec } from "./model/container.ts";
+import type { ContainerSpec, SandboxSpec } from "./model/container.ts";
 import type { ContainerEdits } from "./model/edits.ts";
 import type { ObservedPod } from "./model/observed.ts";
 import type { RegistryAuth } from "./model/pull_secrets.ts";
 import type { DesiredPod, Objects } from "./model/wish.ts";
-import type { Container } from "./model/gen/v1.ts";
+import type { Container, ResourceRequirements } from "./model/gen/v1.ts";
 
 export interface FileStat {
   kind: "file" | "directory" | "symlink" | "socket" | "block" | "char" | "fifo";
@@ -20,6 +20,14 @@ export interface FileStat {
   dev: number;
   ino: number;
   mtimeMs: number;
+}
+
+/** A file opened for reading: it stays the same file when its name is given to another one, as log rotation does. */
+export interface OpenFile {
+  stat(): Promise<FileStat>;
+  /** Up to `length` bytes from `offset`; empty at the end. */
+  read(offset: number, length: number): Promise<Uint8Array>;
+  close(): void;
 }
 
 export interface MountPoint {
@@ -44,6 +52,7 @@ export interface Host {
   sleep(ms: number, signal: AbortSignal): Promise<void>;
   readFile(path: string): Promise<Uint8Array | undefined>;
   readText(path: string): Promise<string | undefined>;
+  openFile(path: string): Promise<OpenFile | undefined>;
   /** Names in a directory, sorted; `undefined` when it does not exist. */
   list(path: string): Promise<string[] | undefined>;
   /** Follows symlinks. */
@@ -121,7 +130,13 @@ export interface Runtime {
   startContainer(id: string, signal: AbortSignal): Promise<void>;
   stopContainer(id: string, graceSeconds: number, signal: AbortSignal): Promise<void>;
   removeContainer(id: string, signal: AbortSignal): Promise<void>;
-  updateContainerResources(id: string, resources: LinuxResources, signal: AbortSignal): Promise<void>;
+  /** In place, without a restart. `oomScoreAdj` by QoS class. */
+  updateContainerResources(
+    id: string,
+    resources: ResourceRequirements,
+    oomScoreAdj: number,
+    signal: AbortSignal,
+  ): Promise<void>;
   reopenContainerLog(id: string, signal: AbortSignal): Promise<void>;
   /**
    * Hints that something happened; a hint comes no earlier than `observe` shows it. Ends when the signal aborts; throws

@@ -1,0 +1,53 @@
+/**
+ * How outcomes of steps change what a worker remembers. Pure. Not for: the runtime's state, which is observed anew.
+ */
+import type { Memory, ReadyImage, Step } from "./plan.ts";
+import { failureKey } from "./plan.ts";
+import type { Reason } from "./errors.ts";
+import { nextFailure } from "./restart.ts";
+
+/** What became of one step. */
+export type StepOutcome =
+  | { step: Step; ok: true; result: StepResult }
+  | { step: Step; ok: false; reason: Reason; message: string };
+
+/** What a step brought that the world will not tell. */
+export type StepResult =
+  | { kind: "nothing" }
+  | { kind: "image"; image: ReadyImage }
+  | { kind: "volumes"; hash: string }
+  | { kind: "resources"; text: string };
+
+export const nothing: StepResult = { kind: "nothing" };
+
+export function remember(memory: Memory, outcomes: readonly StepOutcome[], now: number): Memory {
+  const failures = new Map(memory.failures);
+  const images = new Map(memory.images);
+  const stoppedSandboxes = new Set(memory.stoppedSandboxes);
+  const resources = new Map(memory.resources);
+  let volumesHash = memory.volumesHash;
+  for (const o of outcomes) {
+    const key = failureKey(o.step);
+    if (!o.ok) {
+      if (o.reason !== "Aborted") failures.set(key, nextFailure(failures.get(key), now, o.reason, o.message));
+      if (o.step.kind === "runContainer") images.delete(o.step.container);
+      continue;
+    }
+    failures.delete(key);
+    if (o.result.kind === "image" && o.step.kind === "ensureImage") {
+      images.set(o.step.container, o.result.image);
+    }
+    if (o.result.kind === "volumes") volumesHash = o.result.hash;
+    if (o.result.kind === "resources" && o.step.kind === "updateResources") {
+      resources.set(o.step.containerId, o.result.text);
+    }
+    if (o.step.kind === "stopSandbox") stoppedSandboxes.add(o.step.sandboxId);
+    if (o.step.kind === "removeSandbox") stoppedSandboxes.delete(o.step.sandboxId);
+    if (o.step.kind === "removeContainer") resources.delete(o.step.containerId);
+    if (o.step.kind === "removePod") volumesHash = undefined;
+  }
+  return { failures, images, stoppedSandboxes, resources, volumesHash };
+}
+
+/** A new wish deserves a new try: failures are forgotten, the rest stays true. */
+export const forgive = (memory: Memory): Memory => ({ ...memory, failures: new Map() });

@@ -1,0 +1,132 @@
+/**
+ * What to do next for one pod: a pure decision on values. A plan names only what exists now and is safe now; whoever
+ * applies it observes and plans again until nothing is left to do. Not for: doing it (reconcile/apply.ts).
+ */
+import type { Objects, Wish } from "./wish.ts";
+import type { ObservedPod } from "./observed.ts";
+import type { BackOffConfig, Failure } from "./restart.ts";
+import { planPresent } from "./plan_start.ts";
+import { planAbsent } from "./plan_stop.ts";
+
+/** One effect. Steps of a plan are independent of each other and may run at once, unless they share a `lane`. */
+export type Step =
+  | { kind: "publishVolumes" }
+  | { kind: "runSandbox"; attempt: number }
+  | { kind: "stopSandbox"; sandboxId: string }
+  | { kind: "removeSandbox"; sandboxId: string; containerIds: string[]; logs: boolean }
+  | { kind: "ensureImage"; container: string; attempt: number }
+  | {
+    kind: "runContainer";
+    container: string;
+    sandboxId: string;
+    attempt: number;
+    backOff: number;
+    imageRef: string;
+  }
+  | { kind: "startContainer"; container: string; containerId: string }
+  | { kind: "stopContainer"; container: string; containerId: string; graceSeconds: number; why: string }
+  | { kind: "removeContainer"; container: string; containerId: string; attempt: number }
+  | { kind: "updateResources"; container: string; containerId: string }
+  | { kind: "removePod" };
+
+export interface Plan {
+  steps: Step[];
+  /** When to plan again although nothing happened, in ms since the epoch. */
+  lookAgain?: number;
+  /** Where the pod is in its life; `gone` ends the worker. */
+  state: "starting" | "running" | "restarting" | "finished" | "stopping" | "gone";
+}
+
+/** An image that is on the node, ready for one attempt of one container. */
+export interface ReadyImage {
+  attempt: number;
+  image: string;
+  ref: string;
+  /** User that the image sets, for runAsNonRoot. */
+  user: string;
+}
+
+/** What the worker remembers between two looks, because the world cannot tell. Lost without harm. */
+export interface Memory {
+  images: ReadonlyMap<string, ReadyImage>;
+  /** By `failureKey` of the step. */
+  failures: ReadonlyMap<string, Failure>;
+  stoppedSandboxes: ReadonlySet<string>;
+  /** Resources applied in place, as JSON, by container id. */
+  resources: ReadonlyMap<string, string>;
+  /** Hash of what is published in the pod's volumes. */
+  volumesHash: string | undefined;
+}
+
+export const emptyMemory: Memory = {
+  images: new Map(),
+  failures: new Map(),
+  stoppedSandboxes: new Set(),
+  resources: new Map(),
+  volumesHash: undefined,
+};
+
+export interface Facts {
+  now: number;
+  backOff: BackOffConfig;
+  memory: Memory;
+}
+
+export type { Objects };
+
+export function planPod(wish: Wish, observed: ObservedPod, facts: Facts): Plan {
+  return wish.kind === "present" ? planPresent(wish, observed, facts) : planAbsent(wish, observed, facts);
+}
+
+/** Under which name a step's failures are counted. */
+export function failureKey(step: Step): string {
+  switch (step.kind) {
+    case "publishVolumes":
+      return "volumes";
+    case "runSandbox":
+      return "sandbox";
+    case "ensureImage":
+      return `image:${step.container}`;
+    case "runContainer":
+    case "startContainer":
+      return `container:${step.container}`;
+    case "stopSandbox":
+    case "removeSandbox":
+      return `${step.kind}:${step.sandboxId}`;
+    case "stopContainer":
+    case "removeContainer":
+    case "updateResources":
+      return `${step.kind}:${step.containerId}`;
+    case "removePod":
+      return "pod";
+  }
+}
+
+/** Steps of one lane run one after the other, in order: containers start in the order of the manifest. */
+export const laneOf = (step: Step): string | undefined =>
+  step.kind === "runContainer" || step.kind === "startContainer" ? "start" : undefined;
+
+/** Drops steps that failed and may not be tried again yet; says when the first of them may. */
+export function postpone(steps: Step[], facts: Facts): { steps: Step[]; lookAgain?: number } {
+  const waits: number[] = [];
+  const due = steps.filter((s) => {
+    const failure = facts.memory.failures.get(failureKey(s));
+    if (failure === undefined || failure.retryAt <= facts.now) return true;
+    waits.push(failure.retryAt);
+    return false;
+  });
+  return waits.length === 0 ? { steps: due } : { steps: due, lookAgain: Math.min(...waits) };
+}
+
+/** The earliest of several times, where any is set. */
+export function earliest(...times: (number | undefined)[]): number | undefined {
+  const set = times.filter((t) => t !== undefined);
+  return set.length === 0 ? undefined : Math.min(...set);
+}
+
+/** A plan of the steps that are due. */
+export function planSteps(state: Plan["state"], steps: Step[], facts: Facts, lookAgain?: number): Plan {
+  const due = postpone(steps, facts);
+  const again = earliest(due.lookAgain, lookAgain);
+  return again === undefined ? { steps: due.steps, state } : { steps: due.steps, state, lookAgain: again };
+}

@@ -1,0 +1,72 @@
+/**
+ * Restart policy and back-off, as arithmetic on values. Source: the kubelet's crash-loop back-off (10 s doubling to
+ * 300 s, forgotten after 10 minutes of running). Not for: timers.
+ */
+import type { Container, PodSpec } from "./gen/v1.ts";
+import type { ObservedContainer } from "./observed.ts";
+import type { Reason } from "./errors.ts";
+
+/** All in milliseconds. */
+export interface BackOffConfig {
+  base: number;
+  cap: number;
+  /** A container that ran this long starts a new history. */
+  resetAfter: number;
+}
+
+export const defaultBackOff: BackOffConfig = { base: 10_000, cap: 300_000, resetAfter: 600_000 };
+
+export type RestartPolicy = "Always" | "OnFailure" | "Never";
+
+/** The policy that rules one container: sidecars always restart, other init containers never after success. */
+export function restartPolicyOf(spec: PodSpec, container: Container, isInit: boolean): RestartPolicy {
+  if (isInit && container.restartPolicy === "Always") return "Always";
+  const policy = (spec.restartPolicy ?? "Always") as RestartPolicy;
+  return isInit && policy === "Always" ? "OnFailure" : policy;
+}
+
+export const shouldRestart = (policy: RestartPolicy, exitCode: number): boolean =>
+  policy === "Always" || (policy === "OnFailure" && exitCode !== 0);
+
+const step = (backOff: number, c: BackOffConfig) => Math.min(c.cap, backOff === 0 ? c.base : backOff * 2);
+
+/** When may a container that exited start again, and how long will its successor wait after its own exit? */
+export function nextStart(exited: ObservedContainer, c: BackOffConfig): { at: number; backOff: number } {
+  const finished = exited.finishedAt ?? exited.createdAt;
+  const ran = finished - (exited.startedAt ?? finished);
+  if (ran >= c.resetAfter) return { at: finished, backOff: step(0, c) };
+  const wait = Math.min(exited.backOff, c.cap);
+  return { at: finished + wait, backOff: step(wait, c) };
+}
+
+/** A step that failed, and when it may be tried again. */
+export interface Failure {
+  reason: Reason;
+  message: string;
+  count: number;
+  at: number;
+  retryAt: number;
+}
+
+/** Registries are asked more rarely than the runtime on this machine. */
+const failureBackOff = (reason: Reason): { base: number; cap: number } =>
+  reason === "ErrImagePull" || reason === "ErrImageNeverPull" || reason === "InvalidImageName"
+    ? { base: 10_000, cap: 300_000 }
+    : { base: 1_000, cap: 60_000 };
+
+export function nextFailure(
+  before: Failure | undefined,
+  now: number,
+  reason: Reason,
+  message: string,
+): Failure {
+  const count = (before?.count ?? 0) + 1;
+  const { base, cap } = failureBackOff(reason);
+  return {
+    reason,
+    message,
+    count,
+    at: now,
+    retryAt: now + Math.min(cap, base * 2 ** Math.min(count - 1, 20)),
+  };
+}

@@ -1,0 +1,324 @@
+/**
+ * Does what a plan says: one switch from step to port calls, one outcome per step. Not for: deciding anything.
+ */
+import type { Container, Pod } from "../model/gen/v1.ts";
+import type { ContainerSpec, DnsConfig, SandboxSpec } from "../model/container.ts";
+import type { Cgroups, Host, PublishedVolume, Runtime, Storage } from "../ports.ts";
+import type { DesiredPod, Objects } from "../model/wish.ts";
+import type { ObservedPod } from "../model/observed.ts";
+import type { BackOffConfig } from "../model/restart.ts";
+import { laneOf, type Memory, type Step } from "../model/plan.ts";
+import { nothing, type StepOutcome, type StepResult } from "../model/memory.ts";
+import { AgentError, errorText } from "../model/errors.ts";
+import { containerHash } from "../model/hash.ts";
+import { volumesHash } from "../model/volumes.ts";
+import { wantedSandboxHash } from "../model/plan_start.ts";
+import { expand, resolveEnv } from "../model/env.ts";
+import { podHostname } from "../model/hosts.ts";
+import { oomScoreAdj } from "../model/qos.ts";
+import { ensureImage, type ImageOptions, type RecordEvent } from "./images.ts";
+import { linkLog, podLogDirectory, removeContainerLogs, removePodLogs } from "./logs.ts";
+
+/** What stays the same for all pods of this node. */
+export interface NodeFacts {
+  nodeName: string;
+  clusterDomain: string;
+  hostIPs: readonly string[];
+  runtimeName: string;
+  podLogsDir: string;
+  containerLogsDir: string;
+  backOff: BackOffConfig;
+  /** What the node gives to pods, in base units (cores, bytes). */
+  allocatable: Readonly<Record<string, number>>;
+  memoryCapacity: number;
+}
+
+export interface ApplyOptions {
+  host: Host;
+  runtime: Runtime;
+  storage: Storage;
+  cgroups: Cgroups;
+  images: ImageOptions;
+  node: NodeFacts;
+  /** The pod's DNS configuration from its policy and the node's resolv.conf. */
+  dns(pod: Pod): Promise<DnsConfig>;
+}
+
+/** One pod at one moment; `published` is filled by publishVolumes and read by runContainer. */
+export interface PodRound {
+  uid: string;
+  /** Absent while the pod is being removed. */
+  desired: DesiredPod | undefined;
+  objects: Objects;
+  observed: ObservedPod;
+  memory: Memory;
+  published: Map<string, PublishedVolume>;
+  record: RecordEvent;
+}
+
+/** Steps of one lane in order, all else at once. `abandon` cancels what may wait long: pulls and graceful stops. */
+export async function applySteps(
+  o: ApplyOptions,
+  round: PodRound,
+  steps: readonly Step[],
+  abandon: AbortSignal,
+): Promise<StepOutcome[]> {
+  const lanes = new Map<string | Step, Step[]>();
+  for (const step of steps) {
+    const lane = laneOf(step) ?? step;
+    lanes.set(lane, [...(lanes.get(lane) ?? []), step]);
+  }
+  const results = await Promise.all([...lanes.values()].map(async (lane) => {
+    const outcomes: StepOutcome[] = [];
+    for (const step of lane) outcomes.push(await applyStep(o, round, step, abandon));
+    return outcomes;
+  }));
+  return results.flat();
+}
+
+async function applyStep(
+  o: ApplyOptions,
+  round: PodRound,
+  step: Step,
+  abandon: AbortSignal,
+): Promise<StepOutcome> {
+  try {
+    return { step, ok: true, result: await effectOf(o, round, step, abandon) };
+  } catch (error) {
+    if (abandon.aborted) return { step, ok: false, reason: "Aborted", message: "a newer wish took over" };
+    const reason = error instanceof AgentError ? error.reason : "Unknown";
+    recordFailure(round, step, reason, errorText(error));
+    return { step, ok: false, reason, message: errorText(error) };
+  }
+}
+
+const never = (step: never): never => {
+  throw new Error(`unknown step ${JSON.stringify(step)}`);
+};
+
+async function effectOf(
+  o: ApplyOptions,
+  round: PodRound,
+  step: Step,
+  abandon: AbortSignal,
+): Promise<StepResult> {
+  const short = AbortSignal.timeout(180_000);
+  switch (step.kind) {
+    case "publishVolumes":
+      return await publishVolumes(o, round, short);
+    case "runSandbox":
+      return await runSandbox(o, round, step.attempt, short);
+    case "stopSandbox":
+      await o.runtime.stopPodSandbox(step.sandboxId, short);
+      return nothing;
+    case "removeSandbox":
+      return await removeSandbox(o, round, step, short);
+    case "ensureImage": {
+      const request = { ...wishOf(round, step.container), attempt: step.attempt, record: round.record };
+      return { kind: "image", image: await ensureImage(o.images, request, abandon) };
+    }
+    case "runContainer":
+      return await runContainer(o, round, step, short);
+    case "startContainer":
+      await startContainer(o, round, step.container, step.containerId, short);
+      return nothing;
+    case "stopContainer":
+      round.record("Normal", "Killing", `Stopping container ${step.container}: ${step.why}`, step.container);
+      await o.runtime.stopContainer(step.containerId, step.graceSeconds, abandon);
+      return nothing;
+    case "removeContainer":
+      return await removeContainer(o, round, step.containerId, short);
+    case "updateResources":
+      return await updateResources(o, round, step, short);
+    case "removePod":
+      await removePodLogs(o.host, o.node, round.uid);
+      await o.storage.remove(round.uid, short);
+      await o.cgroups.remove(round.uid);
+      return nothing;
+    default:
+      return never(step);
+  }
+}
+
+const failureReasons: Partial<Record<Step["kind"], string>> = {
+  publishVolumes: "FailedMount",
+  runSandbox: "FailedCreatePodSandBox",
+  runContainer: "Failed",
+  startContainer: "Failed",
+  stopSandbox: "FailedKillPod",
+  removePod: "FailedRemovePod",
+};
+
+function recordFailure(round: PodRound, step: Step, reason: string, message: string) {
+  const eventReason = failureReasons[step.kind];
+  if (eventReason === undefined) return;
+  const container = "container" in step ? step.container : undefined;
+  round.record(
+    "Warning",
+    eventReason,
+    container === undefined ? message : `Error: ${reason}: ${message}`,
+    container,
+  );
+}
+
+function wishOf(
+  round: PodRound,
+  name: string,
+): { pod: DesiredPod; container: Container; secrets: Objects["secrets"] } {
+  const pod = round.desired;
+  const spec = pod?.pod.spec;
+  const container = [...(spec?.initContainers ?? []), ...(spec?.containers ?? [])].find((c) =>
+    c.name === name
+  );
+  if (pod === undefined || container === undefined) {
+    throw new AgentError("Aborted", `container ${name} is not wanted`);
+  }
+  return { pod, container, secrets: round.objects.secrets };
+}
+
+async function publishVolumes(o: ApplyOptions, round: PodRound, signal: AbortSignal): Promise<StepResult> {
+  const pod = round.desired!;
+  const published = await o.storage.publish(pod, round.objects, signal);
+  round.published.clear();
+  for (const [name, volume] of published) round.published.set(name, volume);
+  return { kind: "volumes", hash: volumesHash(pod.pod, round.objects) };
+}
+
+async function sandboxSpec(o: ApplyOptions, round: PodRound, attempt: number): Promise<SandboxSpec> {
+  const desired = round.desired!;
+  const { pod } = desired;
+  const spec = pod.spec!;
+  return {
+    pod,
+    uid: desired.uid,
+    attempt,
+    source: desired.source,
+    hash: wantedSandboxHash(pod),
+    hostname: spec.hostNetwork === true
+      ? ""
+      : (spec.hostname ?? pod.metadata!.name!).slice(0, 63).replace(/[-.]+$/, ""),
+    dns: await o.dns(pod),
+    logDirectory: podLogDirectory(o.node.podLogsDir, pod),
+    cgroupParent: await o.cgroups.ensure(desired),
+    sysctls: Object.fromEntries((spec.securityContext?.sysctls ?? []).map((s) => [s.name, s.value])),
+  };
+}
+
+async function runSandbox(
+  o: ApplyOptions,
+  round: PodRound,
+  attempt: number,
+  signal: AbortSignal,
+): Promise<StepResult> {
+  const spec = await sandboxSpec(o, round, attempt);
+  await o.host.mkdir(spec.logDirectory, 0o755);
+  await o.runtime.runPodSandbox(spec, signal);
+  return nothing;
+}
+
+async function removeSandbox(
+  o: ApplyOptions,
+  round: PodRound,
+  step: Extract<Step, { kind: "removeSandbox" }>,
+  signal: AbortSignal,
+): Promise<StepResult> {
+  for (const id of step.containerIds) await removeContainer(o, round, id, signal, step.logs);
+  await o.runtime.removePodSandbox(step.sandboxId, signal);
+  return nothing;
+}
+
+async function removeContainer(
+  o: ApplyOptions,
+  round: PodRound,
+  id: string,
+  signal: AbortSignal,
+  logs = true,
+): Promise<StepResult> {
+  const c = round.observed.containers.find((c) => c.id === id);
+  await o.runtime.removeContainer(id, signal);
+  if (c !== undefined) await removeContainerLogs(o.host, o.node, round.observed, c, logs);
+  return nothing;
+}
+
+async function runContainer(
+  o: ApplyOptions,
+  round: PodRound,
+  step: Extract<Step, { kind: "runContainer" }>,
+  signal: AbortSignal,
+): Promise<StepResult> {
+  const spec = await containerSpec(o, round, step, signal);
+  const id = await o.runtime.createContainer(spec, signal);
+  round.record("Normal", "Created", `Created container ${step.container}`, step.container);
+  await startContainer(o, round, step.container, id, signal);
+  await linkLog(o.host, o.node, spec, id);
+  return nothing;
+}
+
+async function startContainer(
+  o: ApplyOptions,
+  round: PodRound,
+  name: string,
+  id: string,
+  signal: AbortSignal,
+) {
+  await o.runtime.startContainer(id, signal);
+  round.record("Normal", "Started", `Started container ${name}`, name);
+}
+
+async function containerSpec(
+  o: ApplyOptions,
+  round: PodRound,
+  step: Extract<Step, { kind: "runContainer" }>,
+  signal: AbortSignal,
+): Promise<ContainerSpec> {
+  const { pod: desired, container } = wishOf(round, step.container);
+  const { pod } = desired;
+  const sandbox = round.observed.sandboxes.find((s) => s.id === step.sandboxId)!;
+  const podIPs = pod.spec!.hostNetwork === true ? o.node.hostIPs : sandbox.ips;
+  const resolved = resolveEnv(pod, container, round.objects, { ...o.node, podIPs });
+  if ("error" in resolved) throw new AgentError("CreateContainerConfigError", resolved.error);
+  const { env, warnings } = resolved;
+  for (const w of warnings) round.record("Warning", "InvalidEnvironmentVariableNames", w, container.name);
+  return {
+    sandbox: await sandboxSpec(o, round, sandbox.attempt),
+    sandboxId: step.sandboxId,
+    container,
+    attempt: step.attempt,
+    hash: containerHash(pod, container),
+    backOff: step.backOff,
+    imageRef: step.imageRef,
+    ...expandCommand(container, env),
+    env,
+    resources: container.resources ?? {},
+    oomScoreAdj: oomScoreAdj(pod, container, o.node.memoryCapacity),
+    imageUser: round.memory.images.get(step.container)?.user ?? "",
+    edits: await o.storage.containerEdits(
+      desired,
+      container,
+      step.attempt,
+      round.published,
+      env,
+      podIPs,
+      signal,
+    ),
+    logPath: `${container.name}/${step.attempt}.log`,
+  };
+}
+
+async function updateResources(
+  o: ApplyOptions,
+  round: PodRound,
+  step: Extract<Step, { kind: "updateResources" }>,
+  signal: AbortSignal,
+): Promise<StepResult> {
+  const { pod, container } = wishOf(round, step.container);
+  const score = oomScoreAdj(pod.pod, container, o.node.memoryCapacity);
+  await o.runtime.updateContainerResources(step.containerId, container.resources ?? {}, score, signal);
+  round.record(
+    "Normal",
+    "ResizeCompleted",
+    `Changed resources of container ${step.container} in place`,
+    step.container,
+  );
+  return { kind: "resources", text: JSON.stringify(container.resources ?? {}) };
+}

@@ -1,0 +1,99 @@
+/**
+ * Makes the image of one container ready: the pull policy, credentials, bounded parallel pulls, archives that are
+ * still being imported. Not for: when to try again (model/restart.ts).
+ */
+import type { Container, Secret } from "../model/gen/v1.ts";
+import type { Images, ImageStatus } from "../ports.ts";
+import type { ReadyImage } from "../model/plan.ts";
+import type { DesiredPod } from "../model/wish.ts";
+import { AgentError, errorText } from "../model/errors.ts";
+import { authsFor } from "../model/pull_secrets.ts";
+import type { Gate } from "./gate.ts";
+
+/** What the images directory knows: archives count as the registry of the images they brought. */
+export interface Archives {
+  /** Resolves when no archive that may bring the image is waiting to be imported. */
+  settled(image: string, signal: AbortSignal): Promise<void>;
+  /** True when an archive brought the image. */
+  brought(image: string): boolean;
+}
+
+export interface ImageOptions {
+  images: Images;
+  archives: Archives;
+  pulls: Gate;
+  /** Text of ROOT/config.json, the node's docker configuration. */
+  nodeConfig(): Promise<string | undefined>;
+}
+
+export type RecordEvent = (
+  type: "Normal" | "Warning",
+  reason: string,
+  message: string,
+  container?: string,
+) => void;
+
+export interface ImageRequest {
+  pod: DesiredPod;
+  container: Container;
+  attempt: number;
+  secrets: ReadonlyMap<string, Secret>;
+  record: RecordEvent;
+}
+
+const ready = (r: ImageRequest, status: ImageStatus): ReadyImage => ({
+  attempt: r.attempt,
+  image: r.container.image ?? "",
+  ref: status.id,
+  user: status.user,
+});
+
+/** Throws ErrImageNeverPull, ErrImagePull or InvalidImageName. */
+export async function ensureImage(
+  o: ImageOptions,
+  r: ImageRequest,
+  signal: AbortSignal,
+): Promise<ReadyImage> {
+  const image = r.container.image ?? "";
+  const policy = r.container.imagePullPolicy ?? "IfNotPresent";
+  await o.archives.settled(image, signal);
+  const present = await o.images.status(image, signal);
+  if (present !== undefined && (policy !== "Always" || o.archives.brought(image))) {
+    r.record("Normal", "Pulled", `Container image "${image}" already present on machine`, r.container.name);
+    return ready(r, present);
+  }
+  if (policy === "Never") {
+    throw new AgentError(
+      "ErrImageNeverPull",
+      `Container image "${image}" is not present with pull policy of Never`,
+    );
+  }
+  return await o.pulls.run(() => pull(o, r, image, signal), signal);
+}
+
+async function pull(
+  o: ImageOptions,
+  r: ImageRequest,
+  image: string,
+  signal: AbortSignal,
+): Promise<ReadyImage> {
+  r.record("Normal", "Pulling", `Pulling image "${image}"`, r.container.name);
+  const auths = authsFor(image, r.pod.pod, r.secrets, await o.nodeConfig());
+  let failure: unknown;
+  for (const auth of auths.length === 0 ? [undefined] : auths) {
+    try {
+      const ref = await o.images.pull(image, auth, signal);
+      const status = await o.images.status(ref, signal) ?? await o.images.status(image, signal);
+      if (status === undefined) {
+        throw new AgentError("ErrImagePull", `"${image}" was pulled but is not to be found`);
+      }
+      r.record("Normal", "Pulled", `Successfully pulled image "${image}"`, r.container.name);
+      return ready(r, status);
+    } catch (error) {
+      if (signal.aborted) throw error;
+      failure = error;
+    }
+  }
+  r.record("Warning", "Failed", `Failed to pull image "${image}": ${errorText(failure)}`, r.container.name);
+  throw failure;
+}

@@ -1,0 +1,51 @@
+/**
+ * Reads the world for one pod: what the runtime reports, what lies on the node's disk, termination messages.
+ * Not for: judging it.
+ */
+import { join } from "@std/path";
+import type { Host, Runtime, Storage } from "../ports.ts";
+import { emptyObservation, type ObservedPod } from "../model/observed.ts";
+import { hasPodLogs, type LogPaths } from "./logs.ts";
+
+export interface ObserveOptions {
+  host: Host;
+  runtime: Runtime;
+  storage: Storage;
+  logs: LogPaths;
+  rootDir: string;
+}
+
+export interface PodIdentity {
+  uid: string;
+  namespace: string;
+  name: string;
+}
+
+/** `leaving`: the pod is to be removed, so what is left on disk counts too. */
+export async function observePod(
+  o: ObserveOptions,
+  id: PodIdentity,
+  leaving: boolean,
+  signal: AbortSignal,
+): Promise<ObservedPod> {
+  const [seen] = await o.runtime.observe(id.uid, signal);
+  const observed = seen ?? emptyObservation(id.uid, id.namespace, id.name);
+  if (!leaving) return observed;
+  const directory = await o.host.lstat(join(o.rootDir, "pods", id.uid));
+  return { ...observed, hasDirectory: directory !== undefined || await hasPodLogs(o.host, o.logs, id.uid) };
+}
+
+/** Termination messages of exited containers, read once per container id. */
+export async function readMessages(
+  storage: Storage,
+  observed: ObservedPod,
+  known: Map<string, string>,
+): Promise<Map<string, string>> {
+  const messages = new Map<string, string>();
+  for (const c of observed.containers) {
+    if (c.state !== "exited") continue;
+    const text = known.get(c.id) ?? await storage.terminationMessage(observed.uid, c.name, c.attempt) ?? "";
+    messages.set(c.id, text);
+  }
+  return messages;
+}

@@ -1,0 +1,97 @@
+/**
+ * Keeps the set of workers equal to the set of known pods: those that are wanted, and those that were found on the
+ * node. Not for: what a worker does.
+ */
+import type { Runtime, Storage } from "../ports.ts";
+import type { Log } from "../lib/log.ts";
+import { type Desired, diffPods, type KnownPod, podKey, type Wish } from "../model/wish.ts";
+import { createWorker, type Worker, type WorkerOptions } from "./worker.ts";
+import type { PodIdentity } from "./observe.ts";
+
+export interface Reconciler {
+  /** The newest set of wanted pods. */
+  update(desired: Desired): void;
+  /** Look again at one pod, or at all. */
+  nudge(uid?: string): void;
+  /** Takes over what an earlier run of the agent left: sandboxes, containers, pod directories. Throws when the runtime is away. */
+  recover(): Promise<void>;
+  /** Ends when every worker has ended, after the signal. */
+  finished(): Promise<void>;
+  /** Uids with a worker, for the collection of what nobody owns. */
+  known(): ReadonlySet<string>;
+}
+
+export interface ReconcilerOptions extends WorkerOptions {
+  runtime: Runtime;
+  storage: Storage;
+  log: Log;
+}
+
+export function createReconciler(o: ReconcilerOptions, leave: AbortSignal): Reconciler {
+  const workers = new Map<string, Worker>();
+  const found = new Map<string, PodIdentity>();
+  let latest: Desired | undefined;
+
+  const known = (): KnownPod[] => {
+    const ids = new Map<string, PodIdentity>(found);
+    for (const [uid, worker] of workers) ids.set(uid, worker.id);
+    return [...ids].map(([uid, id]) => ({ uid, key: `${id.namespace}/${id.name}` }));
+  };
+
+  const identity = (uid: string, wish: Wish): PodIdentity => {
+    if (wish.kind === "absent") return found.get(uid) ?? workers.get(uid)!.id;
+    const m = wish.pod.pod.metadata!;
+    return { uid, namespace: m.namespace ?? "default", name: m.name ?? "" };
+  };
+
+  const start = (uid: string, wish: Wish): Worker => {
+    const worker = createWorker(o, identity(uid, wish), leave);
+    workers.set(uid, worker);
+    found.delete(uid);
+    worker.finished.then((how) => {
+      workers.delete(uid);
+      if (how === "gone" && latest !== undefined) apply(latest);
+    });
+    return worker;
+  };
+
+  /** A pod whose name is still held by another uid waits until that one is gone. */
+  const isHeld = (uid: string, wish: Wish): boolean => {
+    if (wish.kind === "absent") return false;
+    const key = podKey(wish.pod.pod);
+    return known().some((k) => k.key === key && k.uid !== uid);
+  };
+
+  const apply = (desired: Desired) => {
+    for (const [uid, wish] of diffPods(desired, known())) {
+      if (leave.aborted || isHeld(uid, wish)) continue;
+      (workers.get(uid) ?? start(uid, wish)).put(wish);
+    }
+  };
+
+  return {
+    update(desired) {
+      latest = desired;
+      apply(desired);
+    },
+    nudge(uid) {
+      if (uid !== undefined) workers.get(uid)?.nudge();
+      else for (const worker of workers.values()) worker.nudge();
+    },
+    async recover() {
+      for (const pod of await o.runtime.observe(undefined, leave)) {
+        if (!workers.has(pod.uid)) {
+          found.set(pod.uid, { uid: pod.uid, namespace: pod.namespace, name: pod.name });
+        }
+      }
+      for (const uid of await o.storage.known()) {
+        if (!workers.has(uid) && !found.has(uid)) found.set(uid, { uid, namespace: "", name: "" });
+      }
+      if (latest !== undefined) apply(latest);
+    },
+    async finished() {
+      await Promise.all([...workers.values()].map((w) => w.finished));
+    },
+    known: () => new Set([...workers.keys(), ...found.keys()]),
+  };
+}

@@ -1,0 +1,75 @@
+/**
+ * Puts into the status store what one pod looks like, and the events of its life. Not for: deriving it
+ * (model/status.ts).
+ */
+import type { StatusStore } from "../status_store.ts";
+import type { Pod, PodStatus } from "../model/gen/v1.ts";
+import type { DesiredPod, Wish } from "../model/wish.ts";
+import type { ObservedPod } from "../model/observed.ts";
+import type { Facts } from "../model/plan.ts";
+import { derivePodStatus, isoTime } from "../model/status.ts";
+import type { ApplyOptions } from "./apply.ts";
+import type { PodIdentity } from "./observe.ts";
+
+export interface Reporter {
+  event(type: "Normal" | "Warning", reason: string, message: string, container?: string): void;
+  status(
+    desired: DesiredPod | undefined,
+    wish: Wish,
+    observed: ObservedPod,
+    facts: Facts & { messages: ReadonlyMap<string, string> },
+  ): void;
+}
+
+export function createReporter(o: { store: StatusStore; apply: ApplyOptions }, id: PodIdentity): Reporter {
+  const firstSeen = o.apply.host.now();
+  let before: PodStatus | undefined;
+  let deletedAt: number | undefined;
+
+  const event: Reporter["event"] = (type, reason, message, container) =>
+    o.store.addEvent({
+      type,
+      reason,
+      message,
+      object: { kind: "Pod", namespace: id.namespace, name: id.name, uid: id.uid },
+      ...(container === undefined ? {} : { fieldPath: `spec.containers{${container}}` }),
+    }, o.apply.host.now());
+
+  /** A container that enters back-off says so once. */
+  const announceBackOff = (status: PodStatus) => {
+    for (const c of status.containerStatuses ?? []) {
+      const reason = c.state?.waiting?.reason ?? "";
+      const old = before?.containerStatuses?.find((b) => b.name === c.name)?.state?.waiting?.reason;
+      if (reason === old || !reason.endsWith("BackOff")) continue;
+      const what = reason === "CrashLoopBackOff"
+        ? `Back-off restarting failed container ${c.name} in pod ${id.name}_${id.namespace}(${id.uid})`
+        : `Back-off pulling image "${c.image}"`;
+      event("Warning", "BackOff", what, c.name);
+    }
+  };
+
+  return {
+    event,
+    status(desired, wish, observed, facts) {
+      if (desired === undefined) return;
+      const stopping = wish.kind === "absent";
+      if (!stopping) deletedAt = undefined;
+      else deletedAt ??= facts.now;
+      const { hostIPs, runtimeName } = o.apply.node;
+      const status = derivePodStatus(desired.pod, observed, {
+        ...facts,
+        hostIPs,
+        runtimeName,
+        firstSeen,
+        before,
+        stopping,
+      });
+      if (!stopping) announceBackOff(status);
+      before = status;
+      const metadata = { creationTimestamp: status.startTime!, ...desired.pod.metadata };
+      const pod: Pod = { apiVersion: "v1", kind: "Pod", ...desired.pod, metadata, status };
+      if (deletedAt !== undefined) metadata.deletionTimestamp = isoTime(deletedAt);
+      o.store.putPod(pod);
+    },
+  };
+}

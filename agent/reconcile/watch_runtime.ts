@@ -1,0 +1,65 @@
+/**
+ * Turns what happens in the runtime into nudges: its event stream where it has one, else a cheap relist, and in any
+ * case a slow relist for what got lost. Not for: reading a pod.
+ */
+import type { Host, Runtime } from "../ports.ts";
+import type { ObservedPod } from "../model/observed.ts";
+import type { Log } from "../lib/log.ts";
+import { errorText } from "../model/errors.ts";
+
+export interface WatchRuntimeOptions {
+  host: Host;
+  runtime: Runtime;
+  log: Log;
+  nudge(uid?: string): void;
+  /** Between two relists, in ms, with and without events. */
+  relist: { withEvents: number; withoutEvents: number };
+}
+
+/** What must change for a pod to deserve a look. */
+const outline = (pod: ObservedPod): string =>
+  JSON.stringify([pod.sandboxes.map((s) => [s.id, s.ready]), pod.containers.map((c) => [c.id, c.state])]);
+
+/** A stream that refuses does so at once; one that stayed open this long serves. */
+const openLongEnough = 1000;
+
+export async function runRuntimeWatch(o: WatchRuntimeOptions, signal: AbortSignal): Promise<void> {
+  let openedAt: number | undefined;
+  const streaming = () => openedAt !== undefined && o.host.monotonic() - openedAt >= openLongEnough;
+  const follow = async () => {
+    while (!signal.aborted) {
+      openedAt = o.host.monotonic();
+      try {
+        for await (const event of o.runtime.events(signal)) o.nudge(event.uid);
+      } catch (error) {
+        o.log.debug("the runtime's events ended", { error: errorText(error) });
+      }
+      const served = streaming();
+      openedAt = undefined;
+      if (served) o.nudge();
+      await o.host.sleep(served ? 1000 : 10_000, signal);
+    }
+  };
+  await Promise.all([follow(), relistLoop(o, streaming, signal)]);
+}
+
+async function relistLoop(
+  o: WatchRuntimeOptions,
+  streaming: () => boolean,
+  signal: AbortSignal,
+): Promise<void> {
+  let before = new Map<string, string>();
+  while (!signal.aborted) {
+    await o.host.sleep(streaming() ? o.relist.withEvents : o.relist.withoutEvents, signal);
+    if (signal.aborted) return;
+    try {
+      const pods = await o.runtime.observe(undefined, signal);
+      const outlines = new Map(pods.map((p) => [p.uid, outline(p)]));
+      for (const [uid, text] of outlines) if (before.get(uid) !== text) o.nudge(uid);
+      for (const uid of before.keys()) if (!outlines.has(uid)) o.nudge(uid);
+      before = outlines;
+    } catch (error) {
+      o.log.debug("cannot list the runtime's pods", { error: errorText(error) });
+    }
+  }
+}

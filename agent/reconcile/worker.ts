@@ -1,0 +1,146 @@
+/**
+ * One pod: the newest wish -> observe -> plan -> apply -> report, round after round until nothing is left to do, then
+ * sleep until a wish, a nudge or the time that the plan named. Not for: deciding (model/plan.ts) or which pods exist
+ * (reconciler.ts).
+ */
+import type { Log } from "../lib/log.ts";
+import type { PublishedVolume } from "../ports.ts";
+import type { StatusStore } from "../status_store.ts";
+import { emptyMemory, type Facts, type Plan, planPod } from "../model/plan.ts";
+import { type ObservedPod } from "../model/observed.ts";
+import type { DesiredPod, Objects, Wish } from "../model/wish.ts";
+import { AgentError, errorText } from "../model/errors.ts";
+import { forgive, remember, type StepOutcome } from "../model/memory.ts";
+import { volumesHash } from "../model/volumes.ts";
+import { createMailbox } from "../lib/mailbox.ts";
+import { type ApplyOptions, applySteps } from "./apply.ts";
+import { type ObserveOptions, observePod, type PodIdentity, readMessages } from "./observe.ts";
+import { createReporter } from "./report.ts";
+import type { RecordEvent } from "./images.ts";
+
+export interface WorkerOptions {
+  apply: ApplyOptions;
+  observe: ObserveOptions;
+  store: StatusStore;
+  log: Log;
+}
+
+export interface Worker {
+  readonly id: PodIdentity;
+  /** Replaces the wish; wakes the worker only when it makes a difference to this pod. */
+  put(wish: Wish): void;
+  /** Something may have happened to the pod: look again. */
+  nudge(): void;
+  /** Ends when the pod is gone, or when the agent leaves. */
+  finished: Promise<"gone" | "left">;
+}
+
+const fingerprint = (wish: Wish): string =>
+  wish.kind === "absent" ? "absent" : JSON.stringify(wish.pod.pod) + volumesHash(wish.pod.pod, wish.objects);
+
+export function createWorker(o: WorkerOptions, id: PodIdentity, leave: AbortSignal): Worker {
+  const mailbox = createMailbox<Wish>();
+  const reporter = createReporter(o, id);
+  const published = new Map<string, PublishedVolume>();
+  let wish: Wish | undefined;
+  let desired: DesiredPod | undefined;
+  let memory = emptyMemory;
+  let messages = new Map<string, string>();
+  let abandon = new AbortController();
+  let seen = "";
+  let blind = 0;
+
+  const record: RecordEvent = (type, reason, message, container) =>
+    reporter.event(type, reason, message, container);
+
+  const facts = (): Facts => ({ now: o.apply.host.now(), backOff: o.apply.node.backOff, memory });
+
+  const adopt = (next: Wish | undefined) => {
+    if (next === undefined) return;
+    wish = next;
+    if (next.kind === "present") desired = next.pod;
+    memory = forgive(memory);
+    abandon = new AbortController();
+  };
+
+  const round = (objects: Objects, observed: ObservedPod) => ({
+    uid: id.uid,
+    desired: wish?.kind === "present" ? wish.pod : undefined,
+    objects,
+    observed,
+    memory,
+    published,
+    record,
+  });
+
+  /** Plans that change nothing in the world although every step succeeded must not spin. */
+  const stalled = (outcomes: StepOutcome[], plan: Plan, before: string): StepOutcome[] =>
+    JSON.stringify(plan.steps) !== before
+      ? outcomes
+      : outcomes.map((x) =>
+        x.ok
+          ? { step: x.step, ok: false, reason: "Unknown", message: "the step succeeded but nothing changed" }
+          : x
+      );
+
+  const settle = async (): Promise<Plan> => {
+    for (let before = "";;) {
+      adopt(mailbox.take());
+      const observed = await observePod(o.observe, id, wish!.kind === "absent", leave);
+      messages = await readMessages(o.observe.storage, observed, messages);
+      const plan = planPod(wish!, observed, facts());
+      reporter.status(desired, wish!, observed, { ...facts(), messages });
+      if (plan.steps.length === 0 || leave.aborted) return plan;
+      const objects = wish!.kind === "present"
+        ? wish!.objects
+        : { configMaps: new Map(), secrets: new Map() };
+      const signal = AbortSignal.any([abandon.signal, leave]);
+      const outcomes = await applySteps(o.apply, round(objects, observed), plan.steps, signal);
+      memory = remember(memory, stalled(outcomes, plan, before), o.apply.host.now());
+      before = JSON.stringify(plan.steps);
+    }
+  };
+
+  /** The runtime is out of reach: the pod stays as it is, and so does what is shown of it. */
+  const outage = (error: unknown): number => {
+    blind++;
+    const level = error instanceof AgentError ? "debug" : "error";
+    o.log[level]("cannot look after the pod", { pod: `${id.namespace}/${id.name}`, error: errorText(error) });
+    return Math.min(10_000, 500 * 2 ** Math.min(blind, 6));
+  };
+
+  const run = async (): Promise<"gone" | "left"> => {
+    let pause: number | undefined;
+    while (!leave.aborted) {
+      await mailbox.wait(leave, pause === undefined ? undefined : o.apply.host.monotonic() + pause);
+      adopt(mailbox.take());
+      if (leave.aborted || wish === undefined) continue;
+      try {
+        const plan = await settle();
+        blind = 0;
+        if (plan.state === "gone") {
+          o.store.removePod(id.uid);
+          return "gone";
+        }
+        pause = plan.lookAgain === undefined ? undefined : Math.max(0, plan.lookAgain - o.apply.host.now());
+      } catch (error) {
+        if (!leave.aborted) pause = outage(error);
+      }
+    }
+    return "left";
+  };
+
+  return {
+    id,
+    put(next) {
+      const text = fingerprint(next);
+      const same = text === seen;
+      seen = text;
+      if (same && memory.failures.size === 0) return;
+      if (!same) abandon.abort();
+      mailbox.put(next);
+    },
+    nudge: () => mailbox.nudge(),
+    finished: run(),
+  };
+}
