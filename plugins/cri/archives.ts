@@ -2,7 +2,9 @@
  * Image archives into the runtime's store. CRI has no call for it, so containerd's own `ctr` does it, in the namespace
  * where CRI looks. Not for: choosing archives, watching their directory.
  */
-import { AgentError } from "../../agent/model/errors.ts";
+import { Duplex } from "node:stream";
+import { createGunzip, createZstdDecompress } from "node:zlib";
+import { AgentError, errorText } from "../../agent/model/errors.ts";
 import type { ImageStatus } from "../../agent/ports.ts";
 import { CRI_NAMESPACE } from "./events.ts";
 
@@ -45,14 +47,10 @@ export function createArchiveImporter(options: ImporterOptions): ArchiveImporter
       if (ctr === undefined) {
         throw importError(path, `needs containerd's program "ctr", which is not installed`);
       }
-      const run = (args: string[]) =>
-        runCtr(
-          ctr,
-          ["--address", options.socket, "--namespace", CRI_NAMESPACE, "images", ...args],
-          path,
-          signal,
-        );
-      const names = importedNames(await run(["import", path]));
+      const prefix = ["--address", options.socket, "--namespace", CRI_NAMESPACE, "images"];
+      const run = (args: string[], input?: ReadableStream<Uint8Array>) =>
+        runCtr({ ctr, args: [...prefix, ...args], input, path }, signal);
+      const names = importedNames(await run(["import", "-"], await openArchive(path)));
       if (names.length === 0) throw importError(path, "it brings no image with a name");
       for (const name of names) await run(["label", name, "io.cri-containerd.pinned=pinned"]);
       for (const name of names) await waitUntilKnown(name, path, look, signal);
@@ -83,12 +81,50 @@ async function findProgram(name: string): Promise<string | undefined> {
   return undefined;
 }
 
-async function runCtr(ctr: string, args: string[], path: string, signal: AbortSignal): Promise<string> {
-  const command = new Deno.Command(ctr, { args, stdin: "null", stdout: "piped", stderr: "piped", signal });
-  const { code, stdout, stderr } = await command.output();
+/** The archive's tar stream, whatever compresses it: gzip (RFC 1952) and zstd (RFC 8878) are known by their first bytes. */
+async function openArchive(path: string): Promise<ReadableStream<Uint8Array>> {
+  try {
+    const file = await Deno.open(path);
+    const magic = new Uint8Array(4);
+    const length = await file.read(magic) ?? 0;
+    await file.seek(0, Deno.SeekMode.Start);
+    const start = Array.from(magic.subarray(0, length), (byte) => byte.toString(16).padStart(2, "0")).join(
+      "",
+    );
+    if (start.startsWith("1f8b")) return decompress(file.readable, createGunzip());
+    return start === "28b52ffd" ? decompress(file.readable, createZstdDecompress()) : file.readable;
+  } catch (error) {
+    throw importError(path, errorText(error));
+  }
+}
+
+function decompress(source: ReadableStream<Uint8Array>, by: Duplex): ReadableStream<Uint8Array> {
+  const { readable, writable } = Duplex.toWeb(by);
+  source.pipeTo(writable as WritableStream<Uint8Array>).catch(() => {});
+  return readable as ReadableStream<Uint8Array>;
+}
+
+interface CtrRun {
+  ctr: string;
+  args: string[];
+  input: ReadableStream<Uint8Array> | undefined;
+  path: string;
+}
+
+/** @returns its standard output */
+async function runCtr({ ctr, args, input, path }: CtrRun, signal: AbortSignal): Promise<string> {
+  const stdin = input === undefined ? "null" : "piped";
+  const child = new Deno.Command(ctr, { args, stdin, stdout: "piped", stderr: "piped", signal }).spawn();
+  let broken: unknown;
+  const fed = input?.pipeTo(child.stdin).catch((error) => broken = error);
+  const { code, stdout, stderr } = await child.output();
+  await fed;
   if (signal.aborted) throw new AgentError("Aborted", "aborted");
-  if (code !== 0) throw importError(path, new TextDecoder().decode(stderr).trim().replace(/^ctr: /, ""));
-  return new TextDecoder().decode(stdout);
+  if (code === 0 && broken === undefined) return new TextDecoder().decode(stdout);
+  const said = new TextDecoder().decode(stderr).trim().replace(/^ctr: /, "");
+  // A damaged compressed file shows as an early end to ctr; the cause says more.
+  const cause = broken === undefined || /broken pipe/i.test(errorText(broken)) ? said : errorText(broken);
+  throw importError(path, cause === "" ? said : cause);
 }
 
 /** CRI learns of new images from containerd's events, a moment after ctr has ended. */

@@ -1,0 +1,154 @@
+/**
+ * Image archives for tests, made of the machine's own static busybox, so that no registry is needed.
+ * Not for: pulling; serve the archive's content from a registry for that.
+ */
+import { createHash } from "node:crypto";
+import { type TarEntry, writeTar } from "./tar.ts";
+
+/** The OCI image configuration's `config` (image-spec, config.md). */
+export interface ImageConfig {
+  User?: string;
+  Env?: string[];
+  Entrypoint?: string[];
+  Cmd?: string[];
+  WorkingDir?: string;
+  StopSignal?: string;
+}
+
+export interface ImageOptions {
+  /** Full names: `docker.io/library/busybox:1`. */
+  tags: string[];
+  config?: ImageConfig;
+  /** Further files by absolute path. */
+  files?: Record<string, string | Uint8Array>;
+  /** Default `docker`, what `docker save` writes; `oci` is an OCI image layout. */
+  format?: "docker" | "oci";
+}
+
+export const BUSYBOX_IMAGE = "docker.io/library/agent-test:1";
+
+const APPLETS = [
+  "sh",
+  "sleep",
+  "cat",
+  "echo",
+  "ls",
+  "id",
+  "env",
+  "hostname",
+  "mkdir",
+  "touch",
+  "rm",
+  "kill",
+  "ps",
+  "nc",
+  "wget",
+  "httpd",
+  "ip",
+  "stat",
+  "grep",
+  "head",
+  "tail",
+  "test",
+  "true",
+  "false",
+  "date",
+  "mount",
+  "seq",
+  "yes",
+  "dd",
+  "nproc",
+];
+const PASSWD =
+  "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\nweb:x:1234:1234::/:/bin/sh\n";
+const GROUP = "root:x:0:\nnobody:x:65534:\nweb:x:1234:\n";
+
+/** The bytes of an archive with one image: busybox with its usual names, /etc/passwd, /etc/group, /tmp. */
+export function createImageArchive(options: ImageOptions): Uint8Array<ArrayBuffer> {
+  const layer = writeTar(rootFiles(options.files ?? {}));
+  const config = encodeJson({
+    architecture: Deno.build.arch === "aarch64" ? "arm64" : "amd64",
+    os: "linux",
+    created: "1970-01-01T00:00:00Z",
+    config: { Env: ["PATH=/bin"], Cmd: ["sh"], ...options.config },
+    rootfs: { type: "layers", diff_ids: [digest(layer)] },
+    history: [{ created: "1970-01-01T00:00:00Z" }],
+  });
+  return options.format === "oci"
+    ? ociArchive(options.tags, config, layer)
+    : dockerArchive(options.tags, config, layer);
+}
+
+/** Writes the archive below `directory` and returns its path. */
+export async function writeImageArchive(
+  directory: string,
+  name: string,
+  options: ImageOptions,
+): Promise<string> {
+  const path = `${directory}/${name}`;
+  await Deno.writeFile(path, createImageArchive(options));
+  return path;
+}
+
+function rootFiles(files: Record<string, string | Uint8Array>): TarEntry[] {
+  const directories = ["bin", "etc", "tmp", "root", "dev", "proc", "sys"];
+  const encode = (content: string | Uint8Array): Uint8Array =>
+    typeof content === "string" ? new TextEncoder().encode(content) : content;
+  return [
+    ...directories.map((path) => ({
+      path: `${path}/`,
+      directory: true,
+      mode: path === "tmp" ? 0o1777 : 0o755,
+    })),
+    { path: "bin/busybox", mode: 0o755, content: Deno.readFileSync("/bin/busybox") },
+    ...APPLETS.map((name) => ({ path: `bin/${name}`, target: "busybox", mode: 0o777 })),
+    { path: "etc/passwd", content: encode(PASSWD) },
+    { path: "etc/group", content: encode(GROUP) },
+    ...Object.entries(files).map(([path, content]) => ({ path: path.slice(1), content: encode(content) })),
+  ];
+}
+
+function dockerArchive(tags: string[], config: Uint8Array, layer: Uint8Array): Uint8Array<ArrayBuffer> {
+  const manifest = encodeJson([{ Config: "config.json", RepoTags: tags, Layers: ["layer.tar"] }]);
+  return writeTar([
+    { path: "manifest.json", content: manifest },
+    { path: "config.json", content: config },
+    { path: "layer.tar", content: layer },
+  ]);
+}
+
+function ociArchive(tags: string[], config: Uint8Array, layer: Uint8Array): Uint8Array<ArrayBuffer> {
+  const type = (name: string): string => `application/vnd.oci.image.${name}`;
+  const manifest = encodeJson({
+    schemaVersion: 2,
+    mediaType: type("manifest.v1+json"),
+    config: descriptor(type("config.v1+json"), config),
+    layers: [descriptor(type("layer.v1.tar"), layer)],
+  });
+  const index = encodeJson({
+    schemaVersion: 2,
+    mediaType: type("index.v1+json"),
+    manifests: tags.map((tag) => ({
+      ...descriptor(type("manifest.v1+json"), manifest),
+      annotations: { "io.containerd.image.name": tag },
+    })),
+  });
+  const blobs = [manifest, config, layer].map((blob) => ({
+    path: `blobs/${digest(blob).replace(":", "/")}`,
+    content: blob,
+  }));
+  const layout = encodeJson({ imageLayoutVersion: "1.0.0" });
+  return writeTar([
+    { path: "oci-layout", content: layout },
+    { path: "index.json", content: index },
+    ...blobs,
+  ]);
+}
+
+const encodeJson = (value: unknown): Uint8Array => new TextEncoder().encode(JSON.stringify(value));
+const digest = (blob: Uint8Array): string => "sha256:" + createHash("sha256").update(blob).digest("hex");
+const descriptor = (mediaType: string, blob: Uint8Array) => ({
+  mediaType,
+  digest: digest(blob),
+  size: blob.length,
+});
