@@ -1,0 +1,52 @@
+/**
+ * Which packet filter rules the CNI plugins left for one network: from the text of `iptables -S` to the arguments that
+ * delete them. Pure. Not for: running them.
+ */
+
+const HOSTPORT_CHAINS = ["CNI-HOSTPORT-DNAT", "CNI-HOSTPORT-SETMARK", "CNI-HOSTPORT-MASQ"];
+
+/** Splits a rule as `iptables -S` prints it: blanks separate, double quotes hold together, backslash escapes. */
+export function splitRule(line: string): string[] {
+  const words: string[] = [];
+  for (const m of line.matchAll(/"((?:[^"\\]|\\.)*)"|(\S+)/g)) {
+    words.push(m[2] ?? (m[1] ?? "").replace(/\\(.)/g, "$1"));
+  }
+  return words;
+}
+
+/**
+ * Argument lists for `iptables -t nat`, in order: the rules that name the network (bridge and portmap write its name
+ * into the comment), the chains they jump to, and the shared hostPort chains once nobody uses them.
+ */
+export function planChainRemoval(rules: string, network: string): string[][] {
+  const appended = rules.split("\n").filter((line) => line.startsWith("-A ")).map(splitRule);
+  const ours = appended.filter((words) => words.some((w) => w.includes(`name: "${network}"`)));
+  const chains = [...new Set(ours.map(target).filter((t) => t !== undefined && /^CNI-/.test(t)))] as string[];
+  const own = chains.filter((c) => !HOSTPORT_CHAINS.includes(c));
+  const rest = appended.filter((words) => !ours.includes(words) && !own.includes(words[1] ?? ""));
+  return [
+    ...ours.filter((words) => !own.includes(words[1] ?? "")).map((words) => ["-D", ...words.slice(1)]),
+    ...own.map((c) => ["-F", c]),
+    ...own.map((c) => ["-X", c]),
+    ...planSharedRemoval(rest, rules),
+  ];
+}
+
+function target(words: string[]): string | undefined {
+  const i = words.indexOf("-j");
+  return i < 0 ? undefined : words[i + 1];
+}
+
+/** portmap makes its top chains anew when it needs them, so empty ones may go. */
+function planSharedRemoval(rest: string[][], rules: string): string[][] {
+  const present = HOSTPORT_CHAINS.filter((c) => rules.includes(`-N ${c}\n`));
+  if (present.length === 0 || rest.some((words) => words[1] === "CNI-HOSTPORT-DNAT")) return [];
+  const jumps = rest.filter((words) =>
+    present.includes(target(words) ?? "") && !present.includes(words[1] ?? "")
+  );
+  return [
+    ...jumps.map((words) => ["-D", ...words.slice(1)]),
+    ...present.map((c) => ["-F", c]),
+    ...present.map((c) => ["-X", c]),
+  ];
+}
