@@ -13,7 +13,7 @@ import { AgentError, errorText } from "../model/errors.ts";
 import { containerHash } from "../model/hash.ts";
 import { volumesHash } from "../model/volumes.ts";
 import { wantedSandboxHash } from "../model/plan_start.ts";
-import { expand, resolveEnv } from "../model/env.ts";
+import { expandCommand, resolveEnv } from "../model/env.ts";
 import { podHostname } from "../model/hosts.ts";
 import { oomScoreAdj } from "../model/qos.ts";
 import { ensureImage, type ImageOptions, type RecordEvent } from "./images.ts";
@@ -194,9 +194,7 @@ async function sandboxSpec(o: ApplyOptions, round: PodRound, attempt: number): P
     attempt,
     source: desired.source,
     hash: wantedSandboxHash(pod),
-    hostname: spec.hostNetwork === true
-      ? ""
-      : (spec.hostname ?? pod.metadata!.name!).slice(0, 63).replace(/[-.]+$/, ""),
+    hostname: spec.hostNetwork === true ? "" : podHostname(pod, o.node.clusterDomain).hostname,
     dns: await o.dns(pod),
     logDirectory: podLogDirectory(o.node.podLogsDir, pod),
     cgroupParent: await o.cgroups.ensure(desired),

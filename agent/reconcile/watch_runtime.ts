@@ -37,11 +37,14 @@ export async function runRuntimeWatch(o: WatchRuntimeOptions, signal: AbortSigna
       const served = streaming();
       openedAt = undefined;
       if (served) o.nudge();
-      await o.host.sleep(served ? 1000 : 10_000, signal);
+      await pause(o.host, served ? 1000 : 10_000, signal);
     }
   };
   await Promise.all([follow(), relistLoop(o, streaming, signal)]);
 }
+
+/** The end of the agent ends a pause; that is no error. */
+const pause = (host: Host, ms: number, signal: AbortSignal) => host.sleep(ms, signal).catch(() => {});
 
 async function relistLoop(
   o: WatchRuntimeOptions,
@@ -50,7 +53,7 @@ async function relistLoop(
 ): Promise<void> {
   let before = new Map<string, string>();
   while (!signal.aborted) {
-    await o.host.sleep(streaming() ? o.relist.withEvents : o.relist.withoutEvents, signal);
+    await pause(o.host, streaming() ? o.relist.withEvents : o.relist.withoutEvents, signal);
     if (signal.aborted) return;
     try {
       const pods = await o.runtime.observe(undefined, signal);
