@@ -4,6 +4,7 @@
  */
 import { join } from "@std/path";
 import { AgentError, errorText } from "../../agent/model/errors.ts";
+import { answers, endPods, untilClosed } from "./calls.ts";
 import { type RuntimeBinaries } from "./binaries.ts";
 import { type ContainerdConfig, generateConfig, parseContainerdVersion } from "./config.ts";
 import { chooseSnapshotter, runProgram } from "./detect.ts";
@@ -17,7 +18,7 @@ import {
   type RunningProcess,
   wasReplaced,
 } from "./processes.ts";
-import { answers, untilClosed } from "./socket.ts";
+
 import { endShims, removeShimSockets, unmountBelow } from "./teardown.ts";
 
 export { bridgeName, choosePodCIDR, preferredPodCIDR } from "./cni.ts";
@@ -49,8 +50,6 @@ export interface ManagedRuntimeOptions {
   registryConfigDir: string;
   maxConcurrentDownloads?: number;
   logLevel?: "debug" | "info" | "warn";
-  /** Whether the runtime answers; by default an exchange of HTTP/2 settings. Must end with the signal. */
-  probe?: (socket: string, signal: AbortSignal) => Promise<boolean>;
   /** Told of starts, adoptions, deaths. */
   log?: (level: "info" | "warn", message: string, fields: Record<string, string | number>) => void;
 }
@@ -62,7 +61,7 @@ export interface ManagedContainerd {
   run(signal: AbortSignal): Promise<void>;
   /**
    * Ends containerd and every container below it, and takes its mounts, cgroups and network away. Keeps `root`. To be
-   * called when `run` has ended, and best after the pods were stopped through CRI: what is left is killed.
+   * called when `run` has ended. Pods are stopped without grace through CRI; what is left after that is killed.
    */
   stopForGood(signal: AbortSignal): Promise<void>;
 }
@@ -88,7 +87,6 @@ function unavailable(message: string, cause?: unknown): AgentError {
 
 export function createManagedContainerd(options: ManagedRuntimeOptions): ManagedContainerd {
   const log = options.log ?? (() => {});
-  const probe = options.probe ?? answers;
   const network: DefaultNetwork = {
     confDir: options.cniConfDir,
     binDir: options.binaries.cniBinDir,
@@ -153,7 +151,7 @@ export function createManagedContainerd(options: ManagedRuntimeOptions): Managed
   async function untilAnswers(running: RunningProcess, ms: number, signal: AbortSignal): Promise<boolean> {
     const limit = AbortSignal.any([signal, AbortSignal.timeout(ms)]);
     while (!limit.aborted && isAlive(running)) {
-      if (await probe(options.socket, limit).catch(() => false)) return true;
+      if (await answers(options.socket, limit)) return true;
       await sleep(5, limit);
     }
     return false;
@@ -196,7 +194,10 @@ export function createManagedContainerd(options: ManagedRuntimeOptions): Managed
 
   async function stopForGood(signal: AbortSignal): Promise<void> {
     const running = findContainerd(options.configPath);
-    if (running !== undefined) await endProcess(running, STOP_MS);
+    if (running !== undefined) {
+      await endPods(options.socket, signal);
+      await endProcess(running, STOP_MS);
+    }
     signal.throwIfAborted();
     await endShims(options.socket);
     await unmountBelow(options.state);

@@ -13,7 +13,7 @@ import {
   type ManagedRuntimeOptions,
 } from "../../plugins/containerd/mod.ts";
 import { findContainerd, findShims, isAlive, signalProcess } from "../../plugins/containerd/processes.ts";
-import { answers } from "../../plugins/containerd/socket.ts";
+import { answers } from "../../plugins/containerd/calls.ts";
 
 const LIMIT = () => AbortSignal.timeout(30_000);
 const IMAGE = "docker.io/library/managed-runtime-test:1";
