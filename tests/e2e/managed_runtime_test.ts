@@ -13,6 +13,9 @@ import {
   type ManagedRuntimeOptions,
 } from "../../plugins/containerd/mod.ts";
 import { findContainerd, findShims, isAlive, signalProcess } from "../../plugins/containerd/processes.ts";
+import { createPauseImageArchive, PAUSE_IMAGE } from "../../plugins/cri/pause_image.ts";
+import { RuntimeServiceDefinition } from "../../plugins/rpc/gen/cri.ts";
+import { createChannel, createClient } from "../../plugins/rpc/mod.ts";
 import { answers } from "../../plugins/containerd/calls.ts";
 
 const LIMIT = () => AbortSignal.timeout(30_000);
@@ -76,7 +79,7 @@ async function withStage(test: (stage: Stage) => Promise<void>): Promise<void> {
     cniConfDir: `${directory}/net.d`,
     instance: directory,
     bridge: bridgeName(directory),
-    sandboxImage: "localhost/agent/pause:1",
+    sandboxImage: PAUSE_IMAGE,
     ...await detectHost(),
     registryConfigDir: `${directory}/certs.d`,
     log: (_level, message, fields) => logged.push({ message, fields }),
@@ -245,3 +248,56 @@ Deno.test("stopForGood leaves no process, mount, cgroup, bridge or socket", asyn
     assertEquals(await Array.fromAsync(Deno.readDir(stage.options.cniConfDir)), []);
   });
 });
+
+/** A pod with a hostPort, by bare CRI calls. Returns its address. */
+async function startPod(stage: Stage, hostPort: number): Promise<string> {
+  const archive = `${stage.directory}/pause.tar`;
+  await Deno.writeFile(
+    archive,
+    createPauseImageArchive(Deno.build.arch === "aarch64" ? "arm64" : "amd64").archive,
+  );
+  await ctr(stage, "images", "import", archive);
+  const channel = createChannel(stage.options.socket);
+  try {
+    const client = createClient(RuntimeServiceDefinition, channel);
+    const config = {
+      metadata: { name: "pod", namespace: "default", uid: `uid-${hostPort}`, attempt: 0 },
+      hostname: "pod",
+      logDirectory: `${stage.directory}/logs`,
+      portMappings: [{ protocol: 0, containerPort: 80, hostPort, hostIp: "" }],
+      linux: {},
+    };
+    const { podSandboxId } = await client.runPodSandbox({ config }, { signal: LIMIT() });
+    return (await client.podSandboxStatus({ podSandboxId }, { signal: LIMIT() })).status?.network?.ip ?? "";
+  } finally {
+    channel.close();
+  }
+}
+
+const natRules = () => run("iptables", "-t", "nat", "-S");
+const namespaces = () => run("find", "/run/netns", "-type", "f").catch(() => "");
+
+for (const death of ["politely", "after its sudden death"]) {
+  Deno.test(`a pod on the default network leaves nothing when containerd is stopped for good ${death}`, async () => {
+    const before = await namespaces();
+    await withStage(async (stage) => {
+      await stage.managed.ensure(LIMIT());
+      const address = await startPod(stage, 31_999);
+      const conflist = await Deno.readTextFile(`${stage.options.cniConfDir}/10-agent.conflist`);
+      const prefix = /"subnet": "(\d+\.\d+\.\d+)\./.exec(conflist)?.[1];
+      assert(prefix !== undefined && address.startsWith(`${prefix}.`), `${address} in ${prefix}.0/24`);
+      assertStringIncludes(await natRules(), `${address}:80`);
+      if (death !== "politely") {
+        const running = containerd(stage);
+        signalProcess(running, "SIGKILL");
+        await until("its death", () => isAlive(running) ? undefined : true);
+      }
+      await stage.managed.stopForGood(LIMIT());
+      assert(!(await natRules()).includes(address), await natRules());
+      assert(!(await run("ip", "-o", "link")).includes(stage.options.bridge));
+      assertEquals(findShims(stage.options.socket), []);
+      assert(!(await Deno.readTextFile("/proc/self/mountinfo")).includes(stage.directory));
+    });
+    assertEquals(await namespaces(), before);
+  });
+}
