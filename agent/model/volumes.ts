@@ -1,0 +1,238 @@
+/**
+ * What volumes hold and depend on, as values: the files of configMap, secret, downwardAPI and projected volumes, and one
+ * hash over everything that published volumes depend on. Pure. Not for: writing them (agent/volumes).
+ *
+ * Sources: kubernetes pkg/volume/{configmap,secret,downwardapi,projected}, pkg/volume/util/atomic_writer.go.
+ */
+import type { DownwardAPIVolumeFile, KeyToPath, Pod, Volume, VolumeProjection } from "./gen/v1.ts";
+import type { Objects } from "./wish.ts";
+import { extractField, extractResource, type PodFacts } from "./downward.ts";
+import { BadContent, configMapBytes, configMapNamed, secretBytes, secretNamed } from "./objects.ts";
+
+export interface FileProjection {
+  content: Uint8Array;
+  /** Permission bits. */
+  mode: number;
+}
+
+/** Files by their path relative to the volume, or what is wrong in the kubelet's words. */
+export type Payload = { files: Map<string, FileProjection> } | { error: string };
+
+type Files = Map<string, FileProjection>;
+
+const defaultFileMode = 0o644;
+
+/** `undefined` for a volume that is not made of files from objects. */
+export function volumePayload(
+  volume: Volume,
+  pod: Pod,
+  objects: Objects,
+  facts: PodFacts,
+): Payload | undefined {
+  const sources = projections(volume);
+  if (sources === undefined) return undefined;
+  const mode = (volume.configMap ?? volume.secret ?? volume.downwardAPI ?? volume.projected)?.defaultMode ??
+    defaultFileMode;
+  const files: Files = new Map();
+  try {
+    for (const source of sources) {
+      for (const [path, file] of projectionFiles(source, pod, objects, facts, mode)) files.set(path, file);
+    }
+  } catch (error) {
+    if (error instanceof BadContent) return { error: error.message };
+    throw error;
+  }
+  const wrong = [...files.keys()].map(pathProblem).find((p) => p !== undefined) ?? overlap(files);
+  return wrong === undefined
+    ? { files: new Map([...files].map(([k, v]) => [cleanPath(k), v])) }
+    : { error: wrong };
+}
+
+/** Single-source volumes are projected volumes with one source. */
+function projections(volume: Volume): VolumeProjection[] | undefined {
+  const { configMap, secret, downwardAPI, projected } = volume;
+  if (configMap !== undefined) return [{ configMap }];
+  if (secret !== undefined) {
+    const { secretName, items, optional } = secret;
+    return [{ secret: { name: secretName ?? "", ...(items && { items }), ...(optional && { optional }) } }];
+  }
+  if (downwardAPI !== undefined) return [{ downwardAPI }];
+  return projected === undefined ? undefined : projected.sources ?? [];
+}
+
+function projectionFiles(
+  source: VolumeProjection,
+  pod: Pod,
+  objects: Objects,
+  facts: PodFacts,
+  mode: number,
+): Files {
+  const namespace = pod.metadata?.namespace ?? "default";
+  if (source.configMap !== undefined) {
+    const { name = "", items, optional } = source.configMap;
+    const found = configMapNamed(objects, namespace, name);
+    if (found === undefined && optional !== true) throw new BadContent(`configmap "${name}" not found`);
+    const bytes = found === undefined ? new Map<string, Uint8Array>() : configMapBytes(found);
+    return keyFiles(bytes, items, optional === true, mode, "config");
+  }
+  if (source.secret !== undefined) {
+    const { name = "", items, optional } = source.secret;
+    const found = secretNamed(objects, namespace, name);
+    if (found === undefined && optional !== true) throw new BadContent(`secret "${name}" not found`);
+    const bytes = found === undefined ? new Map<string, Uint8Array>() : secretBytes(found);
+    return keyFiles(bytes, items, optional === true, mode, "secret");
+  }
+  if (source.downwardAPI !== undefined) {
+    return new Map(
+      (source.downwardAPI.items ?? []).map((item) => [item.path, downwardFile(item, pod, facts, mode)]),
+    );
+  }
+  const kind = Object.keys(source)[0] ?? "an empty source";
+  throw new BadContent(`${kind} needs a cluster: this node has not joined one`);
+}
+
+function keyFiles(
+  bytes: ReadonlyMap<string, Uint8Array>,
+  items: readonly KeyToPath[] | undefined,
+  optional: boolean,
+  mode: number,
+  kind: string,
+): Files {
+  if (items === undefined || items.length === 0) {
+    return new Map([...bytes].map(([key, content]) => [key, { content, mode }]));
+  }
+  const files: Files = new Map();
+  for (const item of items) {
+    const content = bytes.get(item.key);
+    if (content !== undefined) files.set(item.path, { content, mode: item.mode ?? mode });
+    else if (!optional) throw new BadContent(`references non-existent ${kind} key: ${item.key}`);
+  }
+  return files;
+}
+
+function downwardFile(item: DownwardAPIVolumeFile, pod: Pod, facts: PodFacts, mode: number): FileProjection {
+  const { fieldRef, resourceFieldRef } = item;
+  const read = fieldRef !== undefined
+    // Volumes outlive a pod's addresses; the API allows only metadata here.
+    ? fieldRef.fieldPath.startsWith("metadata.")
+      ? extractField(fieldRef, pod, facts)
+      : { error: `field label not supported: ${fieldRef.fieldPath}` }
+    : resourceFieldRef !== undefined
+    ? extractResource(resourceFieldRef, pod, undefined, facts)
+    : { error: `${item.path} names neither fieldRef nor resourceFieldRef` };
+  if ("error" in read) throw new BadContent(read.error);
+  return { content: new TextEncoder().encode(read.value), mode: item.mode ?? mode };
+}
+
+/** Why a path may not be written inside a volume. */
+function pathProblem(path: string): string | undefined {
+  if (path === "") return `invalid path: must not be empty: ""`;
+  if (path.includes("\0")) return "invalid path: must not contain NUL";
+  if (path.startsWith("/")) return `invalid path: must be relative path: ${path}`;
+  if (path.length > 4096) return "invalid path: must be less than or equal to 4096 characters";
+  const parts = path.split("/");
+  if (parts.includes("..")) return `invalid path: must not contain '..': ${path}`;
+  if (parts.some((part) => new TextEncoder().encode(part).length > 255)) {
+    return "invalid path: filenames must be less than or equal to 255 characters";
+  }
+  const clean = cleanPath(path);
+  if (clean === "") return `invalid path: must name a file: ${path}`;
+  return clean.startsWith("..") ? `invalid path: must not start with '..': ${path}` : undefined;
+}
+
+const cleanPath = (path: string): string =>
+  path.split("/").filter((part) => part !== "" && part !== ".").join("/");
+
+/** A file cannot also be the directory of another. */
+function overlap(files: Files): string | undefined {
+  const paths = new Set([...files.keys()].map(cleanPath));
+  for (const path of paths) {
+    for (let at = path.indexOf("/"); at !== -1; at = path.indexOf("/", at + 1)) {
+      const parent = path.slice(0, at);
+      if (paths.has(parent)) {
+        return `conflicting paths: ${parent} is both a file and the directory of ${path}`;
+      }
+    }
+  }
+  return undefined;
+}
+
+/**
+ * Directories that a volume must hold because another volume is mounted below it in some container: `b` for one at
+ * `/a` beside one at `/a/b`. Volumes that are mounted read-only could not take them later.
+ */
+export function nestedMountPoints(pod: Pod, volumeName: string): string[] {
+  const nested = new Set<string>();
+  for (const container of [...pod.spec?.initContainers ?? [], ...pod.spec?.containers ?? []]) {
+    const mounts = (container.volumeMounts ?? []).map((m) => ({
+      name: m.name,
+      path: cleanPath(m.mountPath),
+    }));
+    for (const own of mounts.filter((m) => m.name === volumeName)) {
+      const below = mounts.map((m) => m.path).filter((p) => p.startsWith(`${own.path}/`)).sort();
+      const outermost = below.filter((p) => !below.some((q) => p.startsWith(`${q}/`)));
+      for (const path of outermost) nested.add(path.slice(own.path.length + 1));
+    }
+  }
+  return [...nested].filter((path) => pathProblem(path) === undefined).sort();
+}
+
+const hashes = new WeakMap<object, string>();
+
+/** The same for the same frozen object: snapshots hand out each object unchanged until it changes. */
+function hashOnce(object: object, text: () => string): string {
+  const known = hashes.get(object);
+  if (known !== undefined) return known;
+  const hash = fingerprint(text());
+  hashes.set(object, hash);
+  return hash;
+}
+
+/**
+ * One text for everything that the published volumes of a pod depend on; another text means: publish again. It is
+ * not cryptographic and depends on secrets: keep it in memory, never write or log it.
+ */
+export function volumesHash(pod: Pod, objects: Objects): string {
+  const namespace = pod.metadata?.namespace ?? "default";
+  const parts = [hashOnce(pod, () => podPart(pod))];
+  for (const { configMap, secret } of (pod.spec?.volumes ?? []).flatMap((v) => projections(v) ?? [])) {
+    if (configMap !== undefined) {
+      const found = configMapNamed(objects, namespace, configMap.name ?? "");
+      parts.push(
+        found === undefined ? "-" : hashOnce(found, () => JSON.stringify([found.data, found.binaryData])),
+      );
+    }
+    if (secret !== undefined) {
+      const found = secretNamed(objects, namespace, secret.name ?? "");
+      parts.push(
+        found === undefined ? "-" : hashOnce(found, () => JSON.stringify([found.data, found.stringData])),
+      );
+    }
+  }
+  return parts.join(".");
+}
+
+function podPart(pod: Pod): string {
+  const volumes = pod.spec?.volumes ?? [];
+  const downward = volumes.flatMap((v) => projections(v) ?? []).some((p) => p.downwardAPI !== undefined);
+  const containers = [...pod.spec?.initContainers ?? [], ...pod.spec?.containers ?? []];
+  return JSON.stringify([
+    volumes,
+    pod.spec?.securityContext?.fsGroup,
+    containers.map((c) => [c.name, (c.volumeMounts ?? []).map((m) => [m.name, m.mountPath])]),
+    downward ? [pod.metadata, containers.map((c) => c.resources)] : [],
+  ]);
+}
+
+/** 64 bits in hexadecimal; fast, for telling texts apart where nobody tries to make two of them equal. */
+function fingerprint(text: string): string {
+  let [high, low] = [0xdeadbeef, 0x41c6ce57];
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i);
+    high = Math.imul(high ^ code, 2654435761);
+    low = Math.imul(low ^ code, 1597334677);
+  }
+  const mix = (a: number, b: number) =>
+    (Math.imul(a ^ (a >>> 16), 2246822507) ^ Math.imul(b ^ (b >>> 13), 3266489909)) >>> 0;
+  return [mix(high, low), mix(low, high)].map((n) => n.toString(16).padStart(8, "0")).join("");
+}

@@ -1,0 +1,51 @@
+/**
+ * Where the parts of a pod lie below the agent's root: the kubelet's paths, to the letter. Pure. Names become parts of
+ * paths only after a check. Not for: creating anything.
+ */
+import { join } from "@std/path";
+import { AgentError } from "../model/errors.ts";
+
+export interface PodPaths {
+  pod: string;
+  volumes: string;
+  plugins: string;
+  hosts: string;
+  subPaths: string;
+  /** `kind` is the plugin's name with `~`: `empty-dir`, `configmap`, … */
+  volume(kind: string, name: string): string;
+  /** Exists once an emptyDir is complete. */
+  ready(name: string): string;
+  containers(name: string): string;
+  /** Takes what the attempt leaves as its last words. */
+  terminationLog(container: string, attempt: number): string;
+}
+
+export const podsDirectory = (root: string): string => join(root, "pods");
+
+export function podPaths(root: string, uid: string): PodPaths {
+  const pod = join(podsDirectory(root), part(uid, "pod uid"));
+  const containers = (name: string) => join(pod, "containers", part(name, "container name"));
+  return {
+    pod,
+    volumes: join(pod, "volumes"),
+    plugins: join(pod, "plugins"),
+    hosts: join(pod, "etc-hosts"),
+    subPaths: join(pod, "volume-subpaths"),
+    volume: (kind, name) => join(pod, "volumes", `kubernetes.io~${kind}`, part(name, "volume name")),
+    ready: (name) => join(pod, "plugins", "kubernetes.io~empty-dir", part(name, "volume name"), "ready"),
+    containers,
+    terminationLog: (name, attempt) => join(containers(name), attempt.toString(16).padStart(8, "0")),
+  };
+}
+
+/** A name as one part of a path: letters, digits, `-`, `_` and `.`, beginning with a letter or digit. */
+export function part(name: string, what: string): string {
+  if (/^[A-Za-z0-9][A-Za-z0-9._-]{0,254}$/.test(name)) return name;
+  throw new AgentError("FailedMount", `${what} ${JSON.stringify(name)} cannot be part of a path`, {
+    retry: false,
+  });
+}
+
+/** True for `path` itself and everything below `directory`; both absolute and clean. */
+export const within = (path: string, directory: string): boolean =>
+  path === directory || path.startsWith(directory.endsWith("/") ? directory : `${directory}/`);

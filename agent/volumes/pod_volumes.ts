@@ -1,0 +1,167 @@
+/**
+ * The volumes and generated files of pods below ROOT/pods/UID: the Storage port on a real host. What a volume holds is
+ * decided in model/volumes.ts; each kind that needs more has a file of its own here. Not for: images, logs.
+ */
+import { join } from "@std/path";
+import type { Pod, Volume } from "../model/gen/v1.ts";
+import type { DesiredPod, Objects } from "../model/wish.ts";
+import type { PodFacts } from "../model/downward.ts";
+import { AgentError, errorText } from "../model/errors.ts";
+import { nestedMountPoints, volumePayload } from "../model/volumes.ts";
+import type { Host, PublishedVolume, Storage } from "../ports.ts";
+import { writeAtomically } from "./atomic_writer.ts";
+import { createContainerEdits } from "./container_edits.ts";
+import { createDirectories, emptyDirTmpfs, tmpfsSize } from "./empty_dir.ts";
+import { publishHostPath } from "./host_path.ts";
+import { type PodPaths, podPaths, podsDirectory } from "./paths.ts";
+import { removePod } from "./remove.ts";
+import { readTerminationMessage } from "./termination.ts";
+
+export interface PodVolumesOptions {
+  host: Host;
+  /** Absolute; created with mode 0750 when missing. */
+  rootDir: string;
+  clusterDomain: string;
+  node: Omit<PodFacts, "podIPs">;
+}
+
+/** Everything that publishing one pod's volumes needs. */
+interface Publishing {
+  desired: DesiredPod;
+  objects: Objects;
+  paths: PodPaths;
+  mounted: ReadonlySet<string>;
+  signal: AbortSignal;
+}
+
+export function createPodVolumes(options: PodVolumesOptions): Storage {
+  const { host, node } = options;
+  const facts: PodFacts = { ...node, podIPs: [] };
+  const allocatableMemory = node.allocatable["memory"] ?? 0;
+  const publishDirectory = createDirectories(host);
+  let root: Promise<string> | undefined;
+
+  /** Mount tables know only paths without symlinks. */
+  async function resolveRoot(): Promise<string> {
+    if (await host.stat(podsDirectory(options.rootDir)) === undefined) {
+      if (await host.stat(options.rootDir) === undefined) await host.mkdir(options.rootDir, 0o750);
+      await host.mkdir(podsDirectory(options.rootDir), 0o750);
+    }
+    return await host.realPath(options.rootDir) ?? options.rootDir;
+  }
+  const pathsOf = async (uid: string) =>
+    podPaths(await (root ??= resolveRoot().catch((e) => (root = undefined, Promise.reject(e)))), uid);
+
+  async function publish(
+    desired: DesiredPod,
+    objects: Objects,
+    signal: AbortSignal,
+  ): Promise<Map<string, PublishedVolume>> {
+    const paths = await pathsOf(desired.uid);
+    for (const directory of [paths.pod, paths.volumes, paths.plugins]) await host.mkdir(directory, 0o750);
+    const mounted = new Set((await host.mounts()).map((m) => m.path));
+    const all = desired.pod.spec?.volumes ?? [];
+    const settled = await Promise.allSettled(all.map(async (volume): Promise<PublishedVolume> => {
+      signal.throwIfAborted();
+      return await publishVolume(volume, { desired, objects, paths, mounted, signal });
+    }));
+    const failures = settled.flatMap((s, i) =>
+      s.status === "rejected" ? [failure(all[i]?.name, s.reason)] : []
+    );
+    if (failures.length > 0) {
+      throw new AgentError("FailedMount", failures.map((f) => f.message).join("; "), {
+        retry: failures.some((f) => f.retry),
+      });
+    }
+    return new Map(settled.flatMap((s) => s.status === "fulfilled" ? [[s.value.name, s.value]] : []));
+  }
+
+  async function publishVolume(volume: Volume, p: Publishing): Promise<PublishedVolume> {
+    const { name } = volume;
+    const { pod } = p.desired;
+    if (volume.hostPath !== undefined) {
+      return { name, hostPath: await publishHostPath(host, volume.hostPath, p.signal), readonly: false };
+    }
+    if (volume.emptyDir !== undefined) {
+      const tmpfs = emptyDirTmpfs(volume.emptyDir, pod, allocatableMemory);
+      const path = p.paths.volume("empty-dir", name);
+      await publishDirectory({
+        path,
+        ready: p.paths.ready(name),
+        fsGroup: fsGroupOf(pod),
+        groupMode: 0o770,
+        ...(tmpfs && { tmpfs }),
+      }, p.mounted);
+      return { name, hostPath: path, readonly: false };
+    }
+    return { name, hostPath: await publishFiles(volume, p), readonly: true };
+  }
+
+  async function publishFiles(volume: Volume, p: Publishing): Promise<string> {
+    const { pod } = p.desired;
+    const payload = volumePayload(volume, pod, p.objects, facts);
+    if (payload === undefined) throw unsupported(volume);
+    if ("error" in payload) throw new AgentError("FailedMount", payload.error);
+    const path = p.paths.volume(fileKind(volume), volume.name);
+    const fsGroup = fsGroupOf(pod);
+    await publishDirectory({
+      path,
+      ready: undefined,
+      fsGroup,
+      groupMode: 0o550,
+      // Only a ConfigMap alone may touch the disk.
+      ...(volume.configMap === undefined &&
+        { tmpfs: { size: tmpfsSize(pod, undefined, allocatableMemory), inert: true } }),
+    }, p.mounted);
+    for (const nested of nestedMountPoints(pod, volume.name)) await makeMountPoint(join(path, nested));
+    await writeAtomically(host, path, payload.files, fsGroup);
+    return path;
+  }
+
+  /** A place that the volume's own files take is left to them. */
+  async function makeMountPoint(path: string): Promise<void> {
+    if (await host.stat(path) === undefined) await host.mkdir(path, 0o755);
+  }
+
+  return {
+    publish,
+    containerEdits: createContainerEdits(host, options.clusterDomain, pathsOf),
+    remove: async (uid, signal) => await removePod(host, await pathsOf(uid), signal),
+    async known() {
+      const pods = podsDirectory(options.rootDir);
+      const names = await host.list(pods) ?? [];
+      const stats = await Promise.all(names.map((name) => host.lstat(join(pods, name))));
+      return names.filter((_, i) => stats[i]?.kind === "directory");
+    },
+    terminationMessage: async (uid, container: string, attempt) =>
+      await readTerminationMessage(host, (await pathsOf(uid)).terminationLog(container, attempt)),
+  };
+}
+
+const fsGroupOf = (pod: Pod): number | undefined => pod.spec?.securityContext?.fsGroup;
+
+const fileKind = (volume: Volume): string =>
+  volume.configMap !== undefined
+    ? "configmap"
+    : volume.secret !== undefined
+    ? "secret"
+    : volume.downwardAPI !== undefined
+    ? "downward-api"
+    : "projected";
+
+function failure(name: string | undefined, error: unknown): AgentError {
+  const retry = error instanceof AgentError ? error.retry : true;
+  return new AgentError(
+    "FailedMount",
+    `MountVolume.SetUp failed for volume "${name}" : ${errorText(error)}`,
+    { retry },
+  );
+}
+
+function unsupported(volume: Volume): AgentError {
+  const kind = Object.keys(volume).find((key) => key !== "name") ?? "nothing";
+  const why = kind === "persistentVolumeClaim" || kind === "ephemeral"
+    ? `${kind} needs a cluster: this node has not joined one`
+    : `volumes of kind ${kind} are not supported`;
+  return new AgentError("FailedMount", why, { retry: false });
+}

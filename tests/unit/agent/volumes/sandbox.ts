@@ -1,0 +1,42 @@
+/** A private directory on the real host for one test, which leaves neither mounts nor files behind. */
+import { createHost } from "../../../../agent/host.ts";
+import type { Pod } from "../../../../agent/model/gen/v1.ts";
+import type { DesiredPod, Objects } from "../../../../agent/model/wish.ts";
+import type { Host } from "../../../../agent/ports.ts";
+import { createPodVolumes } from "../../../../agent/volumes/pod_volumes.ts";
+
+export const signal = new AbortController().signal;
+export const host: Host = createHost();
+/** Mounting needs root; without it these tests say so instead of passing. */
+export const needsRoot = { ignore: Deno.uid() !== 0 };
+
+export const noObjects: Objects = { configMaps: new Map(), secrets: new Map() };
+
+export const desire = (spec: Partial<NonNullable<Pod["spec"]>>, uid = "uid-1"): DesiredPod => ({
+  pod: { metadata: { name: "web", namespace: "shop", uid }, spec: { containers: [], ...spec } },
+  uid,
+  source: "file",
+  origin: "test",
+});
+
+export function volumesAt(root: string, on: Host = host) {
+  return createPodVolumes({
+    host: on,
+    rootDir: root,
+    clusterDomain: "cluster.local",
+    node: { hostIPs: ["192.0.2.1"], nodeName: "n", allocatable: { memory: 64 * 2 ** 20 } },
+  });
+}
+
+export async function inDirectory(test: (root: string) => Promise<void>): Promise<void> {
+  const root = await Deno.realPath(await Deno.makeTempDir({ prefix: "agent-volumes-" }));
+  try {
+    await test(root);
+  } finally {
+    const left = (await host.mounts()).map((m) => m.path).filter((path) => path.startsWith(`${root}/`));
+    for (const path of left.reverse()) await host.unmount(path, { lazy: true });
+    await Deno.remove(root, { recursive: true });
+  }
+}
+
+export const modeOf = (path: string): string => ((Deno.lstatSync(path).mode ?? 0) & 0o7777).toString(8);
