@@ -1,0 +1,40 @@
+import { assertEquals } from "@std/assert";
+import { importedNames } from "../../../../plugins/cri/archives.ts";
+import { cgroupDriverIn } from "../../../../plugins/cri/runtime.ts";
+import { logLinkName } from "../../../../plugins/cri/log_links.ts";
+
+Deno.test("importedNames: the words of ctr before and since 2.0", () => {
+  assertEquals(
+    importedNames(
+      "unpacking docker.io/library/a:1 (sha256:00ff)...done\nunpacking docker.io/library/a:2 (sha256:00ff)...done\n",
+    ),
+    ["docker.io/library/a:1", "docker.io/library/a:2"],
+  );
+  assertEquals(
+    importedNames(
+      "docker.io/library/a:1                           saved\t\r\napplication/vnd.oci.image.manifest.v1+json sha256:00ff\r\nImporting\telapsed: 0.1 s\ttotal: 0.0 B\n",
+    ),
+    ["docker.io/library/a:1"],
+  );
+});
+
+Deno.test("cgroupDriverIn: the default runtime's SystemdCgroup in containerd's configuration", () => {
+  const config = (options: unknown) =>
+    JSON.stringify({
+      containerd: { defaultRuntimeName: "crun", runtimes: { crun: { options }, runc: { options: {} } } },
+    });
+  assertEquals(cgroupDriverIn(config({ SystemdCgroup: true })), "systemd");
+  assertEquals(cgroupDriverIn(config({ SystemdCgroup: false })), "cgroupfs");
+  assertEquals(cgroupDriverIn(config(null)), "cgroupfs");
+  for (const unknown of [undefined, "", "{", "{}", "[]"]) assertEquals(cgroupDriverIn(unknown), undefined);
+});
+
+Deno.test("logLinkName: the kubelet's name, never longer than a file name may be", () => {
+  const labels = {
+    "io.kubernetes.pod.name": "web",
+    "io.kubernetes.pod.namespace": "default",
+    "io.kubernetes.container.name": "main",
+  };
+  assertEquals(logLinkName(labels, "f00"), "web_default_main-f00.log");
+  assertEquals(logLinkName({ ...labels, "io.kubernetes.pod.name": "p".repeat(253) }, "f00").length, 255);
+});
