@@ -16,7 +16,7 @@ export interface PrivateContainerd {
   kill(): Promise<void>;
   start(): Promise<void>;
   ctr(...args: string[]): Promise<string>;
-  /** Removes every pod, stops containerd, and fails when mounts, network namespaces, a bridge or shims are left. */
+  /** Removes every pod, stops containerd, and fails when mounts, network namespaces, a bridge, cgroups or shims are left. */
   [Symbol.asyncDispose](): Promise<void>;
 }
 
@@ -51,11 +51,11 @@ export async function startPrivateContainerd(): Promise<PrivateContainerd> {
 
   const dispose = async (): Promise<void> => {
     if (child === undefined) await start();
-    await removeEverything(ctr, directory);
+    const ids = await removeEverything(ctr, directory);
     child?.kill("SIGTERM");
     await child?.status;
     await run("ip", "link", "delete", bridge).catch(() => {});
-    const left = await leftovers(directory, bridge);
+    const left = await leftovers(directory, bridge, ids);
     if (left.length > 0) throw new Error(`the private containerd left behind:\n${left.join("\n")}`);
     await Deno.remove(directory, { recursive: true });
   };
@@ -96,6 +96,7 @@ disabled_plugins = ["io.containerd.snapshotter.v1.aufs", "io.containerd.snapshot
   path = "${directory}/opt"
 [plugins."io.containerd.grpc.v1.cri"]
   sandbox_image = "${PAUSE_IMAGE}"
+  netns_mounts_under_state_dir = true
   restrict_oom_score_adj = ${!hasCapability(CAP_SYS_RESOURCE)}
   [plugins."io.containerd.grpc.v1.cri".cni]
     bin_dir = "${binDirectory}"
@@ -127,7 +128,9 @@ function hasCapability(bit: bigint): boolean {
   return (BigInt(`0x${mask}`) >> bit & 1n) === 1n;
 }
 
-async function removeEverything(ctr: PrivateContainerd["ctr"], directory: string): Promise<void> {
+/** @returns the ids of what was there */
+async function removeEverything(ctr: PrivateContainerd["ctr"], directory: string): Promise<string[]> {
+  const ids = (await ctr("containers", "list", "-q")).split("\n").filter((id) => id !== "");
   const { createChannel, createClient } = await import("../../plugins/rpc/mod.ts");
   const { RuntimeServiceDefinition } = await import("../../plugins/rpc/gen/cri.ts");
   const channel = createChannel(`${directory}/containerd.sock`);
@@ -143,9 +146,10 @@ async function removeEverything(ctr: PrivateContainerd["ctr"], directory: string
   }
   const left = (await ctr("containers", "list", "-q")).trim();
   if (left !== "") throw new Error(`containers left: ${left}`);
+  return ids;
 }
 
-async function leftovers(directory: string, bridge: string): Promise<string[]> {
+async function leftovers(directory: string, bridge: string, ids: string[]): Promise<string[]> {
   const mounts = Deno.readTextFileSync("/proc/self/mountinfo").split("\n").filter((line) =>
     line.includes(directory)
   );
@@ -156,7 +160,11 @@ async function leftovers(directory: string, bridge: string): Promise<string[]> {
     const command = await Deno.readTextFile(`/proc/${entry.name}/cmdline`).catch(() => "");
     if (command.includes(`${directory}/containerd.sock`)) shims.push(command.replaceAll("\0", " "));
   }
-  return [...mounts, ...links, ...shims];
+  const hierarchies = [...Deno.readDirSync("/sys/fs/cgroup")].map((e) => `/sys/fs/cgroup/${e.name}`);
+  const cgroups = ["/sys/fs/cgroup", ...hierarchies]
+    .flatMap((root) => ids.map((id) => `${root}/k8s.io/${id}`))
+    .filter(exists);
+  return [...mounts, ...links, ...shims, ...cgroups];
 }
 
 async function answers(socket: string): Promise<boolean> {
