@@ -22,10 +22,10 @@ export interface Channel {
   readonly maxMessageBytes: number;
   readonly limits: ConnectionLimits;
   /**
-   * A link on which a stream can be opened at once, with nothing awaited in between.
+   * Calls `use` with a link on which one stream can be opened, as soon as there is one.
    * @throws {RpcError} UNAVAILABLE when nobody listens at the socket, CANCELLED when the channel is closed.
    */
-  link(): Promise<Link>;
+  withLink(use: (link: Link) => void): Promise<void>;
   /** Fails the calls that are open, and closes. No calls after this. */
   close(): void;
 }
@@ -34,6 +34,7 @@ export interface Channel {
 export function createChannel(socketPath: string, options: ChannelOptions = {}): Channel {
   const limits = { ...defaultLimits, ...options.limits };
   const maxMessageBytes = options.maxMessageBytes ?? 16 * 1024 * 1024;
+  const open = new Set<Connection>();
   let current: Promise<Link> | undefined;
   let ended = false;
 
@@ -43,6 +44,8 @@ export function createChannel(socketPath: string, options: ChannelOptions = {}):
     });
     const connection = createConnection(socket, { side: "client", limits });
     if (ended) connection.close();
+    open.add(connection);
+    connection.closed.then(() => open.delete(connection));
     return { connection, budget: createBudget(4 * maxMessageBytes) };
   }
 
@@ -56,26 +59,26 @@ export function createChannel(socketPath: string, options: ChannelOptions = {}):
     return attempt;
   }
 
-  async function link(): Promise<Link> {
+  async function withLink(use: (link: Link) => void): Promise<void> {
     for (;;) {
       if (ended) throw new RpcError(Code.CANCELLED, `the channel to ${socketPath} is closed`);
       const attempt = current ?? start();
       const found = await attempt;
       if (!found.connection.usable) {
         if (current === attempt) current = undefined;
-      } else if (found.connection.full) {
-        await found.connection.changed();
+      } else if (found.connection.roomy) {
+        return use(found); // in this turn, before another takes the room
       } else {
-        return found;
+        await found.connection.changed();
       }
     }
   }
 
   function close(): void {
     ended = true;
-    current?.then(({ connection }) => connection.close(), () => {});
     current = undefined;
+    for (const connection of open) connection.close();
   }
 
-  return { maxMessageBytes, limits, link, close };
+  return { maxMessageBytes, limits, withLink, close };
 }

@@ -63,20 +63,21 @@ function startCall(channel: Channel, path: string, outgoing: Outgoing, options: 
     inbox?.end(error);
   }
 
-  async function attempt(headers: HeaderList, count: number): Promise<void> {
-    const link = await channel.link();
-    if (ended) return;
+  /** Sends the request on a stream of its own; counts how often it has been sent. */
+  function attempt(headers: HeaderList, count: number): void {
     const again = count < maxAttempts && outgoing instanceof Uint8Array
-      ? () => attempt(headers, count + 1).catch((error) => cancel(toRpcError(error)))
+      ? () => attempt(headers, count + 1)
       : undefined;
-    const events = responseEvents({ inbox: () => inbox, finish, cancel, again });
-    const current = link.connection.open(events);
-    stream = current;
-    inbox ??= createCallInbox(channel, link, (octets) => stream?.grant(octets));
-    opened.resolve(inbox);
-    current.sendHeaders(headers, false);
-    if (outgoing instanceof Uint8Array) void current.sendData(frameMessage(outgoing), true);
-    else sendAll(current, outgoing).catch((error) => cancel(toRpcError(error)));
+    channel.withLink((link) => {
+      if (ended) return;
+      const current = link.connection.open(responseEvents({ inbox: () => inbox, finish, cancel, again }));
+      stream = current;
+      inbox ??= createCallInbox(channel, link, (octets) => stream?.grant(octets));
+      opened.resolve(inbox);
+      current.sendHeaders(headers, false);
+      if (outgoing instanceof Uint8Array) void current.sendData(frameMessage(outgoing), true);
+      else sendAll(current, outgoing).catch((error) => cancel(toRpcError(error)));
+    }).catch((error) => cancel(toRpcError(error)));
   }
 
   function begin(): void {
@@ -88,7 +89,11 @@ function startCall(channel: Channel, path: string, outgoing: Outgoing, options: 
         Math.min(timeoutMs, 0x7fffffff),
       );
     }
-    Promise.try(() => attempt(requestHeaders(path, options), 1)).catch((error) => cancel(toRpcError(error)));
+    try {
+      attempt(requestHeaders(path, options), 1);
+    } catch (error) {
+      cancel(toRpcError(error));
+    }
   }
 
   begin();

@@ -1,41 +1,36 @@
 /**
- * One HTTP/2 connection, of either side (RFC 9113): reads frames and gives them to their streams, keeps the
- * connection's windows, settings, pings and goaways, and ends all of it once. Knows nothing of gRPC.
+ * One HTTP/2 connection, of either side (RFC 9113): its socket, its streams, how it begins, and the one way it ends.
+ * What the frames mean is dispatch.ts and stream.ts. Knows nothing of gRPC.
  */
+import { createDispatcher, createPeer } from "./dispatch.ts";
 import {
   ConnectionError,
   createFrameReader,
-  defaultFrameSize,
   defaultWindow,
-  encodeFrame,
   encodeGoaway,
-  encodeReset,
   encodeSettings,
   encodeWindowUpdate,
   ErrorCode,
-  Flag,
-  type Frame,
-  FrameType,
   maxWindow,
   preface,
   Setting,
 } from "./frames.ts";
-import { createHeaderBlocks, type HeaderBlock } from "./header_blocks.ts";
-import { createHpackDecoder, encodeHeaders, type HeaderList } from "./hpack.ts";
-import { readGoaway, readReset, readSettings, readWindowUpdate, unpad } from "./settings.ts";
+import { encodeHeaders, type HeaderList } from "./hpack.ts";
 import { createStream, type Stream, type StreamEvents, type StreamHost, type StreamInlet } from "./stream.ts";
-import { createWriter } from "./writer.ts";
+import { createWriter, type Writer } from "./writer.ts";
 
 export interface ConnectionLimits {
   /** Streams that the peer may have open at once. */
   maxStreams: number;
   /** Octets of one header list or block. */
   maxHeaderBytes: number;
-  /** Octets that the peer may send on one stream, and on all of them, before we give credit. */
+  /** Octets that the peer may send on one stream before we give credit. */
   streamWindow: number;
+  /** Octets that the peer may send on all streams before we give credit; at least 65535. */
   connectionWindow: number;
-  /** Milliseconds until the peer's first SETTINGS must have come, and until a closing connection is cut. */
+  /** Milliseconds until the peer's first SETTINGS must have come. */
   handshakeMs: number;
+  /** Milliseconds that the last words of a connection may take. */
   lingerMs: number;
 }
 
@@ -58,8 +53,8 @@ export interface Socket {
 export interface Connection {
   /** New streams may be opened: it is neither closed nor going away. */
   readonly usable: boolean;
-  /** As many streams are open as the peer allows. */
-  readonly full: boolean;
+  /** A stream may be opened now: the peer has said its limits, and they leave room. */
+  readonly roomy: boolean;
   /** Resolves at the next change of streams, windows or settings. */
   changed(): Promise<void>;
   /** Opens a stream of this side. Only on a usable connection. */
@@ -83,71 +78,73 @@ export interface ConnectionOptions {
 const congestedBytes = 131072;
 const stalledBytes = 524288;
 
+/** A list of those who wait for any change. */
+function createBell() {
+  let waiting: Array<() => void> = [];
+  return {
+    changed: () => new Promise<void>((resolve) => waiting.push(resolve)),
+    wake(): void {
+      if (waiting.length === 0) return;
+      const woken = waiting;
+      waiting = [];
+      for (const resolve of woken) resolve();
+    },
+  };
+}
+
+function toError(reason: unknown): Error {
+  return reason instanceof Error ? reason : new Error(String(reason));
+}
+
 export function createConnection(socket: Socket, options: ConnectionOptions): Connection {
   const { side, limits } = options;
   const streams = new Map<number, StreamInlet>();
-  const decoder = createHpackDecoder({ tableSize: 4096, listSize: limits.maxHeaderBytes });
-  const blocks = createHeaderBlocks(limits.maxHeaderBytes);
-  const peer = {
-    window: defaultWindow,
-    maxFrameSize: defaultFrameSize,
-    streamWindow: defaultWindow,
-    maxStreams: maxWindow,
-    greeted: false,
-  };
+  const peer = createPeer();
+  const bell = createBell();
   const closed = Promise.withResolvers<Error | undefined>();
-  let receiveWindow = limits.connectionWindow;
-  let credit = 0;
-  let lastPeerStream = 0;
   let nextStream = 1;
-  let tableReset = false;
   let draining = false;
   let ending = false;
-  let waiters: Array<() => void> = [];
-  let linger: ReturnType<typeof setTimeout> | undefined;
 
   const writer = createWriter((bytes) => socket.write(bytes), {
-    wrote: wake,
-    failed: (error) => end(error instanceof Error ? error : new Error(String(error))),
+    wrote: bell.wake,
+    failed: (error) => end(toError(error)),
   });
-
   const host: StreamHost = {
     side,
     peer,
     enqueue: writer.enqueue,
     encode(list) {
-      const block = encodeHeaders(list, tableReset);
-      tableReset = false;
+      const block = encodeHeaders(list, peer.tableReset);
+      peer.tableReset = false;
       return block;
     },
     congested: () => writer.queued > congestedBytes,
-    changed,
-    wake,
+    changed: bell.changed,
+    wake: bell.wake,
     ended(id) {
       streams.delete(id);
-      if (draining && streams.size === 0) close();
+      closeWhenDrained();
     },
   };
+  const dispatcher = createDispatcher({
+    side,
+    limits,
+    peer,
+    streams,
+    enqueue: writer.enqueue,
+    wake: bell.wake,
+    hasOpened: (id) => id < nextStream,
+    addStream,
+    accept: options.accept,
+    draining: () => draining,
+    peerLeaves,
+  });
 
-  function changed(): Promise<void> {
-    return new Promise((resolve) => waiters.push(resolve));
-  }
-
-  function wake(): void {
-    if (waiters.length === 0) return;
-    const woken = waiters;
-    waiters = [];
-    for (const resolve of woken) resolve();
-  }
-
-  function greet(): void {
-    if (side === "client") writer.enqueue(preface);
-    writer.enqueue(encodeSettings([
-      side === "client" ? [Setting.ENABLE_PUSH, 0] : [Setting.MAX_CONCURRENT_STREAMS, limits.maxStreams],
-      [Setting.INITIAL_WINDOW_SIZE, limits.streamWindow],
-      [Setting.MAX_HEADER_LIST_SIZE, limits.maxHeaderBytes],
-    ]));
-    writer.enqueue(encodeWindowUpdate(0, limits.connectionWindow - defaultWindow));
+  function addStream(id: number, events: StreamEvents): StreamInlet {
+    const stream = createStream(id, host, events, { send: peer.streamWindow, receive: limits.streamWindow });
+    streams.set(id, stream);
+    return stream;
   }
 
   function open(events: StreamEvents): Stream {
@@ -158,167 +155,32 @@ export function createConnection(socket: Socket, options: ConnectionOptions): Co
     return stream;
   }
 
-  function addStream(id: number, events: StreamEvents): StreamInlet {
-    const stream = createStream(id, host, events, { send: peer.streamWindow, receive: limits.streamWindow });
-    streams.set(id, stream);
-    return stream;
+  function closeWhenDrained(): void {
+    if (draining && streams.size === 0) end(undefined);
   }
 
-  function dispatch(frame: Frame): void {
-    if (!peer.greeted && (frame.type !== FrameType.SETTINGS || (frame.flags & Flag.ACK) !== 0)) {
-      throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, "the first frame is not SETTINGS");
-    }
-    const block = blocks.collect(frame);
-    if (block !== undefined) return headersCame(block);
-    switch (frame.type) {
-      case FrameType.DATA:
-        return dataCame(frame);
-      case FrameType.SETTINGS:
-        return settingsCame(frame);
-      case FrameType.WINDOW_UPDATE:
-        return windowUpdateCame(frame);
-      case FrameType.PING:
-        return pingCame(frame);
-      case FrameType.RST_STREAM:
-        return resetCame(frame);
-      case FrameType.GOAWAY:
-        return goawayCame(frame);
-      case FrameType.PUSH_PROMISE:
-        throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, "PUSH_PROMISE, although push is off");
-    }
-  }
-
-  /** Whether a stream of this id has been opened, by either side. */
-  function wasOpened(id: number): boolean {
-    return id % 2 === 1 && (side === "client" ? id < nextStream : id <= lastPeerStream);
-  }
-
-  function streamOf(frame: Frame): StreamInlet | undefined {
-    const stream = streams.get(frame.streamId);
-    if (stream === undefined && !wasOpened(frame.streamId)) {
-      throw new ConnectionError(
-        ErrorCode.PROTOCOL_ERROR,
-        `a frame for stream ${frame.streamId}, which is not open`,
-      );
-    }
-    return stream;
-  }
-
-  function headersCame({ streamId, end, block }: HeaderBlock): void {
-    const list = decoder.decode(block); // for a stream that has ended as well: the table must stay in step
-    const stream = streams.get(streamId);
-    if (stream !== undefined) return stream.headersReceived(list, end);
-    if (wasOpened(streamId)) return;
-    if (side === "client" || streamId % 2 === 0) {
-      throw new ConnectionError(
-        ErrorCode.PROTOCOL_ERROR,
-        `HEADERS for stream ${streamId}, which is not open`,
-      );
-    }
-    lastPeerStream = streamId;
-    acceptStream(streamId, list, end);
-  }
-
-  function acceptStream(id: number, list: HeaderList, end: boolean): void {
-    if (draining || streams.size >= limits.maxStreams) {
-      return writer.enqueue(encodeReset(id, ErrorCode.REFUSED_STREAM));
-    }
-    const stream = addStream(id, {
-      headers: (trailers, last) => events?.headers(trailers, last),
-      received: (chunk, last) => events?.received(chunk, last),
-      lost: (loss) => events?.lost(loss),
-    });
-    const events = options.accept?.(stream, list);
-    if (events === undefined) return stream.reset(ErrorCode.REFUSED_STREAM);
-    stream.headersReceived(list, end);
-  }
-
-  function dataCame(frame: Frame): void {
-    const octets = frame.payload.length;
-    receiveWindow -= octets;
-    if (receiveWindow < 0) {
-      throw new ConnectionError(
-        ErrorCode.FLOW_CONTROL_ERROR,
-        "the peer sent more than the connection's window",
-      );
-    }
-    const chunk = unpad(frame);
-    streamOf(frame)?.dataReceived(chunk, octets, (frame.flags & Flag.END_STREAM) !== 0);
-    // The connection's credit comes back at once; what bounds memory is each stream's window and the inbox's budget.
-    credit += octets;
-    if (credit < limits.connectionWindow / 2) return;
-    receiveWindow += credit;
-    writer.enqueue(encodeWindowUpdate(0, credit));
-    credit = 0;
-  }
-
-  function settingsCame(frame: Frame): void {
-    const settings = readSettings(frame);
-    if ((frame.flags & Flag.ACK) !== 0) return;
-    peer.greeted = true;
-    for (const [id, value] of settings) applySetting(id, value);
-    writer.enqueue(encodeFrame(FrameType.SETTINGS, Flag.ACK, 0));
-    wake();
-  }
-
-  function applySetting(id: number, value: number): void {
-    if (id === Setting.HEADER_TABLE_SIZE) tableReset = true;
-    if (id === Setting.MAX_CONCURRENT_STREAMS) peer.maxStreams = value;
-    if (id === Setting.MAX_FRAME_SIZE) peer.maxFrameSize = Math.min(value, 4 * defaultFrameSize);
-    if (id !== Setting.INITIAL_WINDOW_SIZE) return;
-    const change = value - peer.streamWindow;
-    peer.streamWindow = value;
-    for (const stream of streams.values()) stream.windowGrown(change);
-  }
-
-  function windowUpdateCame(frame: Frame): void {
-    const increment = readWindowUpdate(frame);
-    if (frame.streamId !== 0) return streamOf(frame)?.windowGrown(increment);
-    peer.window += increment;
-    if (peer.window > maxWindow) {
-      throw new ConnectionError(ErrorCode.FLOW_CONTROL_ERROR, "the connection's window is over 2^31-1");
-    }
-    wake();
-  }
-
-  function pingCame(frame: Frame): void {
-    if (frame.payload.length !== 8) {
-      throw new ConnectionError(ErrorCode.FRAME_SIZE_ERROR, "PING has a wrong size");
-    }
-    if ((frame.flags & Flag.ACK) !== 0) return;
-    writer.enqueue(encodeFrame(FrameType.PING, Flag.ACK, 0, frame.payload));
-  }
-
-  function resetCame(frame: Frame): void {
-    const code = readReset(frame);
-    const refused = code === ErrorCode.REFUSED_STREAM;
-    streamOf(frame)?.lose({
-      code,
-      message: `the peer reset the stream, code ${code}`,
-      refused,
-      disconnected: false,
-    });
-  }
-
-  function goawayCame(frame: Frame): void {
-    const { lastStreamId, code, text } = readGoaway(frame);
+  function peerLeaves(): void {
     draining = true;
-    for (const stream of [...streams.values()]) {
-      if (side !== "client" || stream.id <= lastStreamId) continue;
-      stream.lose({ code, message: `the peer goes away: ${text}`, refused: true, disconnected: true });
-    }
-    if (streams.size === 0) close();
-    wake();
+    bell.wake();
+    closeWhenDrained();
+  }
+
+  function drain(): void {
+    if (draining || ending) return;
+    draining = true;
+    if (side === "server") writer.enqueue(encodeGoaway(dispatcher.lastPeerStream(), ErrorCode.NO_ERROR, ""));
+    bell.wake();
+    closeWhenDrained();
   }
 
   /** Runs until the peer closes or breaks the protocol. */
   async function read(): Promise<void> {
     const reader = createFrameReader();
-    let prefaceCame = side === "client";
+    let greeted = side === "client";
     for (;;) {
-      prefaceCame ||= checkPreface(reader.take(preface.length));
-      for (let frame = prefaceCame ? reader.next() : undefined; frame !== undefined; frame = reader.next()) {
-        dispatch(frame);
+      greeted ||= checkPreface(reader.take(preface.length));
+      for (let frame = greeted ? reader.next() : undefined; frame !== undefined; frame = reader.next()) {
+        dispatcher.dispatch(frame);
         if (ending) return;
       }
       if (writer.queued > stalledBytes) await writer.drained();
@@ -328,74 +190,71 @@ export function createConnection(socket: Socket, options: ConnectionOptions): Co
     }
   }
 
-  function loseStreams(code: number, message: string): void {
-    for (const stream of [...streams.values()]) {
-      stream.lose({ code, message, refused: false, disconnected: true });
-    }
-  }
-
   /** The one end of the connection: streams first, then the last words, then the socket. */
   function end(reason: Error | undefined): void {
     if (ending) return;
     ending = true;
     clearTimeout(handshake);
     const code = reason instanceof ConnectionError ? reason.code : ErrorCode.NO_ERROR;
-    loseStreams(code, reason?.message ?? "the connection was closed");
-    wake();
-    writer.enqueue(
-      encodeGoaway(lastPeerStream, code, code === ErrorCode.NO_ERROR ? "" : reason?.message ?? ""),
-    );
-    linger = setTimeout(cut, limits.lingerMs);
-    void writer.drained().then(cut);
-    closed.promise.then(() => clearTimeout(linger));
-    function cut(): void {
-      writer.stop();
-      try {
-        socket.close();
-      } catch {
-        // It was closed before.
-      }
-      closed.resolve(reason);
+    const message = reason?.message ?? "the connection was closed";
+    for (const stream of [...streams.values()]) {
+      stream.lose({ code, message, refused: false, disconnected: true });
     }
-  }
-
-  function close(): void {
-    end(undefined);
-  }
-
-  function drain(): void {
-    if (draining || ending) return;
-    draining = true;
-    if (side === "server") writer.enqueue(encodeGoaway(lastPeerStream, ErrorCode.NO_ERROR, ""));
-    if (streams.size === 0) close();
+    bell.wake();
+    writer.enqueue(
+      encodeGoaway(dispatcher.lastPeerStream(), code, code === ErrorCode.NO_ERROR ? "" : message),
+    );
+    void closeAfter(writer, socket, limits.lingerMs).then(() => closed.resolve(reason));
   }
 
   const handshake = setTimeout(() => {
     if (!peer.greeted) end(new ConnectionError(ErrorCode.SETTINGS_TIMEOUT, "no SETTINGS came in time"));
   }, limits.handshakeMs);
-  greet();
-  read().then(
-    () => end(new Error("the peer closed the connection")),
-    (error) => end(error instanceof Error ? error : new Error(String(error))),
-  );
+  greet(writer, side, limits);
+  read().then(() => end(new Error("the peer closed the connection")), (error) => end(toError(error)));
 
   return {
     get usable() {
       return !draining && !ending;
     },
-    get full() {
-      return streams.size >= peer.maxStreams;
+    get roomy() {
+      return peer.greeted && streams.size < peer.maxStreams;
     },
-    changed,
+    changed: bell.changed,
     open,
     drain,
-    close,
+    close: () => end(undefined),
     closed: closed.promise,
   };
+}
+
+function greet(writer: Writer, side: "client" | "server", limits: ConnectionLimits): void {
+  if (side === "client") writer.enqueue(preface);
+  writer.enqueue(encodeSettings([
+    side === "client" ? [Setting.ENABLE_PUSH, 0] : [Setting.MAX_CONCURRENT_STREAMS, limits.maxStreams],
+    [Setting.INITIAL_WINDOW_SIZE, limits.streamWindow],
+    [Setting.MAX_HEADER_LIST_SIZE, limits.maxHeaderBytes],
+  ]));
+  const more = limits.connectionWindow - defaultWindow;
+  if (more > 0) writer.enqueue(encodeWindowUpdate(0, more));
 }
 
 function checkPreface(bytes: Uint8Array | undefined): boolean {
   if (bytes === undefined) return false;
   if (bytes.every((byte, at) => byte === preface[at])) return true;
   throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, "the client does not speak HTTP/2");
+}
+
+/** Closes the socket once everything is written, or after the time that this may take. */
+async function closeAfter(writer: Writer, socket: Socket, lingerMs: number): Promise<void> {
+  const timeUp = Promise.withResolvers<void>();
+  const timer = setTimeout(timeUp.resolve, lingerMs);
+  await Promise.race([writer.drained(), timeUp.promise]);
+  clearTimeout(timer);
+  writer.stop();
+  try {
+    socket.close();
+  } catch {
+    // The writer or the peer had closed it.
+  }
 }

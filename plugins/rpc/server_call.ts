@@ -101,6 +101,7 @@ function runCall(
       const request = method.definition.requestStream
         ? readAll(method.definition, inbox)
         : await readOne(method.definition, inbox);
+      controller.signal.throwIfAborted(); // a handler may only listen, and would miss what was before
       const context = { signal: controller.signal, metadata: readMetadata(headers) };
       const answers = method.handler(request, context);
       if (Symbol.asyncIterator in answers) {
