@@ -1,0 +1,58 @@
+/** `agent apply`: checked manifests become files of the manifest directory; the agent does the rest. */
+import { createApiClient } from "./client.ts";
+import { type Command, type ParsedArgs, UsageError } from "./command.ts";
+import { type Io, socketPath } from "./io.ts";
+import { planApply } from "./manifest_plan.ts";
+import { applyPlan, manifestDirectory, readDirectory, readInput } from "./manifests.ts";
+import { appliedPod, waitFor } from "./wait.ts";
+
+async function run(args: ParsedArgs, io: Io): Promise<number> {
+  const paths = args.texts("filename");
+  if (paths.length === 0) throw new UsageError(`"agent apply" needs -f FILE`);
+  const client = createApiClient(socketPath(args, io));
+  try {
+    const input = await readInput(paths, io);
+    const directory = await manifestDirectory(client, io);
+    const names = await io.files.list(directory) ?? [];
+    const taken = new Set(names.map((name) => `${directory}/${name}`));
+    const plan = planApply(directory, await readDirectory(directory, io), input.documents, taken);
+    await applyPlan(plan, args.is("dry-run"), io);
+    if (!args.is("wait") || args.is("dry-run")) return 0;
+    const pods = new Map(input.pods.map((pod) => [
+      `${pod.metadata?.namespace ?? "default"}/${pod.metadata?.name}`,
+      (seen: typeof pod | undefined) => appliedPod(pod, seen),
+    ]));
+    const timeoutMs = args.duration("timeout") ?? 120_000;
+    return await waitFor({ pods, timeoutMs }, client, io) ? 0 : 1;
+  } finally {
+    client.close();
+  }
+}
+
+export const apply: Command = {
+  name: "apply",
+  summary: "Check manifests, then put them into the manifest directory",
+  details:
+    "Each document becomes a file of its own, or replaces the document that described its objects before;\n" +
+    "neighbours in the same file are left as they are. Nothing is changed when there is an error.",
+  arguments: [],
+  flags: [
+    {
+      name: "filename",
+      short: "f",
+      kind: "text",
+      placeholder: "FILE",
+      summary: "file, directory, or - for standard input; may be repeated",
+      complete: "files",
+      repeated: true,
+    },
+    { name: "wait", kind: "boolean", summary: "until the pods are ready, showing how it goes" },
+    { name: "timeout", kind: "duration", placeholder: "2m", summary: "how long --wait waits (default 2m)" },
+    { name: "dry-run", kind: "boolean", summary: "only say what would be done" },
+  ],
+  examples: [
+    { does: "Run a pod and wait until it is ready", line: "agent apply -f web.yaml --wait" },
+    { does: "From a pipe", line: "agent apply -f - < web.yaml" },
+  ],
+  run,
+};

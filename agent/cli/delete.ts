@@ -1,0 +1,79 @@
+/** `agent delete`: takes objects out of the manifest directory; the agent ends the pods. */
+import { createApiClient } from "./client.ts";
+import { type Command, type ParsedArgs, UsageError } from "./command.ts";
+import { namespaceFlag, parseTarget } from "./get.ts";
+import { type Io, socketPath } from "./io.ts";
+import { planDelete } from "./manifest_plan.ts";
+import { applyPlan, manifestDirectory, readDirectory, readInput } from "./manifests.ts";
+import { deletedPod, waitFor } from "./wait.ts";
+
+const kinds: Record<string, string> = { pods: "Pod", configmaps: "ConfigMap", secrets: "Secret" };
+
+/** `Pod default/web` for each object that is meant. */
+async function wantedKeys(args: ParsedArgs, io: Io): Promise<string[]> {
+  const paths = args.texts("filename");
+  if (paths.length > 0) {
+    if (args.positional.length > 0) throw new UsageError("expected either names or -f FILE, found both");
+    const { documents } = await readInput(paths, io);
+    return documents.flatMap((document) => [...document.objects.keys()]);
+  }
+  const { resource, names } = parseTarget(args.positional);
+  if (names.length === 0) throw new UsageError(`"agent delete" needs what to delete: pod NAME, or -f FILE`);
+  const kind = kinds[resource];
+  if (kind === undefined) {
+    throw new UsageError(`expected one of pod, configmap, secret, found "${args.positional[0]}"`);
+  }
+  return names.map((name) => `${kind} ${args.text("namespace") ?? "default"}/${name}`);
+}
+
+async function run(args: ParsedArgs, io: Io): Promise<number> {
+  const client = createApiClient(socketPath(args, io));
+  try {
+    const keys = await wantedKeys(args, io);
+    const directory = await manifestDirectory(client, io);
+    const plan = planDelete(await readDirectory(directory, io), keys);
+    await applyPlan(plan, args.is("dry-run"), io);
+    if (!args.is("wait") || args.is("dry-run")) return 0;
+    const pods = keys.filter((key) => key.startsWith("Pod ")).map((key) => key.slice("Pod ".length));
+    const timeoutMs = args.duration("timeout") ?? 120_000;
+    return await waitFor({ pods: new Map(pods.map((key) => [key, deletedPod])), timeoutMs }, client, io)
+      ? 0
+      : 1;
+  } finally {
+    client.close();
+  }
+}
+
+export const deleteCommand: Command = {
+  name: "delete",
+  summary: "Take objects out of the manifest directory; their pods end gracefully",
+  arguments: [
+    {
+      name: "KIND",
+      required: false,
+      complete: ["pod", "configmap", "secret"],
+      summary: "pod, configmap or secret",
+    },
+    { name: "NAME", required: false, repeated: true, complete: "pods" },
+  ],
+  flags: [
+    namespaceFlag,
+    {
+      name: "filename",
+      short: "f",
+      kind: "text",
+      placeholder: "FILE",
+      summary: "the objects that this file describes; may be repeated",
+      complete: "files",
+      repeated: true,
+    },
+    { name: "wait", kind: "boolean", summary: "until the pods are gone" },
+    { name: "timeout", kind: "duration", placeholder: "2m", summary: "how long --wait waits (default 2m)" },
+    { name: "dry-run", kind: "boolean", summary: "only say what would be done" },
+  ],
+  examples: [
+    { does: "End a pod and wait until it is gone", line: "agent delete pod web --wait" },
+    { does: "Everything a file brought", line: "agent delete -f web.yaml" },
+  ],
+  run,
+};

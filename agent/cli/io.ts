@@ -1,0 +1,80 @@
+/**
+ * All that a command touches, in one value: main and the tests give it. Not for: what commands mean.
+ */
+import type { Problem } from "../model/errors.ts";
+import type { ConfigMap, Pod, Secret } from "../model/gen/v1.ts";
+import type { Flag, ParsedArgs } from "./command.ts";
+
+/** What `agent version` says; agent/build_info.ts fills it. */
+export interface Build {
+  version: string;
+  commit: string;
+  packaging: string;
+  target: string;
+  deno: string;
+}
+
+/** The files that apply and delete touch; the Host has all of this. A missing file is `undefined`. */
+export interface CliFiles {
+  list(path: string): Promise<string[] | undefined>;
+  stat(path: string): Promise<{ kind: string } | undefined>;
+  lstat(path: string): Promise<{ kind: string } | undefined>;
+  writeFileAtomic(path: string, content: string, mode?: number): Promise<void>;
+  remove(path: string): Promise<void>;
+}
+
+/** What one manifest file says. */
+export interface Manifest {
+  pods: Pod[];
+  configMaps: ConfigMap[];
+  secrets: Secret[];
+  problems: Problem[];
+}
+
+/** The terminal: what terminal.ts makes of the real one. */
+export interface Terminal {
+  /** Writes all of it to standard output. Throws BrokenPipe when nobody reads any more. */
+  out(chunk: string | Uint8Array): Promise<void>;
+  err(text: string): Promise<void>;
+  /** Whether a person looks at standard output, and at standard error. */
+  outIsTerminal: boolean;
+  errIsTerminal: boolean;
+  /** Width of the terminal in cells. */
+  columns(): number;
+  env(name: string): string | undefined;
+  readStdin(): Promise<string>;
+  cwd(): string;
+}
+
+/** What only main can give, since the command line may not import it. */
+export interface Services {
+  /** Milliseconds since the epoch. */
+  now(): number;
+  build: Build;
+  files: CliFiles;
+  /** Reads one manifest's text; problems carry positions where they are known. Never throws. */
+  parseManifest(file: string, text: string): Promise<Manifest>;
+  /** The manifests of a directory, or the one file; what cannot be read is left out. */
+  readManifests(path: string): Promise<{ path: string; text: string }[]>;
+  /** Problems of the files and directories, together. */
+  check(paths: readonly string[], signal: AbortSignal): Promise<Problem[]>;
+  /** `agent run`, which is the whole agent. */
+  run: {
+    flags: readonly Flag[];
+    details?: string;
+    run(args: ParsedArgs, argv: readonly string[]): Promise<number>;
+  };
+  /** Aborts on Ctrl-C. */
+  signal: AbortSignal;
+}
+
+export type Io = Terminal & Services;
+
+/** Colours for people only, and never against NO_COLOR (no-color.org). */
+export const wantsColour = (io: Pick<Terminal, "outIsTerminal" | "env">): boolean =>
+  io.outIsTerminal && (io.env("NO_COLOR") ?? "") === "" && io.env("TERM") !== "dumb";
+
+export const defaultSocket = "/run/agent/agent.sock";
+
+export const socketPath = (args: ParsedArgs, io: Pick<Terminal, "env">): string =>
+  args.text("socket") ?? (io.env("AGENT_SOCKET") || defaultSocket);

@@ -1,0 +1,43 @@
+/** `agent status`: one look at node, runtime, problems and pods. */
+import { createApiClient } from "./client.ts";
+import type { Command } from "./command.ts";
+import { type Io, socketPath, wantsColour } from "./io.ts";
+import type { Problem } from "../model/errors.ts";
+import type { Pod } from "../model/gen/v1.ts";
+import type { AgentStatus } from "../model/status_types.ts";
+import { toJson, toYaml } from "./output.ts";
+import { renderStatus } from "./render/status.ts";
+import { createPaint } from "./render/text.ts";
+
+export const status: Command = {
+  name: "status",
+  summary: "One look: node, runtime, problems, pods",
+  arguments: [],
+  flags: [{
+    name: "output",
+    short: "o",
+    kind: "text",
+    placeholder: "FORMAT",
+    summary: "json or yaml",
+    values: ["json", "yaml"],
+  }],
+  examples: [{ does: "Is all well?", line: "agent status" }],
+  async run(args, io: Io) {
+    const client = createApiClient(socketPath(args, io));
+    try {
+      const [status, problems, pods] = await Promise.all([
+        client.get<AgentStatus>("/status", io.signal),
+        client.get<{ items: Problem[] }>("/problems", io.signal),
+        client.get<{ items: Pod[] }>("/pods", io.signal),
+      ]);
+      const look = { status, problems: problems.items, pods: pods.items, now: io.now() };
+      const output = args.text("output");
+      if (output === "json") await io.out(toJson(look));
+      else if (output === "yaml") await io.out(toYaml(look));
+      else await io.out(renderStatus(look, createPaint(wantsColour(io))));
+      return 0;
+    } finally {
+      client.close();
+    }
+  },
+};

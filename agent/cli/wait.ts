@@ -1,0 +1,91 @@
+/** Waiting until pods are as wished, and telling how it goes. Not for: making them so. */
+import type { Problem } from "../model/errors.ts";
+import { formatProblem } from "../model/errors.ts";
+import type { Pod } from "../model/gen/v1.ts";
+import { podHash } from "../model/hash.ts";
+import type { ApiClient } from "./client.ts";
+import { CommandError } from "./command.ts";
+import type { Io } from "./io.ts";
+import { humanDuration } from "./render/duration.ts";
+import { podStatusText, readyText } from "./render/pods.ts";
+import { createProgress } from "./render/progress.ts";
+
+/** `waiting` with what is to be seen; `done`; or `failed` with why it never will be. */
+export type Waiting = { state: "waiting" | "done" | "failed"; text: string };
+
+const hashOf = (pod: Pod | undefined): string | undefined =>
+  pod?.metadata?.annotations?.["kubernetes.io/config.hash"];
+
+/** Whether the pod that was applied is up: the agent must have seen this version of it. */
+export function appliedPod(wished: Pod, seen: Pod | undefined): Waiting {
+  if (seen === undefined || hashOf(seen) !== podHash(wished)) {
+    return { state: "waiting", text: "not seen by the agent yet" };
+  }
+  const text = `${podStatusText(seen)} ${readyText(seen)}`;
+  const { phase, conditions } = seen.status ?? {};
+  if (phase === "Succeeded") return { state: "done", text };
+  if (phase === "Failed") return { state: "failed", text };
+  const ready = conditions?.some((c) => c.type === "Ready" && c.status === "True") ?? false;
+  return { state: ready ? "done" : "waiting", text };
+}
+
+export const deletedPod = (seen: Pod | undefined): Waiting =>
+  seen === undefined ? { state: "done", text: "gone" } : { state: "waiting", text: podStatusText(seen) };
+
+const keyOf = (pod: Pod): string => `${pod.metadata?.namespace ?? "default"}/${pod.metadata?.name}`;
+
+export interface WaitFor {
+  /** `namespace/name` -> judged from the pod that the agent shows, if any. */
+  pods: ReadonlyMap<string, (seen: Pod | undefined) => Waiting>;
+  timeoutMs: number;
+}
+
+interface Line {
+  type: string;
+  object: Pod;
+}
+
+/** True when all are done. Shows each change on standard error. */
+export async function waitFor({ pods, timeoutMs }: WaitFor, client: ApiClient, io: Io): Promise<boolean> {
+  const timeout = AbortSignal.timeout(timeoutMs);
+  const signal = AbortSignal.any([io.signal, timeout]);
+  const progress = createProgress(io);
+  const seen = new Map<string, Pod>();
+  const startedAt = io.now();
+  const judge = () => [...pods].map(([key, test]) => ({ key, ...test(seen.get(key)) }));
+  try {
+    // The list comes first, so that a pod that is already gone is known to be gone.
+    const { items } = await client.get<{ items: Pod[] }>("/pods", signal);
+    for (const pod of items) seen.set(keyOf(pod), pod);
+    const settled = async () => {
+      const all = judge();
+      await progress(all.map(({ key, text }) => `pod/${key.replace(/^default\//, "")}: ${text}`));
+      return all.every(({ state }) => state !== "waiting")
+        ? all.every(({ state }) => state === "done")
+        : undefined;
+    };
+    const first = await settled();
+    if (first !== undefined) return first;
+    for await (const { type, object } of client.lines<Line>("/pods?watch=true", undefined, signal)) {
+      if (type === "DELETED") seen.delete(keyOf(object));
+      else seen.set(keyOf(object), object);
+      const now = await settled();
+      if (now !== undefined) return now;
+    }
+  } catch (error) {
+    if (!timeout.aborted) throw error;
+  }
+  if (io.signal.aborted) throw new CommandError("interrupted");
+  if (!timeout.aborted) throw new CommandError("the agent stopped while it was waited for");
+  await explain(pods, client, io);
+  const left = judge().filter(({ state }) => state === "waiting").map(({ key, text }) => `${key} (${text})`);
+  throw new CommandError(`not there after ${humanDuration(io.now() - startedAt)}: ${left.join(", ")}`);
+}
+
+/** The problems that the agent sees in what was waited for. */
+async function explain(pods: WaitFor["pods"], client: ApiClient, io: Io): Promise<void> {
+  const { items } = await client.get<{ items: Problem[] }>("/problems", io.signal);
+  for (const problem of items) {
+    if (pods.has((problem.object ?? "").replace(/^Pod /, ""))) await io.err(formatProblem(problem) + "\n");
+  }
+}
