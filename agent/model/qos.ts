@@ -179,6 +179,9 @@ export const cpuQuota = (cores: number): number | undefined =>
 export const cpuWeight = (shares: number): number =>
   Math.min(10_000, 1 + Math.floor(((Math.max(2, shares) - 2) * 9999) / 262_142));
 
+/** The least shares that have this weight: cpuWeight backwards. */
+export const sharesOfWeight = (weight: number): number => 2 + Math.ceil(((weight - 1) * 262_142) / 9999);
+
 /** Limits of the pod's own cgroup. A limit holds only when every container (or the pod itself) declares one. */
 export function podCgroupLimits(pod: Pod): CgroupLimits {
   if (qosClass(pod) === "BestEffort") return { cpuShares: 2 };

@@ -8,7 +8,7 @@ import { join } from "@std/path";
 import type { Container, VolumeMount } from "../model/gen/v1.ts";
 import type { ContainerEdits, MountEdit } from "../model/edits.ts";
 import { expandSubPath } from "../model/env.ts";
-import { AgentError } from "../model/errors.ts";
+import { AgentError, errorText } from "../model/errors.ts";
 import { podHosts } from "../model/hosts.ts";
 import type { DesiredPod } from "../model/wish.ts";
 import type { Host, PublishedVolume, Storage } from "../ports.ts";
@@ -26,7 +26,7 @@ export function createContainerEdits(
   return async (pod, container, attempt, published, env, podIPs, signal): Promise<ContainerEdits> => {
     const paths = await pathsOf(pod.uid);
     if ((container.volumeDevices ?? []).length > 0) {
-      throw new AgentError("FailedMount", "volumeDevices need a cluster: this node has not joined one");
+      throw failed("volumeDevices need a cluster: this node has not joined one");
     }
     const mounts: MountEdit[] = [];
     for (const [index, mount] of (container.volumeMounts ?? []).entries()) {
@@ -37,7 +37,8 @@ export function createContainerEdits(
       const subPath = subPathOf(mount, env);
       const hostPath = subPath === ""
         ? volume.hostPath
-        : await bindSubPath(host, subPathPlaces(paths, container, mount, index, volume, subPath), signal);
+        : await bindSubPath(host, subPathPlaces(paths, container, mount, index, volume, subPath), signal)
+          .catch((error) => Promise.reject(subPathFailure(mount, container, error)));
       mounts.push(mountEdit(mount, hostPath, volume.readonly, within(volume.hostPath, paths.pod)));
     }
     const taken = new Set(mounts.map((m) => m.containerPath));
@@ -70,7 +71,16 @@ export function createContainerEdits(
   }
 }
 
-const failed = (message: string) => new AgentError("FailedMount", message, { retry: false });
+const failed = (message: string) => new AgentError("CreateContainerConfigError", message, { retry: false });
+
+const subPathFailure = (mount: VolumeMount, container: Container, error: unknown) =>
+  new AgentError(
+    "CreateContainerConfigError",
+    `failed to prepare subPath for volumeMount "${mount.name}" of container "${container.name}": ${
+      errorText(error)
+    }`,
+    { cause: error },
+  );
 
 const generated = (hostPath: string, containerPath: string): MountEdit => ({
   hostPath,

@@ -10,6 +10,7 @@ import {
   podResources,
   qosClass,
   qosShares,
+  sharesOfWeight,
 } from "../../../../agent/model/qos.ts";
 
 const container = (resources: ResourceRequirements, extra: Partial<Container> = {}): Container => ({
@@ -114,6 +115,9 @@ Deno.test("arithmetic of shares, quota and weight", () => {
   assertEquals([0, 0.001, 0.1, 1, 1e6].map(cpuShares), [2, 2, 102, 1024, 262_144]);
   assertEquals([0, 0.001, 0.5, 2].map(cpuQuota), [undefined, 1000, 50_000, 200_000]);
   assertEquals([2, 1024, 262_144].map(cpuWeight), [1, 39, 10_000]);
+  for (const weight of [1, 2, 39, 100, 9_999, 10_000]) {
+    assertEquals(cpuWeight(sharesOfWeight(weight)), weight);
+  }
   assertEquals(
     qosShares([podOf([container({ requests: { cpu: "1" } })]), podOf([container(both("4", "1Gi"))])]),
     { burstable: 1024, besteffort: 2 },

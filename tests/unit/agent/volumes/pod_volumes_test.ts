@@ -306,4 +306,10 @@ Deno.test("own mounts at /etc/hosts and at the message's path win; unknown volum
       AgentError,
       "missing value for NOPE",
     );
+    const escape = await assertRejects(
+      () => editsOf({ name: "c", volumeMounts: [{ name: "v", mountPath: "/x", subPath: "../x" }] }),
+      AgentError,
+      `failed to prepare subPath for volumeMount "v" of container "c": `,
+    );
+    assertEquals(escape.reason, "CreateContainerConfigError");
   }));
