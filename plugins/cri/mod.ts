@@ -11,6 +11,7 @@ import { createImages } from "./images.ts";
 import { createObserver } from "./observer.ts";
 import { createRuntime } from "./runtime.ts";
 
+export { createPauseImageArchive, PAUSE_IMAGE } from "./pause_image.ts";
 export { toLinuxResources } from "./resources.ts";
 
 export interface CriOptions {

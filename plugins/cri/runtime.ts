@@ -1,15 +1,13 @@
 /**
  * The Runtime port over CRI v1. Not for: translation (translate_*.ts, observe.ts), creation twice (create.ts).
  */
-import type { ContainerSpec } from "../../agent/model/container.ts";
 import type { Reason } from "../../agent/model/errors.ts";
 import type { Runtime, RuntimeStatus } from "../../agent/ports.ts";
 import { CgroupDriver, type StatusResponse } from "../rpc/gen/cri.ts";
 import { type RuntimeClient, within } from "./client.ts";
 import { createCreator } from "./create.ts";
 import { isNotFound, isUnimplemented, toAgentError } from "./errors.ts";
-import { containerLabels } from "./labels.ts";
-import { logLinkName, publishLogLink, removeLogLink } from "./log_links.ts";
+import { createLogLinks } from "./log_links.ts";
 import type { Observer } from "./observer.ts";
 import { toCriResourceUpdate, toLinuxResources } from "./resources.ts";
 import type { SecurityOptions } from "./security.ts";
@@ -47,7 +45,7 @@ export function createRuntime(
   options: RuntimeOptions,
 ): Runtime {
   const creator = createCreator(client, options.instance, options);
-  const links = createLinks(client, options.containerLogsDir);
+  const links = createLogLinks(client, options.containerLogsDir);
   const askStatus = createStatus(client);
   return {
     version: (signal) =>
@@ -66,7 +64,10 @@ export function createRuntime(
     stopPodSandbox: (id, signal) =>
       ending("FailedKillPod", signal, () => client.stopPodSandbox({ podSandboxId: id }, within(signal))),
     removePodSandbox: (id, signal) =>
-      ending("FailedKillPod", signal, () => client.removePodSandbox({ podSandboxId: id }, within(signal))),
+      ending("FailedKillPod", signal, async () => {
+        await links.removeOfSandbox(id, signal);
+        await client.removePodSandbox({ podSandboxId: id }, within(signal));
+      }),
     createContainer: (spec, signal) =>
       effect("CreateContainerError", signal, async () => {
         const id = await creator.createContainer(spec, signal);
@@ -99,35 +100,6 @@ export function createRuntime(
         await client.reopenContainerLog({ containerId: id }, within(signal));
       }),
     events,
-  };
-}
-
-/** Links to logs appear with the start and go with the container. */
-function createLinks(client: RuntimeClient, directory: string | undefined) {
-  const prepared = new Map<string, { name: string; logPath: string }>();
-  const ask = async (id: string, signal: AbortSignal) => {
-    const { status } = await client.containerStatus({ containerId: id }, within(signal));
-    return { name: logLinkName(status?.labels ?? {}, id), logPath: status?.logPath ?? "" };
-  };
-  return {
-    prepare(id: string, spec: ContainerSpec, instance: string): void {
-      if (directory === undefined) return;
-      const logPath = `${spec.sandbox.logDirectory}/${spec.logPath}`;
-      prepared.set(id, { name: logLinkName(containerLabels(spec, instance), id), logPath });
-    },
-    async publish(id: string, signal: AbortSignal): Promise<void> {
-      if (directory === undefined) return;
-      const { name, logPath } = prepared.get(id) ?? await ask(id, signal);
-      prepared.delete(id);
-      // The container runs: a directory that is missing or read-only must not make its start fail.
-      if (logPath !== "") await publishLogLink(directory, name, logPath).catch(() => {});
-    },
-    async remove(id: string, signal: AbortSignal): Promise<void> {
-      if (directory === undefined) return;
-      const { name } = prepared.get(id) ?? await ask(id, signal);
-      prepared.delete(id);
-      await removeLogLink(directory, name);
-    },
   };
 }
 

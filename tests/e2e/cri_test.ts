@@ -9,6 +9,7 @@ import { createCri, type Cri } from "../../plugins/cri/mod.ts";
 import { createContainerSpec, createSandboxSpec } from "../contract/specs.ts";
 import { type PrivateContainerd, startPrivateContainerd, until } from "./containerd.ts";
 import { BUSYBOX_IMAGE, writeImageArchive } from "./images.ts";
+import { startRegistry } from "./registry.ts";
 
 const within = (): AbortSignal => AbortSignal.timeout(30_000);
 
@@ -43,6 +44,14 @@ async function openStage(): Promise<Stage> {
       await containerd[Symbol.asyncDispose]();
     },
   };
+}
+
+/** For what is awaited later: its failure must not go unheard meanwhile. */
+function failureOf(promise: Promise<unknown>): Promise<AgentError | undefined> {
+  return promise.then(() => undefined, (error) => {
+    if (error instanceof AgentError) return error;
+    throw error;
+  });
 }
 
 async function start(cri: Cri, spec: ContainerSpec): Promise<string> {
@@ -202,6 +211,45 @@ Deno.test("links to logs come with the start, lead to the log, and go with the c
   assert((await Deno.readTextFile(link)).includes("stdout F logged"));
   await stage.cri.runtime.removeContainer(id, within());
   await assertRejects(() => Deno.lstat(link), Deno.errors.NotFound);
+
+  await start(later, { ...spec, attempt: 1 });
+  assertEquals([...Deno.readDirSync(`${stage.containerd.directory}/links`)].length, 1);
+  await stage.cri.runtime.removePodSandbox(sandboxId, within());
+  assertEquals([...Deno.readDirSync(`${stage.containerd.directory}/links`)], []);
+});
+
+Deno.test("images come from a registry, with a password where it asks; refusals and aborts say so", async () => {
+  await using stage = await openStage();
+  const auth = { username: "me", password: "secret" };
+  await using registry = startRegistry({
+    images: { "team/web:1": { config: { User: "1234" }, files: { "/etc/pulled": "yes" } } },
+    auth,
+  });
+  const { images } = stage.cri;
+  const name = `${registry.address}/team/web:1`;
+  const refused = await assertRejects(() => images.pull(name, undefined, within()), AgentError, "401");
+  assertEquals(refused.reason, "ErrImagePull");
+  assert(!refused.message.includes(auth.password));
+  const absent = `${registry.address}/team/absent:1`;
+  const missing = await assertRejects(() => images.pull(absent, auth, within()), AgentError, "not found");
+  assertEquals(missing.reason, "ErrImagePull");
+
+  const release = registry.holdLayers();
+  const stop = new AbortController();
+  const aborted = failureOf(images.pull(name, auth, stop.signal));
+  await until("the layer is asked for", () => registry.held() > 0);
+  stop.abort();
+  assertEquals((await aborted)?.reason, "Aborted");
+  release();
+
+  const reference = await images.pull(name, auth, within());
+  const status = await images.status(name, within());
+  assertEquals([status?.id, status?.user, status?.repoTags, status?.pinned], [
+    reference,
+    "1234",
+    [name],
+    false,
+  ]);
 });
 
 Deno.test("another instance's pods are neither seen nor taken", async () => {
@@ -247,13 +295,13 @@ Deno.test("when the runtime crashes, calls say that it is away, events break, an
   const running = await start(cri, createContainerSpec(sandbox, sandboxId, BUSYBOX_IMAGE));
   const dies = await start(cri, createContainerSpec(sandbox, sandboxId, BUSYBOX_IMAGE, { name: "dies" }));
   const before = await cri.runtime.observe(sandbox.uid, within());
-  const broken = assertRejects(async () => {
+  const broken = failureOf((async () => {
     for await (const _ of cri.runtime.events(within()));
-  }, AgentError);
+  })());
 
   const pid = await pidOf(stage, dies);
   await containerd.kill();
-  assertEquals((await broken).reason, "RuntimeUnavailable");
+  assertEquals((await broken)?.reason, "RuntimeUnavailable");
   const away = await assertRejects(() => cri.runtime.observe(undefined, within()), AgentError);
   assertEquals(away.reason, "RuntimeUnavailable");
   Deno.kill(pid, "SIGKILL");

@@ -63,20 +63,45 @@ const PASSWD =
   "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\nweb:x:1234:1234::/:/bin/sh\n";
 const GROUP = "root:x:0:\nnobody:x:65534:\nweb:x:1234:\n";
 
-/** The bytes of an archive with one image: busybox with its usual names, /etc/passwd, /etc/group, /tmp. */
+export interface ImagePart {
+  /** Media type (image-spec, media-types.md). */
+  type: string;
+  content: Uint8Array<ArrayBuffer>;
+  digest: string;
+}
+
+/** One image: busybox with its usual names, /etc/passwd, /etc/group, /tmp. */
+export function createImageParts(
+  options: Omit<ImageOptions, "tags" | "format">,
+): { config: ImagePart; layer: ImagePart; manifest: ImagePart } {
+  const layer = part("layer.v1.tar", writeTar(rootFiles(options.files ?? {})));
+  const config = part(
+    "config.v1+json",
+    encodeJson({
+      architecture: Deno.build.arch === "aarch64" ? "arm64" : "amd64",
+      os: "linux",
+      created: "1970-01-01T00:00:00Z",
+      config: { Env: ["PATH=/bin"], Cmd: ["sh"], ...options.config },
+      rootfs: { type: "layers", diff_ids: [layer.digest] },
+      history: [{ created: "1970-01-01T00:00:00Z" }],
+    }),
+  );
+  const manifest = part(
+    "manifest.v1+json",
+    encodeJson({
+      schemaVersion: 2,
+      mediaType: `${TYPE_PREFIX}manifest.v1+json`,
+      config: descriptor(config),
+      layers: [descriptor(layer)],
+    }),
+  );
+  return { config, layer, manifest };
+}
+
+/** The bytes of an archive with that image. */
 export function createImageArchive(options: ImageOptions): Uint8Array<ArrayBuffer> {
-  const layer = writeTar(rootFiles(options.files ?? {}));
-  const config = encodeJson({
-    architecture: Deno.build.arch === "aarch64" ? "arm64" : "amd64",
-    os: "linux",
-    created: "1970-01-01T00:00:00Z",
-    config: { Env: ["PATH=/bin"], Cmd: ["sh"], ...options.config },
-    rootfs: { type: "layers", diff_ids: [digest(layer)] },
-    history: [{ created: "1970-01-01T00:00:00Z" }],
-  });
-  return options.format === "oci"
-    ? ociArchive(options.tags, config, layer)
-    : dockerArchive(options.tags, config, layer);
+  const parts = createImageParts(options);
+  return options.format === "oci" ? ociArchive(options.tags, parts) : dockerArchive(options.tags, parts);
 }
 
 /** Writes the archive below `directory` and returns its path. */
@@ -108,34 +133,29 @@ function rootFiles(files: Record<string, string | Uint8Array>): TarEntry[] {
   ];
 }
 
-function dockerArchive(tags: string[], config: Uint8Array, layer: Uint8Array): Uint8Array<ArrayBuffer> {
+type Parts = ReturnType<typeof createImageParts>;
+
+function dockerArchive(tags: string[], { config, layer }: Parts): Uint8Array<ArrayBuffer> {
   const manifest = encodeJson([{ Config: "config.json", RepoTags: tags, Layers: ["layer.tar"] }]);
   return writeTar([
     { path: "manifest.json", content: manifest },
-    { path: "config.json", content: config },
-    { path: "layer.tar", content: layer },
+    { path: "config.json", content: config.content },
+    { path: "layer.tar", content: layer.content },
   ]);
 }
 
-function ociArchive(tags: string[], config: Uint8Array, layer: Uint8Array): Uint8Array<ArrayBuffer> {
-  const type = (name: string): string => `application/vnd.oci.image.${name}`;
-  const manifest = encodeJson({
-    schemaVersion: 2,
-    mediaType: type("manifest.v1+json"),
-    config: descriptor(type("config.v1+json"), config),
-    layers: [descriptor(type("layer.v1.tar"), layer)],
-  });
+function ociArchive(tags: string[], { config, layer, manifest }: Parts): Uint8Array<ArrayBuffer> {
   const index = encodeJson({
     schemaVersion: 2,
-    mediaType: type("index.v1+json"),
+    mediaType: `${TYPE_PREFIX}index.v1+json`,
     manifests: tags.map((tag) => ({
-      ...descriptor(type("manifest.v1+json"), manifest),
+      ...descriptor(manifest),
       annotations: { "io.containerd.image.name": tag },
     })),
   });
-  const blobs = [manifest, config, layer].map((blob) => ({
-    path: `blobs/${digest(blob).replace(":", "/")}`,
-    content: blob,
+  const blobs = [manifest, config, layer].map(({ digest, content }) => ({
+    path: `blobs/${digest.replace(":", "/")}`,
+    content,
   }));
   const layout = encodeJson({ imageLayoutVersion: "1.0.0" });
   return writeTar([
@@ -145,10 +165,17 @@ function ociArchive(tags: string[], config: Uint8Array, layer: Uint8Array): Uint
   ]);
 }
 
-const encodeJson = (value: unknown): Uint8Array => new TextEncoder().encode(JSON.stringify(value));
-const digest = (blob: Uint8Array): string => "sha256:" + createHash("sha256").update(blob).digest("hex");
-const descriptor = (mediaType: string, blob: Uint8Array) => ({
-  mediaType,
-  digest: digest(blob),
-  size: blob.length,
+const TYPE_PREFIX = "application/vnd.oci.image.";
+
+function part(type: string, content: Uint8Array<ArrayBuffer>): ImagePart {
+  const digest = "sha256:" + createHash("sha256").update(content).digest("hex");
+  return { type: TYPE_PREFIX + type, content, digest };
+}
+
+const encodeJson = (value: unknown): Uint8Array<ArrayBuffer> =>
+  new TextEncoder().encode(JSON.stringify(value));
+const descriptor = ({ type, digest, content }: ImagePart) => ({
+  mediaType: type,
+  digest,
+  size: content.length,
 });

@@ -4,17 +4,11 @@
  */
 import type { Images, ImageStatus } from "../../agent/ports.ts";
 import { AgentError } from "../../agent/model/errors.ts";
+import { normalizeImageName } from "../../agent/model/image_name.ts";
 import type { Gate } from "./runtime.ts";
 
-/** `busybox` → `docker.io/library/busybox:latest`, as the runtimes do it. */
-export function normalizeImage(name: string): string {
-  if (name.startsWith("sha256:")) return name;
-  const first = name.split("/")[0]!;
-  const hasHost = name.includes("/") && (first.includes(".") || first.includes(":") || first === "localhost");
-  const full = hasHost ? name : `docker.io/${name.includes("/") ? "" : "library/"}${name}`;
-  const last = full.slice(full.lastIndexOf("/") + 1);
-  return last.includes(":") || last.includes("@") ? full : `${full}:latest`;
-}
+/** `busybox` → `docker.io/library/busybox:latest`; what is no name stays as it is. */
+const normalizeImage = (name: string): string => normalizeImageName(name)?.name ?? name;
 
 /** A stable stand-in for a content id. */
 function idOf(name: string): string {
@@ -51,7 +45,7 @@ export function createFakeImages(gate: Gate, present: string[], registry: string
     },
     pull: async (image, auth, signal) => {
       await gate.pass("images.pull", [image, auth], signal);
-      if (/[A-Z\s]/.test(image.split(":")[0]!)) {
+      if (normalizeImageName(image) === undefined) {
         throw new AgentError("InvalidImageName", `invalid reference format: "${image}"`, { retry: false });
       }
       if (available !== undefined && !available.has(normalizeImage(image))) {
