@@ -1,0 +1,101 @@
+/** Rules for single values that the types do not hold, and between values. Not for: types. */
+import type { Problem } from "../model/errors.ts";
+import { parseQuantity } from "../model/quantity.ts";
+import { parseDuration } from "./duration.ts";
+import type { Place } from "./settings.ts";
+import { ipVersion } from "./values.ts";
+
+/** Longest path of a socket: sun_path holds 108 bytes with the final zero. */
+const maxSocketPath = 107;
+/** containerd listens at `SOCKET.ttrpc` too. */
+const ttrpcSuffix = ".ttrpc".length;
+
+/** Looks a value up by its key. */
+type Get = (key: string) => unknown;
+/** What is wrong and what was expected, when it is. */
+type Check = readonly [key: string, check: (get: Get) => string | undefined];
+
+/** `placeOf` tells where a key was set. */
+export function checkValues(
+  values: ReadonlyMap<string, unknown>,
+  nodeName: string,
+  placeOf: (key: string) => Place,
+): Problem[] {
+  const found = checks.map(([key, check]) => [key, check((k) => values.get(k))] as const);
+  const named = [...found, ["hostnameOverride", checkNodeName(nodeName)] as const];
+  return named.filter((f) => f[1] !== undefined).map(([key, message]) => ({
+    severity: "error",
+    ...placeOf(key),
+    field: key,
+    message: message!,
+  }));
+}
+
+const checks: readonly Check[] = [
+  ["rootDir", (get) => get("rootDir") === "/" ? "is /: expected a directory of the agent's own" : undefined],
+  ["nodeIPs", (get) => checkNodeIPs(get("nodeIPs") as string[])],
+  ["socket", (get) => checkSocket(String(get("socket")), maxSocketPath)],
+  [
+    "managedRuntime.socket",
+    (get) => checkSocket(String(get("managedRuntime.socket")), maxSocketPath - ttrpcSuffix),
+  ],
+  ["cgroupRoot", (get) => checkCgroup(String(get("cgroupRoot")))],
+  [
+    "maxParallelImagePulls",
+    (get) =>
+      get("serializeImagePulls") === true && Number(get("maxParallelImagePulls") ?? 1) > 1
+        ? "is more than 1 while serializeImagePulls is true: expected one of the two"
+        : undefined,
+  ],
+  [
+    "crashLoopBackOff.maxContainerRestartPeriod",
+    (get) => checkPeriod(String(get("crashLoopBackOff.maxContainerRestartPeriod"))),
+  ],
+  [
+    "containerLogMaxSize",
+    (get) =>
+      parseQuantity(String(get("containerLogMaxSize")))! > 0
+        ? undefined
+        : "is zero: expected a size such as 10Mi",
+  ],
+  [
+    "imageServiceEndpoint",
+    (get) =>
+      get("imageServiceEndpoint") === "managed"
+        ? "is managed: expected a unix socket (containerRuntimeEndpoint may be managed)"
+        : undefined,
+  ],
+];
+
+function checkNodeIPs(addresses: readonly string[]): string | undefined {
+  const families = addresses.map(ipVersion);
+  return new Set(families).size === families.length
+    ? undefined
+    : `holds ${addresses.join(", ")}: expected at most one IPv4 and one IPv6 address`;
+}
+
+function checkSocket(path: string, limit: number): string | undefined {
+  const length = new TextEncoder().encode(path).length;
+  return length > limit
+    ? `has ${length} bytes: expected at most ${limit}, which sockets can have`
+    : undefined;
+}
+
+function checkCgroup(path: string): string | undefined {
+  const good = /^\/([\w.@:-]+(\/[\w.@:-]+)*)?$/.test(path) && !path.split("/").includes("..");
+  return good ? undefined : `is ${JSON.stringify(path)}: expected a path below the cgroup root such as /pods`;
+}
+
+/** The kubelet's bounds. */
+function checkPeriod(period: string): string | undefined {
+  const ms = parseDuration(period)!;
+  return ms < 1_000 || ms > 300_000 ? `is ${period}: expected 1s to 5m` : undefined;
+}
+
+/** RFC 1123 subdomain, as names of nodes are. */
+function checkNodeName(name: string): string | undefined {
+  const good = name.length <= 253 &&
+    /^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$/.test(name);
+  if (good) return undefined;
+  return `makes the node's name ${JSON.stringify(name)}: expected letters, digits, "-" and "." (at most 253)`;
+}

@@ -1,0 +1,209 @@
+/**
+ * The configuration: what files, drop-ins, the environment and flags say (later ones win), with defaults, checked as a
+ * whole and typed. Pure. Not for: reading files, or for splitting a command line.
+ */
+import type { Problem } from "../model/errors.ts";
+import { parseQuantity } from "../model/quantity.ts";
+import { checkValues } from "./checks.ts";
+import { defaultValues, type Instance, instanceOf, stateDirOf } from "./defaults.ts";
+import { type ConfigFile, readConfigFile } from "./documents.ts";
+import { parseDuration } from "./duration.ts";
+import { settingsFromEnvironment, settingsFromFlags } from "./flags.ts";
+import { keyByName } from "./keys.ts";
+import { mergeSettings, placeText, type Setting, unsupportedWarnings } from "./settings.ts";
+
+/** Paths are absolute and plain, times are milliseconds, sizes bytes. */
+export interface Config extends Instance {
+  nodeName: string;
+  /** Empty: those of the default route. At most one of each family. */
+  nodeIPs: string[];
+  /** What the agent must remember: `<rootDir>/agent`. */
+  stateDir: string;
+  /** Archives in it are imported into the runtime. */
+  imagesDir: string;
+  /** Of the local API. */
+  socket: string;
+  podLogsDir: string;
+  containerLogsDir: string;
+  /** "" when there are no static pods. */
+  staticPodPath: string;
+  fileCheckFrequency: number;
+  /** `unix://…`; "" looks at the usual places; `managed` is a containerd of the agent's own. */
+  containerRuntimeEndpoint: string;
+  /** "" is the runtime's. */
+  imageServiceEndpoint: string;
+  runtimeRequestTimeout: number;
+  managedRuntime: ManagedRuntimeConfig;
+  cgroupRoot: string;
+  /** "" asks the runtime. */
+  cgroupDriver: "" | "cgroupfs" | "systemd";
+  healthzBindAddress: string;
+  /** 0 is off. */
+  healthzPort: number;
+  clusterDNS: string[];
+  /** "" is none. */
+  clusterDomain: string;
+  /** "" is none. */
+  resolvConf: string;
+  serializeImagePulls: boolean;
+  /** 1 when pulls are serialized; absent is no limit. */
+  maxParallelImagePulls?: number;
+  /** Form of BackOffConfig (model/restart.ts). */
+  backOff: { base: number; cap: number; resetAfter: number };
+  containerLogMaxSize: number;
+  containerLogMaxFiles: number;
+  verbosity: number;
+  logFormat: "text" | "json";
+}
+
+export interface ManagedRuntimeConfig {
+  root: string;
+  state: string;
+  socket: string;
+  configPath: string;
+  logPath: string;
+  /** Looked at besides the usual places. */
+  binDirs: string[];
+  cniConfDir: string;
+  cniBinDirs: string[];
+  registryConfigDir: string;
+  /** Absent: a range that is free on this machine. */
+  podCIDR?: string;
+  podCIDRv6?: string;
+}
+
+/** Where each value came from, by key: `default`, `default of a private instance`, `flag --node-ip`, `FILE:LINE`. */
+export type Origin = Record<string, string>;
+
+export interface ConfigInput {
+  /** In the order of `--config`. */
+  files: readonly ConfigFile[];
+  /** The *.conf files of `--config-dir`, in any order. */
+  dropIns: readonly ConfigFile[];
+  /** Parsed flags, as `settingsFromFlags` takes them. */
+  flags: Readonly<Record<string, unknown>>;
+  env: Readonly<Record<string, string>>;
+  hostname: string;
+}
+
+export interface ParsedConfig {
+  config: Config;
+  /** Effective values by key, in the form that documents write. */
+  values: ReadonlyMap<string, unknown>;
+  origin: Origin;
+  /** With an error among them the configuration must not be used. */
+  problems: Problem[];
+}
+
+export function parseConfig(input: ConfigInput): ParsedConfig {
+  const dropIns = input.dropIns.filter((f) => f.path.endsWith(".conf")).sort((a, b) =>
+    a.path < b.path ? -1 : 1
+  );
+  const sources = [
+    ...[...input.files, ...dropIns].map(readConfigFile),
+    settingsFromEnvironment(input.env),
+    settingsFromFlags(input.flags),
+  ];
+  const settings = sources.flatMap((s) => s.settings);
+  const chosen = mergeSettings(settings);
+  const instance = instanceOf(String(chosen.get("rootDir")?.value ?? keyByName.get("rootDir")!.default));
+  const { values, origin } = effectiveValues(instance, chosen);
+  const nodeName = nodeNameOf(String(values.get("hostnameOverride")), input.hostname);
+  return {
+    config: toConfig(instance, values, nodeName),
+    values,
+    origin,
+    problems: [
+      ...sources.flatMap((s) => s.problems),
+      ...unsupportedWarnings(settings),
+      ...checkValues(values, nodeName, (key) => chosen.get(key)?.place ?? { file: origin[key] ?? "default" }),
+    ],
+  };
+}
+
+function effectiveValues(instance: Instance, chosen: ReadonlyMap<string, Setting>) {
+  const { values, ownToInstance } = defaultValues(instance, (key) => chosen.get(key)?.value);
+  const origin: Origin = {};
+  for (const key of values.keys()) {
+    origin[key] = ownToInstance.has(key) ? "default of a private instance" : "default";
+  }
+  for (const [key, setting] of chosen) {
+    if (!setting.spec.supported) continue;
+    values.set(key, setting.value);
+    origin[key] = placeText(setting.place);
+  }
+  return { values, origin };
+}
+
+/** As the kubelet derives it. */
+const nodeNameOf = (override: string, hostname: string): string =>
+  (override || hostname).trim().toLowerCase();
+
+function toConfig(instance: Instance, values: ReadonlyMap<string, unknown>, nodeName: string): Config {
+  const text = (key: string) => String(values.get(key) ?? "");
+  const number = (key: string) => Number(values.get(key) ?? 0);
+  const texts = (key: string) => (values.get(key) ?? []) as string[];
+  const time = (key: string) => parseDuration(text(key)) ?? 0;
+  const serialize = values.get("serializeImagePulls") === true;
+  const parallel = serialize ? 1 : values.get("maxParallelImagePulls") as number | undefined;
+  const cap = time("crashLoopBackOff.maxContainerRestartPeriod");
+  return {
+    ...instance,
+    nodeName,
+    nodeIPs: texts("nodeIPs"),
+    stateDir: stateDirOf(instance.rootDir),
+    imagesDir: text("imagesDir"),
+    socket: text("socket"),
+    podLogsDir: text("podLogsDir"),
+    containerLogsDir: text("containerLogsDir"),
+    staticPodPath: text("staticPodPath"),
+    fileCheckFrequency: time("fileCheckFrequency"),
+    containerRuntimeEndpoint: text("containerRuntimeEndpoint"),
+    imageServiceEndpoint: text("imageServiceEndpoint"),
+    runtimeRequestTimeout: time("runtimeRequestTimeout"),
+    managedRuntime: toManagedRuntime(text, texts),
+    cgroupRoot: text("cgroupRoot"),
+    cgroupDriver: text("cgroupDriver") as Config["cgroupDriver"],
+    healthzBindAddress: text("healthzBindAddress"),
+    healthzPort: number("healthzPort"),
+    clusterDNS: texts("clusterDNS"),
+    clusterDomain: text("clusterDomain"),
+    resolvConf: text("resolvConf"),
+    serializeImagePulls: serialize,
+    ...(parallel !== undefined && { maxParallelImagePulls: parallel }),
+    backOff: {
+      base: Math.min(time("crashLoopBackOff.initialPeriod"), cap),
+      cap,
+      resetAfter: time("crashLoopBackOff.resetPeriod"),
+    },
+    containerLogMaxSize: parseQuantity(text("containerLogMaxSize")) ?? 0,
+    containerLogMaxFiles: number("containerLogMaxFiles"),
+    verbosity: number("logging.verbosity"),
+    logFormat: text("logging.format") as Config["logFormat"],
+  };
+}
+
+function toManagedRuntime(
+  text: (key: string) => string,
+  texts: (key: string) => string[],
+): ManagedRuntimeConfig {
+  const root = text("managedRuntime.root");
+  const podCIDR = texts("podCIDR").find((range) => !range.includes(":"));
+  const podCIDRv6 = texts("podCIDR").find((range) => range.includes(":"));
+  return {
+    root,
+    state: text("managedRuntime.state"),
+    socket: text("managedRuntime.socket"),
+    configPath: `${root}/config.toml`,
+    logPath: `${root}/containerd.log`,
+    binDirs: texts("managedRuntime.binDirs"),
+    cniConfDir: text("managedRuntime.cniConfDir"),
+    cniBinDirs: texts("managedRuntime.cniBinDirs"),
+    registryConfigDir: text("managedRuntime.registryConfigDir"),
+    ...(podCIDR !== undefined && { podCIDR }),
+    ...(podCIDRv6 !== undefined && { podCIDRv6 }),
+  };
+}
+
+/** Path of the socket of a `unix://` endpoint. */
+export const socketPathOf = (endpoint: string): string => endpoint.replace(/^unix:\/\//, "");

@@ -1,0 +1,255 @@
+/**
+ * Every key of the configuration as a table: KubeletConfiguration (kubelet.config.k8s.io/v1beta1, as of Kubernetes
+ * v1.36) and our own AgentConfiguration. Parsing, flags, help and `agent config` read it. Not for: reading values.
+ *
+ * Source: k8s.io/kubelet/config/v1beta1, types.go, and k8s.io/component-base/logs/api/v1 for `logging`.
+ */
+
+/**
+ * `path` is absolute; `endpoint` a `unix://` address or an absolute path; `port` 0 to 65535; `texts`, `ips`, `cidrs` and
+ * `ints` are lists; `*Map` are mappings to scalars; `mapping` and `mappings` are not looked into.
+ */
+export type ValueType =
+  | "text"
+  | "path"
+  | "endpoint"
+  | "bool"
+  | "int"
+  | "float"
+  | "duration"
+  | "quantity"
+  | "ip"
+  | "port"
+  | "texts"
+  | "paths"
+  | "ips"
+  | "cidrs"
+  | "ints"
+  | "textMap"
+  | "boolMap"
+  | "quantityMap"
+  | "mapping"
+  | "mappings";
+
+export interface KeySpec {
+  /** Path in the document: `authentication.anonymous.enabled`. */
+  readonly key: string;
+  readonly type: ValueType;
+  /** As it is written in the document; `undefined`: unset. What it becomes for a private instance: config.ts. */
+  readonly default: unknown;
+  /** The kubelet's name, without dashes. */
+  readonly flag?: string;
+  readonly meaning: string;
+  /** Accepted, checked and without effect when false. */
+  readonly supported: boolean;
+  readonly oneOf?: readonly string[];
+  readonly min?: number;
+  readonly max?: number;
+  /** Whose document it belongs to. */
+  readonly owner: "kubelet" | "agent";
+}
+
+type Limits = Partial<Pick<KeySpec, "oneOf" | "min" | "max">>;
+type Row = [key: string, type: ValueType, value: unknown, flag: string, meaning: string, limits?: Limits];
+
+const table = (owner: KeySpec["owner"], supported: boolean, rows: readonly Row[]): KeySpec[] =>
+  rows.map(([key, type, value, flag, meaning, limits]) => ({
+    key,
+    type,
+    default: value,
+    meaning,
+    supported,
+    owner,
+    ...(flag !== "" && { flag }),
+    ...limits,
+  }));
+
+const percent: Limits = { min: 0, max: 100 };
+const natural: Limits = { min: 0 };
+
+// deno-fmt-ignore
+const supported = table("kubelet", true, [
+  ["staticPodPath", "path", "/etc/kubernetes/manifests", "pod-manifest-path", "directory (or file) of pod manifests"],
+  ["fileCheckFrequency", "duration", "20s", "file-check-frequency", "how often manifests are read anew besides events"],
+  ["podLogsDir", "path", "/var/log/pods", "pod-logs-dir", "directory of the containers' log files"],
+  ["healthzPort", "port", 10248, "healthz-port", "port of /healthz; 0 turns it off"],
+  ["healthzBindAddress", "ip", "127.0.0.1", "healthz-bind-address", "address of /healthz"],
+  ["clusterDomain", "text", "", "cluster-domain", "DNS domain that pods search besides the host's"],
+  ["clusterDNS", "ips", [], "cluster-dns", "DNS servers of pods with dnsPolicy ClusterFirst"],
+  ["resolvConf", "path", "/etc/resolv.conf", "resolv-conf", 'what pods with dnsPolicy Default resolve by; "" is nothing'],
+  ["cgroupRoot", "text", "/", "cgroup-root", "cgroup below which all pods run"],
+  ["cgroupDriver", "text", "", "cgroup-driver", 'who makes cgroups; "" asks the runtime', { oneOf: ["", "cgroupfs", "systemd"]}],
+  ["runtimeRequestTimeout", "duration", "2m", "runtime-request-timeout", "longest wait for a runtime call, pulls aside"],
+  ["podCIDR", "cidrs", [], "pod-cidr", "addresses of pods in the managed runtime's network; unset: a free range"],
+  ["serializeImagePulls", "bool", true, "serialize-image-pulls", "pull one image at a time"],
+  ["maxParallelImagePulls", "int", undefined, "", "how many images are pulled at once", { min: 1 }],
+  ["containerLogMaxSize", "quantity", "10Mi", "container-log-max-size", "size at which a container's log is rotated"],
+  ["containerLogMaxFiles", "int", 5, "container-log-max-files", "how many log files a container keeps", { min: 2}],
+  ["crashLoopBackOff.maxContainerRestartPeriod", "duration", "5m", "", "longest wait before a restart"],
+  ["containerRuntimeEndpoint", "endpoint", "", "container-runtime-endpoint", 'socket of the runtime; "" looks at the usual places; managed: a containerd of the agent\'s own'],
+  ["imageServiceEndpoint", "endpoint", "", "image-service-endpoint", 'socket of the image service; "": the runtime\'s'],
+  ["logging.format", "text", "text", "logging-format", "form of the agent's log", { oneOf: ["text", "json"]}],
+  ["logging.verbosity", "int", 0, "v", "detail of the agent's log; 4 and more is for debugging", natural],
+]);
+
+// deno-fmt-ignore
+const serving = table("kubelet", false, [
+  ["enableServer", "bool", true, "enable-server", "serve the kubelet API"],
+  ["address", "ip", "0.0.0.0", "address", "address of the kubelet API"],
+  ["port", "port", 10250, "port", "port of the kubelet API"],
+  ["readOnlyPort", "port", 0, "read-only-port", "port of the kubelet API without authentication"],
+  ["tlsCertFile", "path", "", "tls-cert-file", "certificate of the kubelet API"],
+  ["tlsPrivateKeyFile", "path", "", "tls-private-key-file", "key of the kubelet API's certificate"],
+  ["tlsCipherSuites", "texts", [], "tls-cipher-suites", "cipher suites of the kubelet API"],
+  ["tlsCurvePreferences", "ints", [], "tls-curve-preferences", "key exchange of the kubelet API, by TLS numbers"],
+  ["tlsMinVersion", "text", "", "tls-min-version", "lowest TLS version of the kubelet API"],
+  ["rotateCertificates", "bool", false, "rotate-certificates", "renew the client certificate before it ends"],
+  ["serverTLSBootstrap", "bool", false, "rotate-server-certificates", "request a serving certificate from the cluster"],
+  ["authentication.x509.clientCAFile", "path", "", "client-ca-file", "whose client certificates are believed"],
+  ["authentication.webhook.enabled", "bool", true, "authentication-token-webhook", "ask the API server about tokens"],
+  ["authentication.webhook.cacheTTL", "duration", "2m", "authentication-token-webhook-cache-ttl", "how long its answer holds"],
+  ["authentication.anonymous.enabled", "bool", false, "anonymous-auth", "accept requests without credentials"],
+  ["authorization.mode", "text", "Webhook", "authorization-mode", "who decides about requests", { oneOf: ["Webhook", "AlwaysAllow"]}],
+  ["authorization.webhook.cacheAuthorizedTTL", "duration", "5m", "authorization-webhook-cache-authorized-ttl", "how long yes holds"],
+  ["authorization.webhook.cacheUnauthorizedTTL", "duration", "30s", "authorization-webhook-cache-unauthorized-ttl", "how long no holds"],
+  ["enableDebuggingHandlers", "bool", true, "enable-debugging-handlers", "serve exec, logs and port-forward"],
+  ["enableContentionProfiling", "bool", false, "contention-profiling", "serve lock contention profiles"],
+  ["enableProfilingHandler", "bool", true, "", "serve profiles"],
+  ["enableDebugFlagsHandler", "bool", true, "", "let the verbosity be changed by HTTP"],
+  ["enableSystemLogHandler", "bool", true, "", "serve /var/log"],
+  ["enableSystemLogQuery", "bool", false, "", "serve the logs of system services"],
+  ["streamingConnectionIdleTimeout", "duration", "4h", "streaming-connection-idle-timeout", "when an idle exec is closed"],
+  ["showHiddenMetricsForVersion", "text", "", "show-hidden-metrics-for-version", "serve metrics that version hid"],
+  ["tracing.endpoint", "text", "", "", "where traces are sent"],
+  ["tracing.samplingRatePerMillion", "int", 0, "", "how many traces are sent", natural],
+]);
+
+// deno-fmt-ignore
+const cluster = table("kubelet", false, [
+  ["staticPodURL", "text", "", "manifest-url", "address to fetch pod manifests from"],
+  ["staticPodURLHeader", "mapping", {}, "manifest-url-header", "HTTP headers for that"],
+  ["httpCheckFrequency", "duration", "20s", "http-check-frequency", "how often that is fetched"],
+  ["syncFrequency", "duration", "1m", "sync-frequency", "longest time between two looks at a pod"],
+  ["eventRecordQPS", "int", 50, "event-qps", "events per second to the API server", natural],
+  ["eventBurst", "int", 100, "event-burst", "events at once to the API server", natural],
+  ["nodeStatusUpdateFrequency", "duration", "10s", "node-status-update-frequency", "how often the node is looked at"],
+  ["nodeStatusReportFrequency", "duration", "5m", "", "how often an unchanged node is reported"],
+  ["nodeLeaseDurationSeconds", "int", 40, "", "how long the node's lease holds", { min: 1 }],
+  ["nodeStatusMaxImages", "int", 50, "node-status-max-images", "images named in the node's status; -1 is all", { min: -1 }],
+  ["contentType", "text", "application/vnd.kubernetes.protobuf", "kube-api-content-type", "form of API requests"],
+  ["kubeAPIQPS", "int", 50, "kube-api-qps", "requests per second to the API server"],
+  ["kubeAPIBurst", "int", 100, "kube-api-burst", "requests at once to the API server", natural],
+  ["configMapAndSecretChangeDetectionStrategy", "text", "Watch", "", "how changes of ConfigMaps and Secrets are seen", { oneOf: ["Get", "Cache", "Watch"]}],
+  ["enableControllerAttachDetach", "bool", true, "enable-controller-attach-detach", "the controller attaches volumes"],
+  ["providerID", "text", "", "provider-id", "the node's name at the cloud provider"],
+  ["registerWithTaints", "mappings", [], "register-with-taints", "taints that the node registers with"],
+  ["registerNode", "bool", true, "register-node", "register the node with the API server"],
+]);
+
+// deno-fmt-ignore
+const resources = table("kubelet", false, [
+  ["registryPullQPS", "int", 5, "registry-qps", "image pulls per second; 0 is no limit", natural],
+  ["registryBurst", "int", 10, "registry-burst", "image pulls at once", natural],
+  ["imagePullCredentialsVerificationPolicy", "text", "NeverVerifyPreloadedImages", "", "when pods prove access to images", { oneOf: ["NeverVerify", "NeverVerifyPreloadedImages", "NeverVerifyAllowlistedImages", "AlwaysVerify"]}],
+  ["preloadedImagesVerificationAllowlist", "texts", [], "", "images that need no proof"],
+  ["oomScoreAdj", "int", -999, "oom-score-adj", "of the agent itself", { min: -1000, max: 1000 }],
+  ["imageMinimumGCAge", "duration", "2m", "minimum-image-ttl-duration", "how long an unused image is kept at least"],
+  ["imageMaximumGCAge", "duration", "0s", "", "how long an unused image is kept at most; 0s is no limit"],
+  ["imageGCHighThresholdPercent", "int", 85, "image-gc-high-threshold", "disk use that starts image collection", percent],
+  ["imageGCLowThresholdPercent", "int", 80, "image-gc-low-threshold", "disk use that ends image collection", percent],
+  ["volumeStatsAggPeriod", "duration", "1m", "volume-stats-agg-period", "how often volumes are measured"],
+  ["kubeletCgroups", "text", "", "kubelet-cgroups", "cgroup of the agent itself"],
+  ["systemCgroups", "text", "", "system-cgroups", "cgroup of the host's other programs"],
+  ["cgroupsPerQOS", "bool", true, "cgroups-per-qos", "one cgroup for each quality of service"],
+  ["singleProcessOOMKill", "bool", undefined, "", "out of memory ends one program, not the container"],
+  ["cpuManagerPolicy", "text", "none", "cpu-manager-policy", "whether pods get CPUs of their own", { oneOf: ["none", "None", "static"]}],
+  ["cpuManagerPolicyOptions", "textMap", {}, "cpu-manager-policy-options", "options of that policy"],
+  ["cpuManagerReconcilePeriod", "duration", "10s", "cpu-manager-reconcile-period", "how often that is checked"],
+  ["memoryManagerPolicy", "text", "None", "memory-manager-policy", "whether pods get memory of NUMA nodes", { oneOf: ["None", "none", "Static"]}],
+  ["topologyManagerPolicy", "text", "none", "topology-manager-policy", "how NUMA nodes are chosen", { oneOf: ["none", "best-effort", "restricted", "single-numa-node"]}],
+  ["topologyManagerScope", "text", "container", "topology-manager-scope", "for what they are chosen", { oneOf: ["container", "pod"]}],
+  ["topologyManagerPolicyOptions", "textMap", {}, "topology-manager-policy-options", "options of that policy"],
+  ["qosReserved", "textMap", {}, "qos-reserved", "memory kept for better quality of service"],
+  ["maxPods", "int", 110, "max-pods", "most pods on the node", natural],
+  ["podsPerCore", "int", 0, "pods-per-core", "most pods per core; 0 is no limit", natural],
+  ["podPidsLimit", "int", -1, "pod-max-pids", "most processes in a pod; -1 is no limit", { min: -1 }],
+  ["cpuCFSQuota", "bool", true, "cpu-cfs-quota", "enforce CPU limits"],
+  ["cpuCFSQuotaPeriod", "duration", "100ms", "cpu-cfs-quota-period", "period of CPU limits"],
+  ["maxOpenFiles", "int", 1000000, "max-open-files", "open files of the agent", natural],
+  ["evictionHard", "textMap", { "memory.available": "100Mi", "nodefs.available": "10%", "nodefs.inodesFree": "5%", "imagefs.available": "15%", "imagefs.inodesFree": "5%"}, "eviction-hard", "when pods are evicted at once"],
+  ["evictionSoft", "textMap", {}, "eviction-soft", "when pods are evicted after a time"],
+  ["evictionSoftGracePeriod", "textMap", {}, "eviction-soft-grace-period", "after which time"],
+  ["evictionPressureTransitionPeriod", "duration", "5m", "eviction-pressure-transition-period", "how long pressure lasts at least"],
+  ["evictionMaxPodGracePeriod", "int", 0, "eviction-max-pod-grace-period", "longest grace of a soft eviction, in seconds"],
+  ["evictionMinimumReclaim", "textMap", {}, "eviction-minimum-reclaim", "how much an eviction frees at least"],
+  ["mergeDefaultEvictionSettings", "bool", false, "", "add the default thresholds to those given"],
+  ["memorySwap.swapBehavior", "text", "", "", "whether pods may swap", { oneOf: ["", "NoSwap", "LimitedSwap"]}],
+  ["failSwapOn", "bool", true, "fail-swap-on", "refuse to run on a host with swap"],
+  ["systemReserved", "quantityMap", {}, "system-reserved", "resources kept for the host"],
+  ["kubeReserved", "quantityMap", {}, "kube-reserved", "resources kept for Kubernetes"],
+  ["reservedSystemCPUs", "text", "", "reserved-cpus", "CPUs kept for the host"],
+  ["systemReservedCgroup", "text", "", "system-reserved-cgroup", "cgroup that systemReserved is enforced on"],
+  ["kubeReservedCgroup", "text", "", "kube-reserved-cgroup", "cgroup that kubeReserved is enforced on"],
+  ["enforceNodeAllocatable", "texts", ["pods"], "enforce-node-allocatable", "what reservations are enforced on"],
+  ["reservedMemory", "mappings", [], "reserved-memory", "memory kept for the host by NUMA node"],
+  ["memoryThrottlingFactor", "float", undefined, "", "part of a memory limit at which throttling begins", { min: 0, max: 1}],
+  ["memoryReservationPolicy", "text", "None", "", "how memory requests are kept for pods", { oneOf: ["None", "TieredReservation"]}],
+  ["kernelMemcgNotification", "bool", false, "kernel-memcg-notification", "let the kernel tell of memory pressure"],
+  ["localStorageCapacityIsolation", "bool", true, "local-storage-capacity-isolation", "account for ephemeral storage"],
+]);
+
+// deno-fmt-ignore
+const host = table("kubelet", false, [
+  ["hairpinMode", "text", "promiscuous-bridge", "hairpin-mode", "how pods reach themselves through a service", { oneOf: ["promiscuous-bridge", "hairpin-veth", "none"]}],
+  ["runOnce", "bool", false, "runonce", "run the pods once and leave"],
+  ["protectKernelDefaults", "bool", false, "protect-kernel-defaults", "refuse unexpected kernel settings"],
+  ["makeIPTablesUtilChains", "bool", true, "make-iptables-util-chains", "make the iptables chains of Kubernetes"],
+  ["iptablesMasqueradeBit", "int", 14, "iptables-masquerade-bit", "mark of packets to masquerade", { min: 0, max: 31}],
+  ["iptablesDropBit", "int", 15, "iptables-drop-bit", "mark of packets to drop", { min: 0, max: 31 }],
+  ["featureGates", "boolMap", {}, "feature-gates", "switches of Kubernetes features"],
+  ["containerLogMaxWorkers", "int", 1, "", "log rotations at once", { min: 1 }],
+  ["containerLogMonitorInterval", "duration", "10s", "", "how often log sizes are looked at"],
+  ["allowedUnsafeSysctls", "texts", [], "allowed-unsafe-sysctls", "sysctls that pods may set besides the safe ones"],
+  ["defaultPodSysctls", "textMap", {}, "", "sysctls of every pod"],
+  ["volumePluginDir", "path", "/usr/libexec/kubernetes/kubelet-plugins/volume/exec/", "volume-plugin-dir", "directory of flexvolume drivers"],
+  ["seccompDefault", "bool", false, "seccomp-default", "RuntimeDefault for containers that name no seccomp profile"],
+  ["failCgroupV1", "bool", true, "", "refuse to run on cgroup v1"],
+  ["userNamespaces.idsPerPod", "int", 65536, "", "user ids of a pod with a user namespace", { min: 65536 }],
+  ["shutdownGracePeriod", "duration", "0s", "", "how long a shutdown of the host waits for pods"],
+  ["shutdownGracePeriodCriticalPods", "duration", "0s", "", "how much of that is for critical pods"],
+  ["shutdownGracePeriodByPodPriority", "mappings", [], "", "how long a shutdown waits, by priority"],
+  ["logging.flushFrequency", "duration", "5s", "log-flush-frequency", "how often the log is flushed"],
+  ["logging.vmodule", "mappings", [], "vmodule", "verbosity by source file"],
+  ["logging.options", "mapping", {}, "", "options of the log formats"],
+]);
+
+// deno-fmt-ignore
+const agent = table("agent", true, [
+  ["rootDir", "path", "/var/lib/kubelet", "root-dir", "directory of pods, volumes and state; another one is a private instance"],
+  ["hostnameOverride", "text", "", "hostname-override", 'name of the node; "" is the host\'s name in lower case'],
+  ["nodeIPs", "ips", [], "node-ip", "addresses of the node; unset: those of the default route"],
+  ["socket", "path", "/run/agent/agent.sock", "socket", "where the agent answers its own commands"],
+  ["containerLogsDir", "path", "", "container-logs-dir", 'directory of links to log files; "": containers beside podLogsDir'],
+  ["imagesDir", "path", "", "images-dir", 'directory of image archives to import; "": images in the state directory'],
+  ["crashLoopBackOff.initialPeriod", "duration", "10s", "", "first wait before a restart"],
+  ["crashLoopBackOff.resetPeriod", "duration", "10m", "", "a container that ran this long starts with the first wait again"],
+  ["managedRuntime.root", "path", "", "", "persistent directory of the managed containerd"],
+  ["managedRuntime.state", "path", "", "", "volatile directory of the managed containerd"],
+  ["managedRuntime.socket", "path", "", "", "socket of the managed containerd"],
+  ["managedRuntime.binDirs", "paths", [], "", "where containerd and runc are looked for besides the usual places"],
+  ["managedRuntime.cniConfDir", "path", "", "", "directory of the managed containerd's network configuration"],
+  ["managedRuntime.cniBinDirs", "paths", [], "", "where CNI plugins are looked for besides the usual places"],
+  ["managedRuntime.registryConfigDir", "path", "/etc/containerd/certs.d", "", "directory of HOST/hosts.toml files"],
+]);
+
+/** In the order in which they are shown. */
+export const keys: readonly KeySpec[] = [
+  ...agent,
+  ...supported,
+  ...host,
+  ...resources,
+  ...serving,
+  ...cluster,
+];
+
+export const keyByName: ReadonlyMap<string, KeySpec> = new Map(keys.map((k) => [k.key, k]));

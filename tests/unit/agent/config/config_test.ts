@@ -1,0 +1,335 @@
+// parseConfig as a whole: precedence, defaults, private instances, problems with their places.
+import { assert, assertEquals, assertNotEquals } from "@std/assert";
+import { type ConfigInput, parseConfig } from "../../../../agent/config/config.ts";
+import { formatConfig } from "../../../../agent/config/format.ts";
+import { formatProblem } from "../../../../agent/model/errors.ts";
+
+const kubelet = "apiVersion: kubelet.config.k8s.io/v1beta1\nkind: KubeletConfiguration\n";
+const agent = "apiVersion: agent/v1alpha1\nkind: AgentConfiguration\n";
+
+const parse = (input: Partial<ConfigInput> & { text?: string } = {}) =>
+  parseConfig({
+    files: input.text === undefined ? [] : [{ path: "/etc/agent.yaml", text: input.text }],
+    dropIns: [],
+    flags: {},
+    env: {},
+    hostname: "Node-1.Example",
+    ...input,
+  });
+const lines = (input: Parameters<typeof parse>[0]) => parse(input).problems.map(formatProblem);
+
+Deno.test("nothing given: the defaults of a node's one agent", () => {
+  const { config, origin, problems } = parse();
+  assertEquals(problems, []);
+  assertEquals(config, {
+    rootDir: "/var/lib/kubelet",
+    isPrivate: false,
+    instanceId: "default",
+    nodeName: "node-1.example",
+    nodeIPs: [],
+    stateDir: "/var/lib/kubelet/agent",
+    imagesDir: "/var/lib/kubelet/agent/images",
+    socket: "/run/agent/agent.sock",
+    podLogsDir: "/var/log/pods",
+    containerLogsDir: "/var/log/containers",
+    staticPodPath: "/etc/kubernetes/manifests",
+    fileCheckFrequency: 20_000,
+    containerRuntimeEndpoint: "",
+    imageServiceEndpoint: "",
+    runtimeRequestTimeout: 120_000,
+    managedRuntime: {
+      root: "/var/lib/kubelet/agent/containerd",
+      state: "/run/agent/containerd",
+      socket: "/run/agent/containerd/containerd.sock",
+      configPath: "/var/lib/kubelet/agent/containerd/config.toml",
+      logPath: "/var/lib/kubelet/agent/containerd/containerd.log",
+      binDirs: [],
+      cniConfDir: "/etc/cni/net.d",
+      cniBinDirs: [],
+      registryConfigDir: "/etc/containerd/certs.d",
+    },
+    cgroupRoot: "/",
+    cgroupDriver: "",
+    healthzBindAddress: "127.0.0.1",
+    healthzPort: 10248,
+    clusterDNS: [],
+    clusterDomain: "",
+    resolvConf: "/etc/resolv.conf",
+    serializeImagePulls: true,
+    maxParallelImagePulls: 1,
+    backOff: { base: 10_000, cap: 300_000, resetAfter: 600_000 },
+    containerLogMaxSize: 10 * 2 ** 20,
+    containerLogMaxFiles: 5,
+    verbosity: 0,
+    logFormat: "text",
+  });
+  assertEquals(new Set(Object.values(origin)), new Set(["default"]));
+});
+
+/** Every path, and what else two agents must not share. */
+function claims(flags: Record<string, unknown>): string[] {
+  const { config: c, problems } = parse({ flags });
+  assertEquals(problems, []);
+  const { registryConfigDir: _, ...managed } = c.managedRuntime; // only read
+  return [
+    c.rootDir,
+    c.stateDir,
+    c.imagesDir,
+    c.socket,
+    c.podLogsDir,
+    c.containerLogsDir,
+    c.staticPodPath,
+    c.cgroupRoot,
+    c.instanceId,
+    ...c.healthzPort === 0 ? [] : [`port ${c.healthzPort}`],
+    ...Object.values(managed).filter((v) => typeof v === "string"),
+  ];
+}
+
+Deno.test("a root directory alone makes an instance that shares nothing with any other", () => {
+  const all = [{}, { "root-dir": "/x" }, { "root-dir": "/x/y" }, { "root-dir": "/srv/b" }].map(claims);
+  const flat = all.flat();
+  assertEquals(flat.length, new Set(flat).size, "no claim occurs twice");
+  for (const claim of all[1]!) assert(/^\/x\/|^\/x$|[0-9a-f]{8}/.test(claim), claim);
+  assertEquals(parse({ flags: { "root-dir": "/x" } }).origin.socket, "default of a private instance");
+  assertEquals(claims({ "root-dir": "/x/" }), all[1], "a trailing slash is the same directory");
+  assertEquals(claims({ "root-dir": "//var/lib/kubelet/" }), all[0], "the default by another spelling");
+});
+
+Deno.test("sockets of a private instance fit however deep its root is", () => {
+  const { config, problems } = parse({ flags: { "root-dir": "/very".repeat(60) } });
+  assertEquals(problems, []);
+  assert(config.managedRuntime.socket.length < 101);
+});
+
+Deno.test("what is given stays given in a private instance; what follows from it follows", () => {
+  const { config } = parse({
+    flags: { "root-dir": "/x", "pod-logs-dir": "/logs/p", "healthz-port": "10248" },
+  });
+  assertEquals([config.podLogsDir, config.containerLogsDir, config.healthzPort], [
+    "/logs/p",
+    "/logs/containers",
+    10248,
+  ]);
+});
+
+Deno.test("later wins: file, drop-ins by name, environment, flags", () => {
+  const drop = (path: string, text: string) => ({ path, text: kubelet + text });
+  const { config, origin, problems } = parse({
+    text: `${kubelet}clusterDomain: a\nclusterDNS: [10.0.0.1, 10.0.0.2]\nhealthzPort: 1\n` +
+      `containerLogMaxFiles: 7\n---\n${agent}socket: /a.sock\nrootDir: /a\n`,
+    dropIns: [
+      drop("/etc/d/20.conf", "healthzPort: 3\n"),
+      drop("/etc/d/10.conf", "clusterDNS: [fd00::1]\nhealthzPort: 2\nclusterDomain: b\n"),
+      drop("/etc/d/30.yaml", "healthzPort: 9\n"),
+    ],
+    env: { AGENT_SOCKET: "/env.sock", AGENT_ROOT_DIR: "/env" },
+    flags: { "root-dir": "/flag", "cluster-domain": "c" },
+  });
+  assertEquals(problems, []);
+  assertEquals(config.clusterDNS, ["fd00::1"], "a list is replaced as a whole");
+  assertEquals([config.healthzPort, config.clusterDomain, config.containerLogMaxFiles], [3, "c", 7]);
+  assertEquals([config.socket, config.rootDir], ["/env.sock", "/flag"]);
+  assertEquals(
+    ["clusterDNS", "healthzPort", "clusterDomain", "containerLogMaxFiles", "socket", "rootDir", "resolvConf"]
+      .map((k) => origin[k]),
+    [
+      "/etc/d/10.conf:3",
+      "/etc/d/20.conf:3",
+      "flag --cluster-domain",
+      "/etc/agent.yaml:6",
+      "environment AGENT_SOCKET",
+      "flag --root-dir",
+      "default",
+    ],
+  );
+});
+
+Deno.test("zero values that Go programs write are nobody's wish; an empty resolver and no manifests are", () => {
+  const { config, problems } = parse({
+    text: `${kubelet}fileCheckFrequency: 0s\nruntimeRequestTimeout: 0s\npodLogsDir: ""\nsyncFrequency: 0s\n` +
+      `cpuManagerReconcilePeriod: 0s\nstaticPodPath: ""\nresolvConf: ""\nmemorySwap: {}\nlogging:\n  flushFrequency: 0\n`,
+  });
+  assertEquals([config.fileCheckFrequency, config.runtimeRequestTimeout], [20_000, 120_000]);
+  assertEquals([config.podLogsDir, config.staticPodPath, config.resolvConf], ["/var/log/pods", "", ""]);
+  assertEquals(problems.map((p) => p.field), ["logging.flushFrequency"]);
+});
+
+Deno.test("pulls: several at once are not one by one", () => {
+  const pulls = (text: string) => {
+    const { config, problems } = parse({ text: kubelet + text });
+    return [config.serializeImagePulls, config.maxParallelImagePulls, problems.length];
+  };
+  assertEquals(pulls("maxParallelImagePulls: 5"), [false, 5, 0]);
+  assertEquals(pulls("serializeImagePulls: false"), [false, undefined, 0]);
+  assertEquals(pulls("serializeImagePulls: no\nmaxParallelImagePulls: 2"), [false, 2, 0]);
+  assertEquals(pulls("serializeImagePulls: true\nmaxParallelImagePulls: 2"), [true, 1, 1]);
+});
+
+Deno.test("all problems at once, each with its place and what was expected", () => {
+  const text = `# node
+${kubelet}staticPodPaht: /x
+healthzPort: 70000
+clusterDNS:
+  - 10.0.0.10
+  - 10.0.0.300
+authentication:
+  anonymous:
+    enable: true
+  webhook: 5
+runtimeRequestTimeout: 2 minutes
+socket: /x.sock
+containerLogMaxSize: 10XB
+maxPods: 50
+logging:
+  format: xml
+---
+${agent}nodeIPs: [10.0.0.1, 10.0.0.2]
+hostnameOverride: "bad name"
+`;
+  assertEquals(lines({ text, flags: { "fail-swap-on": "perhaps", "kubeconfig": "/k", "runonce": true } }), [
+    '/etc/agent.yaml:4:1: staticPodPaht: is no key of KubeletConfiguration; did you mean "staticPodPath"?',
+    "/etc/agent.yaml:5:1: healthzPort: 70000 is not valid: expected a port from 0 to 65535",
+    "/etc/agent.yaml:6:1: clusterDNS: a list is not valid: expected a list of IP addresses",
+    '/etc/agent.yaml:11:5: authentication.anonymous.enable: is no key of KubeletConfiguration; did you mean "authentication.anonymous.enabled"?',
+    "/etc/agent.yaml:12:3: authentication.webhook: 5 is not valid: expected a mapping",
+    '/etc/agent.yaml:13:1: runtimeRequestTimeout: "2 minutes" is not valid: expected a duration such as 10s or 2m30s',
+    "/etc/agent.yaml:14:1: socket: belongs into a document of kind AgentConfiguration",
+    '/etc/agent.yaml:15:1: containerLogMaxSize: "10XB" is not valid: expected a quantity such as 10Mi',
+    '/etc/agent.yaml:18:3: logging.format: "xml" is not valid: expected one of text, json',
+    'flag --fail-swap-on: "perhaps" is not valid: expected true or false',
+    "flag --kubeconfig: warning: is not supported yet and has no effect",
+    "/etc/agent.yaml:16:1: warning: maxPods: is not supported yet and has no effect",
+    "flag --runonce: warning: runOnce: is not supported yet and has no effect",
+    "/etc/agent.yaml:22:1: nodeIPs: holds 10.0.0.1, 10.0.0.2: expected at most one IPv4 and one IPv6 address",
+    '/etc/agent.yaml:23:1: hostnameOverride: makes the node\'s name "bad name": expected letters, digits, "-" and "." (at most 253)',
+  ]);
+});
+
+const broken: [string, string, string][] = [
+  ["not YAML", `${kubelet}a: [1\n`, "/etc/agent.yaml:4:1: is not YAML: Cannot read flow collection"],
+  ["a tab", `${kubelet}logging:\n\tformat: json\n`, "/etc/agent.yaml:4:1: a tab indents this line"],
+  [
+    "a key twice",
+    `${kubelet}port: 1\nport: 2\n`,
+    "/etc/agent.yaml:4:1: is not YAML: Cannot store mapping pair: duplicated key",
+  ],
+  [
+    "another kind",
+    "apiVersion: v1\nkind: Pod\n",
+    '/etc/agent.yaml:2:1: is "Pod" of "v1": expected KubeletConfiguration of',
+  ],
+  ["no mapping", "- a\n", "/etc/agent.yaml: is a list: expected KubeletConfiguration of"],
+  ["text", "hello\n", '/etc/agent.yaml: is "hello": expected KubeletConfiguration of'],
+];
+for (const [name, text, expected] of broken) {
+  Deno.test(`a file with ${name} is refused, and a good document beside it is used`, () => {
+    const both = parse({ text: `${text}---\n${agent}socket: /good.sock\n` });
+    assertEquals(both.problems.length, 1);
+    assertEquals(formatProblem(both.problems[0]!).slice(0, expected.length), expected);
+    assertEquals(both.config.socket, "/good.sock");
+  });
+}
+
+Deno.test("an empty file, comments and empty documents say nothing", () => {
+  for (const text of ["", "# nothing\n", "---\n---\n# x\n", `---\n${kubelet}\n---\n`]) {
+    assertEquals(lines({ text }), []);
+  }
+});
+
+Deno.test("JSON is YAML, and places are found in it", () => {
+  const text = `{"apiVersion":"kubelet.config.k8s.io/v1beta1","kind":"KubeletConfiguration",
+  "logging": {"format": "json", "verbosity": -1}, "healthzPort": 5}`;
+  const { config, origin, problems } = parse({ text });
+  assertEquals([config.logFormat, config.healthzPort, origin.healthzPort], ["json", 5, "/etc/agent.yaml:2"]);
+  assertEquals(problems.map(formatProblem), [
+    "/etc/agent.yaml:2:33: logging.verbosity: -1 is not valid: expected a whole number, 0 or more",
+  ]);
+});
+
+Deno.test("flags of every shape", () => {
+  const { config, problems } = parse({
+    flags: {
+      "cluster-dns": ["10.0.0.10,fd00::10", "10.0.0.11"],
+      "node-ip": "10.0.0.1,fd00::1",
+      "pod-cidr": "10.1.0.0/16,fd01::/64",
+      "serialize-image-pulls": "false",
+      "v": 4,
+      "container-runtime-endpoint": "/run/containerd/containerd.sock",
+      "image-service-endpoint": "unix:///run/images.sock",
+      "runtime-request-timeout": "90s",
+      "eviction-hard":
+        "memory.available<100Mi,nodefs.available<10%,nodefs.inodesFree<5%,imagefs.available<15%,imagefs.inodesFree<5%",
+      "fail-swap-on": true,
+      "output": "left to the caller",
+    },
+  });
+  assertEquals(problems, [], "the defaults of what is unsupported are no news");
+  assertEquals(config.clusterDNS, ["10.0.0.10", "fd00::10", "10.0.0.11"]);
+  assertEquals(config.nodeIPs, ["10.0.0.1", "fd00::1"]);
+  assertEquals([config.managedRuntime.podCIDR, config.managedRuntime.podCIDRv6], [
+    "10.1.0.0/16",
+    "fd01::/64",
+  ]);
+  assertEquals([config.serializeImagePulls, config.verbosity, config.runtimeRequestTimeout], [
+    false,
+    4,
+    90_000,
+  ]);
+  assertEquals(config.containerRuntimeEndpoint, "unix:///run/containerd/containerd.sock");
+  assertEquals(config.imageServiceEndpoint, "unix:///run/images.sock");
+});
+
+const wrongFlags: [string, unknown, string][] = [
+  ["root-dir", "relative", "expected an absolute path"],
+  ["root-dir", "/a/../b", "expected an absolute path"],
+  ["root-dir", "/", "expected a directory of the agent's own"],
+  [
+    "container-runtime-endpoint",
+    "tcp://1.2.3.4:5",
+    "expected a unix socket (unix:///run/x.sock), or managed",
+  ],
+  ["image-service-endpoint", "managed", "expected a unix socket"],
+  ["system-reserved", "cpu", "expected NAME=VALUE, separated by commas"],
+  ["container-log-max-files", "1", "expected a whole number, 2 or more"],
+  ["image-gc-high-threshold", "101", "expected a whole number from 0 to 100"],
+  ["pod-cidr", "10.0.0.0/8,10.1.0.0/16", "one IPv4, one IPv6"],
+  ["socket", "/" + "s".repeat(107), "has 108 bytes: expected at most 107"],
+  ["cgroup-root", "a/../b", "expected a path below the cgroup root"],
+];
+for (const [flag, value, expected] of wrongFlags) {
+  Deno.test(`--${flag}=${String(value).slice(0, 30)} is refused`, () => {
+    const problems = parse({ flags: { [flag]: value } }).problems.filter((p) => p.severity === "error");
+    assertEquals(problems.map((p) => p.file), [`flag --${flag}`]);
+    assert(problems[0]!.message.includes(expected), problems[0]!.message);
+  });
+}
+
+Deno.test("what is printed as YAML or JSON, read again, is the same configuration", () => {
+  const flags = {
+    "root-dir": "/x",
+    "cluster-dns": "fd00::1",
+    "pod-cidr": "10.1.0.0/16,fd01::/64",
+    "hostname-override": "n",
+    "logging-format": "json",
+  };
+  const first = parse({ flags });
+  assertNotEquals(first.config, parse().config);
+  const again = parse({ text: formatConfig(first, "yaml") });
+  assertEquals(again.problems, []);
+  assertEquals(again.config, first.config);
+  const items: unknown[] = JSON.parse(formatConfig(first, "json")).items;
+  const json = parse({ text: items.map((i) => JSON.stringify(i)).join("\n---\n") });
+  assertEquals([json.problems, json.config], [[], first.config]);
+});
+
+Deno.test("the table says where values come from", () => {
+  const table = formatConfig(parse({ text: `${kubelet}clusterDNS: [10.0.0.1, 10.0.0.2]\n` }), "table").split(
+    "\n",
+  );
+  const row = (key: string) => table.find((l) => l.startsWith(key + " "))?.split(/ {2,}/);
+  assertEquals(row("KEY"), ["KEY", "VALUE", "FROM"]);
+  assertEquals(row("clusterDNS"), ["clusterDNS", "10.0.0.1,10.0.0.2", "/etc/agent.yaml:3"]);
+  assertEquals(row("nodeIPs"), ["nodeIPs", "-", "default"]);
+  assertEquals(row("clusterDomain"), ["clusterDomain", '""', "default"]);
+});
