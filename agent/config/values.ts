@@ -14,8 +14,23 @@ type Scalar = (value: unknown) => unknown;
 /** A value of a document; `null` is the caller's business. */
 export function readValue(spec: KeySpec, raw: unknown): Reading {
   const value = readers[spec.type](raw);
-  if (value === undefined) return { wrong: `${shown(raw)} is not valid: expected ${expectation(spec)}` };
+  if (value === undefined) {
+    return { wrong: `${culprit(spec, raw)} is not valid: expected ${expectation(spec)}` };
+  }
   return checkLimits(spec, value, raw);
+}
+
+/** The part of a list or mapping that is at fault, when one is. */
+function culprit(spec: KeySpec, raw: unknown): string {
+  const read = readers[spec.type];
+  if (Array.isArray(raw)) {
+    const index = raw.findIndex((item) => read([item]) === undefined);
+    if (index >= 0) return shown(raw[index]);
+  } else if (isMapping(raw)) {
+    const entry = Object.entries(raw).find(([k, v]) => read({ [k]: v }) === undefined);
+    if (entry !== undefined) return `${shown(entry[1])} for ${entry[0]}`;
+  }
+  return shown(raw);
 }
 
 function checkLimits(spec: KeySpec, value: unknown, raw: unknown): Reading {

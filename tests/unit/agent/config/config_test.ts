@@ -190,7 +190,7 @@ hostnameOverride: "bad name"
   assertEquals(lines({ text, flags: { "fail-swap-on": "perhaps", "kubeconfig": "/k", "runonce": true } }), [
     '/etc/agent.yaml:4:1: staticPodPaht: is no key of KubeletConfiguration; did you mean "staticPodPath"?',
     "/etc/agent.yaml:5:1: healthzPort: 70000 is not valid: expected a port from 0 to 65535",
-    "/etc/agent.yaml:6:1: clusterDNS: a list is not valid: expected a list of IP addresses",
+    '/etc/agent.yaml:6:1: clusterDNS: "10.0.0.300" is not valid: expected a list of IP addresses',
     '/etc/agent.yaml:11:5: authentication.anonymous.enable: is no key of KubeletConfiguration; did you mean "authentication.anonymous.enabled"?',
     "/etc/agent.yaml:12:3: authentication.webhook: 5 is not valid: expected a mapping",
     '/etc/agent.yaml:13:1: runtimeRequestTimeout: "2 minutes" is not valid: expected a duration such as 10s or 2m30s',
