@@ -64,6 +64,8 @@ export interface Services {
     details?: string;
     run(args: ParsedArgs, argv: readonly string[]): Promise<number>;
   };
+  /** `agent teardown`: every pod of the instance and its own runtime end. */
+  teardown: { flags: readonly Flag[]; run(args: ParsedArgs): Promise<number> };
   /** Aborts on Ctrl-C. */
   signal: AbortSignal;
 }

@@ -34,6 +34,18 @@ const runCommand = (io: Io, argv: readonly string[]): Command => ({
   run: (args) => io.run.run(args, argv),
 });
 
+/** So is `agent teardown`. */
+const teardownCommand = (io: Io): Command => ({
+  name: "teardown",
+  summary: "Stop every pod of this instance, its own containerd and its network",
+  details:
+    "Takes the flags of `agent run`. Manifests and images stay: the next `agent run` starts the pods again.",
+  arguments: [],
+  flags: io.teardown.flags,
+  examples: [{ does: "After a private instance was stopped", line: "agent teardown --root-dir /tmp/a/root" }],
+  run: (args) => io.teardown.run(args),
+});
+
 const help = (io: Io): Command => ({
   name: "help",
   summary: "Show help for a command",
@@ -46,7 +58,7 @@ const help = (io: Io): Command => ({
 export function commandGroups(io: Io, argv: readonly string[] = []): CommandGroup[] {
   const completion: Command = completionCommand(() => commandGroups(io).flatMap((group) => group.commands));
   return [
-    { title: "The agent", commands: [runCommand(io, argv), status, config, version] },
+    { title: "The agent", commands: [runCommand(io, argv), status, config, teardownCommand(io), version] },
     { title: "Pods", commands: [get, describe, logs, apply, deleteCommand] },
     { title: "Manifests and images", commands: [check, images] },
     { title: "The command line", commands: [completion, help(io)] },
@@ -91,7 +103,8 @@ export async function runCli(argv: readonly string[], io: Io): Promise<number> {
     if (error instanceof Deno.errors.BrokenPipe) return 141; // as the shell sees a program that SIGPIPE ended
     if (io.signal.aborted) return 130;
     if (error instanceof UsageError) {
-      const command = argv[0] === undefined || argv[0].startsWith("-") ? "" : ` ${argv[0]}`;
+      const known = commandGroups(io).some((group) => group.commands.some(({ name }) => name === argv[0]));
+      const command = known ? ` ${argv[0]}` : "";
       await io.err(`Error: ${error.message}\nSee "agent help${command}".\n`);
       return 2;
     }

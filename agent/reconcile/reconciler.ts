@@ -90,6 +90,9 @@ export function createReconciler(o: ReconcilerOptions, leave: AbortSignal): Reco
       if (latest !== undefined) apply(latest);
     },
     async finished() {
+      if (!leave.aborted) {
+        await new Promise((resolve) => leave.addEventListener("abort", resolve, { once: true }));
+      }
       await Promise.all([...workers.values()].map((w) => w.finished));
     },
     known: () => new Set([...workers.keys(), ...found.keys()]),

@@ -19,7 +19,7 @@ export const printable = (text: string): string =>
 
 /** The same, on one line. */
 export const oneLine = (text: string): string =>
-  printable(text.trim().replace(/\s*\n\s*/g, " ").replaceAll("\t", " "));
+  printable(text.trimEnd().replace(/\s*\n\s*/g, " ").replaceAll("\t", " "));
 
 const segments = new Intl.Segmenter(undefined, { granularity: "grapheme" });
 const ascii = /^[\x20-\x7e]*$/;

@@ -1,0 +1,126 @@
+/**
+ * The part of the agent that keeps pods: drivers and the reconciler, wired. `agent run` and `agent teardown` share it.
+ * Not for: services, sources, the API.
+ */
+import { join } from "@std/path";
+import type { Config } from "../config/config.ts";
+import type { Log } from "../lib/log.ts";
+import { instrument, type Metrics } from "../lib/metrics.ts";
+import type { Cgroups, Host, Images, Runtime } from "../ports.ts";
+import type { StatusStore } from "../status_store.ts";
+import type { DnsConfig } from "../model/container.ts";
+import type { Pod } from "../model/gen/v1.ts";
+import { parseResolvConf, podDns } from "../model/dns.ts";
+import { createCgroups } from "../node/cgroups.ts";
+import { createImageArchives, type ImageArchives } from "../node/image_archives.ts";
+import type { NodeFacts } from "../reconcile/apply.ts";
+import { createGate } from "../reconcile/gate.ts";
+import { createReconciler, type Reconciler } from "../reconcile/reconciler.ts";
+import { createPodVolumes } from "../volumes/pod_volumes.ts";
+import type { Cri } from "../../plugins/cri/mod.ts";
+import { detectHost } from "../../plugins/containerd/mod.ts";
+import { readMachine } from "./machine.ts";
+
+export interface PodParts {
+  node: NodeFacts;
+  runtime: Runtime;
+  images: Images;
+  archives: ImageArchives;
+  reconciler: Reconciler;
+  /** Text of ROOT/config.json, the node's docker configuration. */
+  nodeConfig(): Promise<string | undefined>;
+}
+
+export interface PodPartsOptions {
+  config: Config;
+  host: Host;
+  log: Log;
+  store: StatusStore;
+  metrics: Metrics;
+  cri: Cri;
+}
+
+const stubResolver = "127.0.0.53";
+const resolvedConf = "/run/systemd/resolve/resolv.conf";
+
+/** The node's resolv.conf; where that only names systemd's stub, which pods cannot reach, the one behind it. */
+async function readResolvConf(host: Host, path: string): Promise<DnsConfig | undefined> {
+  if (path === "") return undefined;
+  const read = async (file: string) => parseResolvConf(await host.readText(file) ?? "");
+  const conf = await read(path);
+  const onlyStub = conf.servers.length > 0 && conf.servers.every((s) => s === stubResolver);
+  return onlyStub && await host.stat(resolvedConf) !== undefined ? await read(resolvedConf) : conf;
+}
+
+/** Which driver makes cgroups is asked of the runtime, when the first pod needs to know. */
+function lazyCgroups(create: () => Promise<Cgroups>): Cgroups {
+  let made: Promise<Cgroups> | undefined;
+  const get = () => made ??= create().catch((error) => (made = undefined, Promise.reject(error)));
+  return {
+    ensure: async (pod) => await (await get()).ensure(pod),
+    remove: async (uid) => await (await get()).remove(uid),
+  };
+}
+
+export function createPodParts(o: PodPartsOptions, leave: AbortSignal): PodParts {
+  const { config, host, log, store } = o;
+  const runtime = instrument(o.cri.runtime, "runtime", o.metrics);
+  const images = instrument(o.cri.images, "images", o.metrics);
+  const machine = readMachine(config.nodeIPs);
+  const node: NodeFacts = {
+    nodeName: config.nodeName,
+    clusterDomain: config.clusterDomain,
+    hostIPs: machine.addresses,
+    runtimeName: "containerd",
+    podLogsDir: config.podLogsDir,
+    containerLogsDir: config.containerLogsDir,
+    backOff: config.backOff,
+    allocatable: { cpu: machine.cpus, memory: machine.memory },
+    memoryCapacity: machine.memory,
+  };
+  const storage = instrument(
+    createPodVolumes({ host, rootDir: config.rootDir, clusterDomain: config.clusterDomain, node }),
+    "storage",
+    o.metrics,
+  );
+  const archives = createImageArchives({
+    host,
+    images,
+    log,
+    directory: config.imagesDir,
+    checkpointPath: join(config.stateDir, "imported.json"),
+    report: (problems) => store.setProblems("images", problems),
+  });
+  const nodeConfig = () => host.readText(join(config.rootDir, "config.json"));
+  const dns = async (pod: Pod) => {
+    const conf = await readResolvConf(host, config.resolvConf);
+    return podDns(pod, {
+      host: conf,
+      clusterDNS: config.clusterDNS,
+      clusterDomain: config.clusterDomain,
+      hostIPs: node.hostIPs,
+    }).dns;
+  };
+  const cgroups = lazyCgroups(async () => {
+    const asked = config.cgroupDriver !== "" ? undefined : await runtime.status(AbortSignal.timeout(10_000));
+    const driver = config.cgroupDriver || asked?.cgroupDriver || (await detectHost()).cgroupDriver;
+    return createCgroups({ host, root: config.cgroupRoot, driver });
+  });
+  const reconciler = createReconciler({
+    runtime,
+    storage,
+    store,
+    log,
+    observe: { host, runtime, storage, logs: node, rootDir: config.rootDir },
+    apply: {
+      host,
+      runtime,
+      storage,
+      cgroups,
+      node,
+      dns,
+      images: { images, archives, pulls: createGate(config.maxParallelImagePulls ?? 8), nodeConfig },
+    },
+  }, leave);
+  return { node, runtime, images, archives, reconciler, nodeConfig };
+}

@@ -1,0 +1,191 @@
+/**
+ * `agent run`: from a configuration to the list of services. With the rest of compose/ and main.ts the only code that
+ * knows all the parts. Not for: what any of them does.
+ */
+import { join } from "@std/path";
+import type { Config } from "../config/config.ts";
+import type { Problem } from "../model/errors.ts";
+import type { Log } from "../lib/log.ts";
+import type { Host } from "../ports.ts";
+import type { Service } from "../agent.ts";
+import { createLocalApi } from "../api/local.ts";
+import { createHealthApi } from "../api/health.ts";
+import { serveApi } from "../api/serve.ts";
+import { buildInfo } from "../build_info.ts";
+import { createMetrics, type Metrics } from "../lib/metrics.ts";
+import { runForever } from "../lib/tasks.ts";
+import { authsFor } from "../model/pull_secrets.ts";
+import { runNodeStatus } from "../node/status.ts";
+import { runRuntimeWatch } from "../reconcile/watch_runtime.ts";
+import { mergeSnapshots, type Snapshot } from "../sources/merge.ts";
+import { watchManifests } from "../sources/static_dir.ts";
+import { createStatusStore, type StatusStore } from "../status_store.ts";
+import { createPodParts, type PodParts } from "./pods.ts";
+import { chooseRuntime, type ChosenRuntime, startManaged } from "./runtime.ts";
+
+export interface RunOptions {
+  config: Config;
+  host: Host;
+  log: Log;
+  /** The effective configuration, for the API. */
+  shownConfig: unknown;
+  /** Warnings of the configuration. */
+  problems: Problem[];
+}
+
+const source = "manifests";
+
+/** Makes every part of the agent; the services start in the order of the list. */
+export async function createServices(o: RunOptions, signal: AbortSignal): Promise<Service[]> {
+  const { config, host, log } = o;
+  await host.mkdir(config.rootDir, 0o750);
+  await host.mkdir(config.stateDir, 0o700);
+  const metrics = createMetrics();
+  const store = createStatusStore();
+  store.setProblems("config", o.problems);
+  const chosen = await chooseRuntime(o, signal);
+  const parts = createPodParts({ config, host, log, store, metrics, cri: chosen.cri }, signal);
+  const snapshots = new Map<string, Snapshot>();
+  const forever = (name: string, run: (signal: AbortSignal) => Promise<void>): Service => ({
+    name,
+    start: (signal) => ({ finished: runForever(name, run, { signal, log }) }),
+  });
+  return [
+    apiService(o, store, metrics, parts),
+    ...managedServices(o, chosen),
+    forever("image archives", (signal) => parts.archives.run(signal)),
+    forever("manifests", (signal) => watchSource(o, store, snapshots, parts, signal)),
+    forever("recovery", async (signal) => {
+      await parts.reconciler.recover();
+      await ended(signal);
+    }),
+    forever("runtime events", (signal) =>
+      runRuntimeWatch({
+        host,
+        runtime: parts.runtime,
+        log,
+        nudge: (uid) => parts.reconciler.nudge(uid),
+        relist: { withEvents: 60_000, withoutEvents: 1000 },
+      }, signal)),
+    forever("node status", (signal) => nodeStatus(o, store, snapshots, parts, chosen, signal)),
+    { name: "pods", start: () => ({ finished: parts.reconciler.finished().then(() => chosen.cri.close()) }) },
+  ];
+}
+
+const ended = (signal: AbortSignal) =>
+  new Promise<void>((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener("abort", () => resolve(), { once: true });
+  });
+
+function managedServices(o: RunOptions, { containerd, cri }: ChosenRuntime): Service[] {
+  if (containerd === undefined) return [];
+  return [{
+    name: "containerd",
+    async start(signal) {
+      await startManaged({ ...o, cri, containerd }, signal);
+      return { finished: containerd.run(signal) };
+    },
+  }];
+}
+
+function watchSource(
+  o: RunOptions,
+  store: StatusStore,
+  snapshots: Map<string, Snapshot>,
+  parts: PodParts,
+  signal: AbortSignal,
+): Promise<void> {
+  const { config, host } = o;
+  return watchManifests({
+    host,
+    directory: config.staticPodPath,
+    nodeName: config.nodeName,
+    lastGoodPath: join(config.stateDir, "last-good.json"),
+    signal,
+    onSnapshot(snapshot) {
+      snapshots.set(source, snapshot);
+      const desired = mergeSnapshots(snapshots, [source]);
+      store.setProblems(source, desired.problems);
+      store.setObjects(desired.objects);
+      parts.reconciler.update(desired);
+    },
+  });
+}
+
+function nodeStatus(
+  o: RunOptions,
+  store: StatusStore,
+  snapshots: ReadonlyMap<string, Snapshot>,
+  parts: PodParts,
+  chosen: ChosenRuntime,
+  signal: AbortSignal,
+): Promise<void> {
+  const { config, host } = o;
+  return runNodeStatus({
+    host,
+    runtime: parts.runtime,
+    store,
+    base: {
+      nodeName: config.nodeName,
+      version: buildInfo().version,
+      startedAt: host.now(),
+      addresses: [...parts.node.hostIPs],
+      runtime: { endpoint: chosen.endpoint, managed: chosen.containerd !== undefined },
+      paths: {
+        manifests: config.staticPodPath,
+        root: config.rootDir,
+        logs: config.podLogsDir,
+        images: config.imagesDir,
+      },
+    },
+    complete: () => snapshots.has(source),
+    onRuntime(name) {
+      parts.node.runtimeName = name;
+      parts.reconciler.nudge();
+    },
+    everyMs: 10_000,
+  }, signal);
+}
+
+function apiService(o: RunOptions, store: StatusStore, metrics: Metrics, parts: PodParts): Service {
+  const { config, host } = o;
+  const ready = () => {
+    const condition = store.status()?.conditions.find((c) => c.type === "Ready");
+    if (condition?.status === "True") return { ok: true, reasons: [] };
+    return { ok: false, reasons: [condition?.message ?? "the agent is starting"] };
+  };
+  const { images, nodeConfig } = parts;
+  return {
+    name: "api",
+    async start(signal) {
+      const app = createLocalApi({
+        store,
+        ready,
+        metrics: () => metrics.render(),
+        config: () => o.shownConfig,
+        logs: { directory: config.podLogsDir, files: host },
+        images: {
+          list: (signal) => images.list(signal),
+          async pull(image, signal) {
+            const [auth] = authsFor(image, {}, new Map(), await nodeConfig());
+            return await images.pull(image, auth, signal);
+          },
+          importArchive: (path, signal) => images.importArchive(path, signal),
+        },
+        now: () => host.now(),
+        signal,
+      });
+      return await serveApi({
+        socket: config.socket,
+        app,
+        ...(config.healthzPort === 0
+          ? {}
+          : { healthz: { address: config.healthzBindAddress, port: config.healthzPort } }),
+        health: createHealthApi({ ready }),
+        report: (problems) => store.setProblems("api", problems),
+        signal,
+      });
+    },
+  };
+}

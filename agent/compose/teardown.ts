@@ -1,0 +1,50 @@
+/**
+ * `agent teardown`: every pod of this instance ends as if its manifest had been removed, then the agent's own
+ * containerd and its network go. Manifests and images stay. Not for: a running agent, which would start them again.
+ */
+import type { Config } from "../config/config.ts";
+import type { Log } from "../lib/log.ts";
+import type { Host } from "../ports.ts";
+import { createMetrics } from "../lib/metrics.ts";
+import { createStatusStore } from "../status_store.ts";
+import { createPodParts } from "./pods.ts";
+import { chooseRuntime, startManaged } from "./runtime.ts";
+
+const patienceMs = 90_000;
+
+export async function teardown(
+  o: { config: Config; host: Host; log: Log; report(text: string): void },
+  signal: AbortSignal,
+): Promise<void> {
+  const { config, host, log } = o;
+  const store = createStatusStore();
+  const chosen = await chooseRuntime(o, signal);
+  const leave = new AbortController();
+  if (chosen.containerd !== undefined) {
+    await startManaged({ ...o, cri: chosen.cri, containerd: chosen.containerd }, signal);
+  }
+  const { reconciler } = createPodParts(
+    { config, host, log, store, metrics: createMetrics(), cri: chosen.cri },
+    leave.signal,
+  );
+  reconciler.update({
+    pods: new Map(),
+    objects: { configMaps: new Map(), secrets: new Map() },
+    problems: [],
+    complete: true,
+  });
+  await reconciler.recover();
+  const limit = AbortSignal.any([signal, AbortSignal.timeout(patienceMs)]);
+  for (let left = -1; reconciler.known().size > 0 && !limit.aborted;) {
+    if (left !== (left = reconciler.known().size)) o.report(`stopping ${left} pod${left === 1 ? "" : "s"}`);
+    await host.sleep(50, limit).catch(() => {});
+  }
+  const open = reconciler.known().size;
+  leave.abort();
+  await reconciler.finished();
+  chosen.cri.close();
+  signal.throwIfAborted();
+  if (open > 0) o.report(`${open} pods did not end in time`);
+  if (chosen.containerd !== undefined) await chosen.containerd.stopForGood(signal);
+  o.report("done: no pod of this instance is left");
+}

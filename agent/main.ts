@@ -1,0 +1,114 @@
+/**
+ * The entry point: argv, environment, signals and exit status meet the parts here. Not for: deciding anything.
+ */
+import { runAgent } from "./agent.ts";
+import { buildInfo } from "./build_info.ts";
+import type { ParsedArgs } from "./cli/command.ts";
+import type { Io } from "./cli/io.ts";
+import { runCli } from "./cli/mod.ts";
+import { createTerminal } from "./cli/terminal.ts";
+import { loadConfig } from "./compose/config.ts";
+import { createServices } from "./compose/run.ts";
+import { teardown } from "./compose/teardown.ts";
+import { readMachine } from "./compose/machine.ts";
+import type { ParsedConfig } from "./config/config.ts";
+import { configFlags } from "./config/flags.ts";
+import { createHost } from "./host.ts";
+import { createLog, type Log } from "./lib/log.ts";
+import { errorText, formatProblem } from "./model/errors.ts";
+import { parseManifest } from "./model/manifest.ts";
+import { checkFiles } from "./sources/check.ts";
+import { locateProblems } from "./sources/locate.ts";
+import { readManifests } from "./sources/manifest_files.ts";
+
+const host = createHost();
+const terminal = createTerminal();
+
+/** Aborts on the first SIGINT or SIGTERM; the second ends the program at once. */
+function untilSignal(): AbortSignal {
+  const leave = new AbortController();
+  for (const name of ["SIGINT", "SIGTERM"] as const) {
+    Deno.addSignalListener(name, () => {
+      if (leave.signal.aborted) Deno.exit(130);
+      leave.abort();
+    });
+  }
+  return leave.signal;
+}
+
+const writeLine = (line: string) => {
+  Deno.stderr.writeSync(new TextEncoder().encode(line));
+};
+
+function createAgentLog(parsed: ParsedConfig): Log {
+  const { logFormat: format, verbosity } = parsed.config;
+  return createLog({ write: writeLine, format, verbosity, now: () => host.now() });
+}
+
+const flagValues = (args: ParsedArgs): Record<string, unknown> =>
+  Object.fromEntries(configFlags.map((f) => {
+    const values = f.kind === "boolean" ? (args.is(f.name) ? [true] : []) : args.texts(f.name);
+    return [f.name, values.length === 0 ? undefined : [...values]];
+  }));
+
+/** The configuration of flags, files and environment; `undefined` when it has errors, which are printed. */
+async function readConfig(args: ParsedArgs): Promise<ParsedConfig | undefined> {
+  const parsed = await loadConfig(host, flagValues(args), Deno.env.toObject(), readMachine([]).hostname);
+  for (const p of parsed.problems) writeLine(formatProblem(p) + "\n");
+  const errors = parsed.problems.filter((p) => p.severity === "error").length;
+  if (errors === 0) return parsed;
+  writeLine(`Error: the configuration has ${errors} error${errors === 1 ? "" : "s"}; nothing was started\n`);
+  return undefined;
+}
+
+async function runCommand(args: ParsedArgs): Promise<number> {
+  const parsed = await readConfig(args);
+  if (parsed === undefined) return 1;
+  const signal = untilSignal();
+  const log = createAgentLog(parsed);
+  const { config, values, origin, problems } = parsed;
+  const build = buildInfo();
+  log.info("agent starts", { version: build.version, root: config.rootDir, manifests: config.staticPodPath });
+  const shownConfig = { values: Object.fromEntries(values), origin };
+  try {
+    const services = await createServices({ config, host, log, shownConfig, problems }, signal);
+    await runAgent(services, {
+      signal,
+      log,
+      patienceMs: 5000,
+      onStarted: () => log.info("agent is up", { socket: config.socket }),
+    });
+    log.info("agent left; containers go on");
+    return 0;
+  } catch (error) {
+    if (signal.aborted) return 0;
+    writeLine(`Error: ${errorText(error)}\n`);
+    return 1;
+  }
+}
+
+async function teardownCommand(args: ParsedArgs): Promise<number> {
+  const parsed = await readConfig(args);
+  if (parsed === undefined) return 1;
+  const report = (text: string) => writeLine(`${text}\n`);
+  await teardown({ config: parsed.config, host, log: createAgentLog(parsed), report }, untilSignal());
+  return 0;
+}
+
+const io: Io = {
+  ...terminal,
+  now: () => host.now(),
+  build: buildInfo(),
+  files: host,
+  async parseManifest(file, text) {
+    const manifest = parseManifest(file, text);
+    return { ...manifest, problems: await locateProblems(text, manifest.problems) };
+  },
+  readManifests: (directory) => readManifests(host, directory),
+  check: (paths) => checkFiles(host, paths),
+  run: { flags: configFlags, run: runCommand },
+  teardown: { flags: configFlags, run: teardownCommand },
+  signal: new AbortController().signal,
+};
+
+Deno.exitCode = await runCli(Deno.args, io);

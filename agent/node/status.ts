@@ -1,0 +1,106 @@
+/**
+ * The node's own status: asks the runtime now and then whether it is ready, and says so. Not for: pods.
+ */
+import type { Host, Runtime } from "../ports.ts";
+import type { StatusStore } from "../status_store.ts";
+import type { AgentStatus, Condition } from "../model/status_types.ts";
+import { errorText } from "../model/errors.ts";
+
+export interface NodeStatusOptions {
+  host: Host;
+  runtime: Runtime;
+  store: StatusStore;
+  /** All that does not change. */
+  base: Omit<AgentStatus, "conditions" | "runtime"> & { runtime: { endpoint: string; managed: boolean } };
+  /** Whether every source of pods has spoken. */
+  complete(): boolean;
+  /** Told when the runtime answers again, and who it is. */
+  onRuntime(name: string): void;
+  everyMs: number;
+}
+
+export interface RuntimeView {
+  name: string;
+  version: string;
+  reachable: boolean;
+  runtimeReady: boolean;
+  networkReady: boolean;
+  message: string;
+}
+
+const timeoutMs = 10_000;
+
+async function look(runtime: Runtime, signal: AbortSignal): Promise<RuntimeView> {
+  const limit = AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]);
+  try {
+    const [version, status] = await Promise.all([runtime.version(limit), runtime.status(limit)]);
+    return { name: version.name, version: version.version, reachable: true, ...status };
+  } catch (error) {
+    const message = limit.aborted && !signal.aborted
+      ? `no answer within ${timeoutMs / 1000} s`
+      : errorText(error);
+    return { name: "", version: "", reachable: false, runtimeReady: false, networkReady: false, message };
+  }
+}
+
+/** Conditions in the words of the kubelet's node conditions and the CRI's. */
+export function deriveConditions(
+  view: RuntimeView | undefined,
+  complete: boolean,
+  before: readonly Condition[],
+  now: number,
+): Condition[] {
+  const reasons = [
+    ...(view?.reachable === true
+      ? []
+      : [`container runtime is not reachable: ${view?.message ?? "not asked yet"}`]),
+    ...(view?.reachable === true && !view.runtimeReady
+      ? [`container runtime is not ready: ${view.message}`]
+      : []),
+    ...(view?.reachable === true && !view.networkReady ? [`network is not ready: ${view.message}`] : []),
+    ...(complete ? [] : ["the manifests have not been read yet"]),
+  ];
+  const conditions: [string, boolean, string, string][] = [
+    [
+      "Ready",
+      reasons.length === 0,
+      reasons.length === 0 ? "AgentReady" : "AgentNotReady",
+      reasons.join("; "),
+    ],
+    ["RuntimeReady", view?.runtimeReady ?? false, "", view?.message ?? ""],
+    ["NetworkReady", view?.networkReady ?? false, "", view?.message ?? ""],
+  ];
+  return conditions.map(([type, on, reason, message]) => {
+    const status = on ? "True" as const : "False" as const;
+    const old = before.find((c) => c.type === type);
+    return {
+      type,
+      status,
+      ...(reason === "" ? {} : { reason }),
+      ...(message === "" || on ? {} : { message }),
+      lastTransitionTime: old?.status === status ? old.lastTransitionTime ?? now : now,
+    };
+  });
+}
+
+export async function runNodeStatus(o: NodeStatusOptions, signal: AbortSignal): Promise<void> {
+  let wasReachable = false;
+  while (!signal.aborted) {
+    const view = await look(o.runtime, signal);
+    if (signal.aborted) return;
+    if (view.reachable && !wasReachable) o.onRuntime(view.name);
+    wasReachable = view.reachable;
+    const before = o.store.status();
+    o.store.setStatus({
+      ...o.base,
+      runtime: {
+        ...o.base.runtime,
+        name: view.name || before?.runtime.name || "",
+        version: view.version || before?.runtime.version || "",
+      },
+      conditions: deriveConditions(view, o.complete(), before?.conditions ?? [], o.host.now()),
+    });
+    const ready = o.store.status()?.conditions[0]?.status === "True";
+    await o.host.sleep(ready ? o.everyMs : 1000, signal).catch(() => {});
+  }
+}
