@@ -79,7 +79,6 @@ async function* progressLines(
 }
 
 export function addImageRoutes(app: Hono, images: ApiImages, signal: AbortSignal): void {
-  const during = (c: Context) => AbortSignal.any([signal, c.req.raw.signal]);
   const answer = (subject: string, start: (signal: AbortSignal) => Promise<string[]>) =>
     new Response(
       streamOf(
@@ -89,7 +88,7 @@ export function addImageRoutes(app: Hono, images: ApiImages, signal: AbortSignal
       { headers: { "content-type": "application/json-lines" } },
     );
   app.get("/images", async (c) => {
-    const list = await images.list(during(c));
+    const list = await images.list(signal);
     return c.json({ kind: "ImageList", apiVersion: "v1", metadata: {}, items: list });
   });
   app.post("/images/pull", async (c) => {

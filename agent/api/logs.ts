@@ -139,6 +139,16 @@ async function* followFile(
   }
 }
 
+/** Following closes a file when it was rotated away, so that its space can be freed; reading closes it at the end. */
+function closedOnce(file: LogFile): LogFile {
+  let open = true;
+  const close = () => {
+    if (open) file.close();
+    open = false;
+  };
+  return { stat: () => file.stat(), read: (offset, length) => file.read(offset, length), close };
+}
+
 /** What the reader is shown, piece by piece. Nothing when the file does not exist. */
 export async function* readLog(
   files: LogFiles,
@@ -148,8 +158,9 @@ export async function* readLog(
 ): AsyncGenerator<Uint8Array> {
   const stop = new AbortController();
   const ended = AbortSignal.any([signal, stop.signal]);
-  const file = await files.openFile(`${source.directory}/${source.file}`);
-  if (file === undefined) return;
+  const opened = await files.openFile(`${source.directory}/${source.file}`);
+  if (opened === undefined) return;
+  const file = closedOnce(opened);
   let left = options.limitBytes ?? Infinity;
   const render = (lines: LogLine[]): Uint8Array => {
     const wanted = lines.filter((line) =>
@@ -240,7 +251,14 @@ export async function findLog(
       message: `previous terminated container "${container}" in pod "${name}" not found`,
     };
   }
-  const why = containerStatus(pod, container)?.state?.waiting?.reason ?? "ContainerCreating";
+  const state = containerStatus(pod, container)?.state;
+  if (state?.running !== undefined || state?.terminated !== undefined) {
+    return {
+      reason: "NotFound",
+      message: `the log of container "${container}" in pod "${name}" is gone: ${directory}`,
+    };
+  }
+  const why = state?.waiting?.reason ?? "ContainerCreating";
   return {
     reason: "BadRequest",
     message: `container "${container}" in pod "${name}" is waiting to start: ${why}`,

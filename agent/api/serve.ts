@@ -113,7 +113,7 @@ async function removeStale(path: string): Promise<void> {
 // 10 MB of memory; for three paths a small reader of our own is enough.
 
 const maxConnections = 32;
-const patienceMs = 3000;
+const patienceMs = 1000;
 const retryMs = 10_000;
 
 async function serveHealth(

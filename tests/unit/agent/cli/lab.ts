@@ -1,0 +1,143 @@
+/**
+ * A stage for tests of the command line: the real API on a real socket over a real status store, real files, and a
+ * terminal that remembers. Not for: containers, which nobody runs here.
+ */
+import { createHealthApi } from "../../../../agent/api/health.ts";
+import type { ApiImages } from "../../../../agent/api/images.ts";
+import { createLocalApi } from "../../../../agent/api/local.ts";
+import { serveApi } from "../../../../agent/api/serve.ts";
+import type { Io } from "../../../../agent/cli/io.ts";
+import { runCli } from "../../../../agent/cli/mod.ts";
+import { createHost } from "../../../../agent/host.ts";
+import { parseManifest } from "../../../../agent/model/manifest.ts";
+import type { Pod } from "../../../../agent/model/gen/v1.ts";
+import { locateProblems } from "../../../../agent/sources/locate.ts";
+import { readManifests } from "../../../../agent/sources/manifest_files.ts";
+import { createStatusStore, type StatusStore } from "../../../../agent/status_store.ts";
+
+/** The instant at which all of it happens. */
+export const now = Date.parse("2026-03-01T12:00:00Z");
+
+export const at = (secondsAgo: number): string => new Date(now - secondsAgo * 1000).toISOString();
+
+export function runningPod(name: string, options: { restarts?: number; namespace?: string } = {}): Pod {
+  const namespace = options.namespace ?? "default";
+  return {
+    metadata: { name, namespace, uid: `uid-${namespace}-${name}`, creationTimestamp: at(300) },
+    spec: { nodeName: "node-1", containers: [{ name: "app", image: "app:1" }] },
+    status: {
+      phase: "Running",
+      podIP: "10.88.0.7",
+      startTime: at(300),
+      conditions: [{ type: "Initialized", status: "True" }, { type: "Ready", status: "True" }],
+      containerStatuses: [{
+        name: "app",
+        image: "app:1",
+        imageID: "sha256:aa",
+        ready: true,
+        restartCount: options.restarts ?? 0,
+        state: { running: { startedAt: at(290) } },
+        ...options.restarts ? { lastState: { terminated: { exitCode: 1, finishedAt: at(120) } } } : {},
+      }],
+    },
+  };
+}
+
+export interface Lab extends AsyncDisposable {
+  directory: string;
+  manifests: string;
+  socket: string;
+  store: StatusStore;
+  io: Io;
+  /** Runs the command line; what it printed is in `out` and `err` of the answer. */
+  agent(...argv: string[]): Promise<{ code: number; out: string; err: string }>;
+  stdin: { text: string };
+}
+
+const noImages: ApiImages = {
+  list: () => Promise.resolve([]),
+  pull: () => Promise.reject(new Error("no registry here")),
+  importArchive: () => Promise.reject(new Error("no archive here")),
+};
+
+export async function createLab(images: ApiImages = noImages): Promise<Lab> {
+  const directory = await Deno.makeTempDir({ prefix: "agent-cli-" });
+  const [manifests, socket] = [`${directory}/manifests`, `${directory}/agent.sock`];
+  await Deno.mkdir(manifests);
+  const ends = new AbortController();
+  const host = createHost();
+  const store = createStatusStore();
+  store.setStatus({
+    nodeName: "node-1",
+    version: "1.2.3",
+    startedAt: now - 3600_000,
+    runtime: { name: "containerd", version: "1.6.20", endpoint: "unix:///run/c.sock", managed: false },
+    conditions: [{ type: "Ready", status: "True" }],
+    addresses: ["10.0.0.1"],
+    paths: { manifests, root: `${directory}/root`, logs: `${directory}/logs`, images: `${directory}/images` },
+  });
+  const ready = () => ({ ok: true, reasons: [] });
+  const serving = await serveApi({
+    socket,
+    app: createLocalApi({
+      store,
+      ready,
+      config: () => ({ nodeName: "node-1" }),
+      logs: { directory: `${directory}/logs`, files: host },
+      images,
+      now: () => now,
+      signal: ends.signal,
+    }),
+    health: createHealthApi({ ready }),
+    report: () => {},
+    signal: ends.signal,
+  });
+  const said = { out: "", err: "" };
+  const stdin = { text: "" };
+  const decoder = new TextDecoder();
+  const io: Io = {
+    out(chunk) {
+      said.out += typeof chunk === "string" ? chunk : decoder.decode(chunk);
+      return Promise.resolve();
+    },
+    err(text) {
+      said.err += text;
+      return Promise.resolve();
+    },
+    outIsTerminal: false,
+    errIsTerminal: false,
+    columns: () => 80,
+    env: (name) => name === "AGENT_SOCKET" ? socket : undefined,
+    readStdin: () => Promise.resolve(stdin.text),
+    cwd: () => directory,
+    now: () => now,
+    build: { version: "1.2.3", commit: "abc", packaging: "source", target: "", deno: "2.9.6" },
+    files: host,
+    async parseManifest(file, text) {
+      const manifest = parseManifest(file, text);
+      return { ...manifest, problems: await locateProblems(text, manifest.problems) };
+    },
+    readManifests: (path) => readManifests(host, path),
+    check: () => Promise.resolve([]),
+    run: { flags: [], run: () => Promise.resolve(0) },
+    signal: ends.signal,
+  };
+  return {
+    directory,
+    manifests,
+    socket,
+    store,
+    io,
+    stdin,
+    async agent(...argv) {
+      [said.out, said.err] = ["", ""];
+      const code = await runCli(argv, io);
+      return { code, ...said };
+    },
+    async [Symbol.asyncDispose]() {
+      ends.abort();
+      await serving.finished;
+      await Deno.remove(directory, { recursive: true });
+    },
+  };
+}
