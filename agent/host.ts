@@ -255,8 +255,8 @@ async function exec(
   signal.addEventListener("abort", kill, { once: true });
   try {
     const [stdout, stderr, status] = await Promise.all([
-      readLimited(child.stdout),
-      readLimited(child.stderr),
+      readLimited(child.stdout, signal),
+      readLimited(child.stderr, signal),
       child.status,
       options.stdin === undefined ? undefined : feed(child.stdin, options.stdin),
     ]);
@@ -283,18 +283,28 @@ function spawn(argv: string[], options: { env?: Record<string, string>; stdin?: 
   }
 }
 
-/** Reads to the end and keeps the beginning, so that a talkative program is neither blocked nor kept in memory. */
-async function readLimited(stream: ReadableStream<Uint8Array>): Promise<Uint8Array> {
+/**
+ * Reads to the end and keeps the beginning, so that a talkative program is neither blocked nor kept in memory. An abort
+ * ends it too: a program that left the process group may hold the stream open for ever.
+ */
+async function readLimited(stream: ReadableStream<Uint8Array>, signal: AbortSignal): Promise<Uint8Array> {
   const kept: Uint8Array[] = [];
-  let length = 0;
-  for await (const chunk of stream) {
-    const part = chunk.subarray(0, outputLimit - length);
-    if (part.length > 0) kept.push(part);
-    length += part.length;
+  const reader = stream.getReader();
+  const cancel = () => void reader.cancel().catch(() => {});
+  signal.addEventListener("abort", cancel, { once: true });
+  let room = outputLimit;
+  for (let next = await reader.read(); !next.done; next = await reader.read()) {
+    if (room > 0) kept.push(next.value.subarray(0, room));
+    room -= Math.min(room, next.value.length);
   }
+  signal.removeEventListener("abort", cancel);
+  return concatenated(kept, outputLimit - room);
+}
+
+function concatenated(parts: readonly Uint8Array[], length: number): Uint8Array {
   const whole = new Uint8Array(length);
   let at = 0;
-  for (const part of kept) {
+  for (const part of parts) {
     whole.set(part, at);
     at += part.length;
   }

@@ -18,7 +18,8 @@ export interface WatchDriver extends WatchFs {
 const burstMs = 10;
 /**
  * Deno's watchers share one inotify queue: a path that is watched again before the kernel's farewell to the directory
- * that bore it earlier has been read stays silent for good.
+ * that bore it earlier has been read stays silent for good. Should this pause be too short on a busy machine: what
+ * replaces an earlier watch is itself replaced once, a while later.
  */
 const settleMs = 30;
 /** How often identities are compared: a mount over a directory, or a renamed ancestor, makes no event. */
@@ -37,10 +38,11 @@ export async function* watchDirectory(
     while (!signal.aborted) {
       let points = await findWatchPoints(directory, driver);
       // Once more after arming: what changed in between is not watched yet.
-      for (let round = 0; armed?.key !== points.key && round < 5; round++) {
+      for (let round = 0; (armed?.key !== points.key || armed.isStale()) && round < 5; round++) {
+        const doubtful: boolean = armed !== undefined && !armed.isStale();
         armed?.close();
         if (armed !== undefined) await pause(settleMs, signal);
-        armed = arm(points, driver);
+        armed = arm(points, driver, doubtful);
         points = await findWatchPoints(directory, driver);
       }
       armed?.adopt(points);
@@ -57,6 +59,8 @@ export async function* watchDirectory(
 interface Armed {
   /** Of the points that are watched; `undefined` when they could not be. */
   key: string | undefined;
+  /** It may be one of those that stay silent, and is due to be replaced. */
+  isStale(): boolean;
   /** The same directories, but perhaps other names in them. */
   adopt(points: WatchPoints): void;
   /** Resolves when something that concerns the points happened since `clear`, or the signal aborts. */
@@ -65,11 +69,12 @@ interface Armed {
   close(): void;
 }
 
-function arm(points: WatchPoints, driver: WatchDriver): Armed {
+function arm(points: WatchPoints, driver: WatchDriver, doubtful: boolean): Armed {
   const source = tryOpen(points, driver);
   if (source === undefined) return blind();
   let current = points;
   let pending = false;
+  let stale = false;
   let wake = () => {};
   const tell = () => {
     pending = true;
@@ -82,10 +87,12 @@ function arm(points: WatchPoints, driver: WatchDriver): Armed {
   };
   listen().catch(tell);
   const timer = setInterval(async () => {
-    if (await moved(current, driver)) tell();
+    stale = doubtful;
+    if (stale || await moved(current, driver)) tell();
   }, identityMs);
   return {
     key: points.key,
+    isStale: () => stale,
     adopt: (newest) => current = newest,
     changed(signal) {
       if (pending || signal.aborted) return Promise.resolve();
@@ -113,6 +120,7 @@ function tryOpen(points: WatchPoints, driver: WatchDriver): EventSource | undefi
 function blind(): Armed {
   return {
     key: undefined,
+    isStale: () => false,
     adopt: () => {},
     changed: (signal) => pause(blindMs, signal),
     clear: () => {},

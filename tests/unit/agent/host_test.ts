@@ -191,3 +191,20 @@ inDir("an abort kills the whole process group", async (d) => {
   assertEquals((await running).reason, "Aborted");
   assertEquals((await chunks.read()).done, true, "the grandchild is gone too");
 });
+
+Deno.test("an abort ends the wait for a program that left the group and keeps the output open", async () => {
+  const controller = new AbortController();
+  const directory = await Deno.makeTempDir({ prefix: "host-test-" });
+  const pidFile = `${directory}/pid`;
+  const script =
+    `setsid sh -c 'echo $$ > ${pidFile}.new; mv ${pidFile}.new ${pidFile}; exec sleep 1000' & exit 0`;
+  const running = assertRejects(() => host.exec(["sh", "-c", script], {}, controller.signal), AgentError);
+  for await (const _ of host.watch(directory, never)) if (await host.stat(pidFile) !== undefined) break;
+  controller.abort();
+  try {
+    assertEquals((await running).reason, "Aborted");
+  } finally {
+    Deno.kill(Number(await Deno.readTextFile(pidFile)), "SIGKILL");
+    await Deno.remove(directory, { recursive: true });
+  }
+});
