@@ -20,8 +20,8 @@ const PLANS = ["ok", "test", "e2e", "chaos"] as const;
 type Plan = (typeof PLANS)[number];
 
 const SOURCES = ["agent", "plugins", "tools", "tests"];
-/** The tests that need the built binary find it by this. */
-const BINARY = { AGENT_BINARY: join(root, "dist/agent") };
+/** The tests that need the built binary find it by this; it unpacks itself beside our caches, not into the system. */
+const BINARY = { AGENT_BINARY: join(root, "dist/agent"), AGENT_UNPACK_DIR: join(root, ".cache/unpacked") };
 
 /** In the order in which they run: what is quick and likely to fail comes first. */
 const STAGES: readonly Stage[] = [
