@@ -64,7 +64,7 @@ const RULES: Readonly<Record<string, Rule>> = {
   "agent/node/": { inside: SHARED, libraries: ["@std/path"] },
   "agent/cluster/": { inside: SHARED, libraries: ["@std/path"] },
   "agent/api/": { inside: SHARED, libraries: ["hono*"] },
-  "agent/config/": { inside: ["agent/model/errors.ts"], libraries: ["@std/yaml", "@std/flags", "@std/path"] },
+  "agent/config/": { inside: ["agent/model/"], libraries: ["@std/yaml", "@std/flags", "@std/path"] },
   "agent/cli/": {
     inside: ["agent/config/", "agent/model/", "agent/lib/", "agent/build_info.ts"],
     libraries: ["@std/flags", "@std/path", "@std/yaml"],
