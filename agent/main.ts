@@ -47,7 +47,7 @@ function createAgentLog(parsed: ParsedConfig): Log {
 
 const flagValues = (args: ParsedArgs): Record<string, unknown> =>
   Object.fromEntries(configFlags.map((f) => {
-    const values = f.kind === "boolean" ? (args.is(f.name) ? [true] : []) : args.texts(f.name);
+    const values = f.kind === "boolean" ? [args.boolean(f.name) ?? []].flat() : args.texts(f.name);
     return [f.name, values.length === 0 ? undefined : [...values]];
   }));
 
@@ -107,6 +107,7 @@ const io: Io = {
   readManifests: (directory) => readManifests(host, directory),
   check: (paths) => checkFiles(host, paths),
   run: { flags: configFlags, run: runCommand },
+  config: { flags: configFlags, read: readConfig },
   teardown: { flags: configFlags, run: teardownCommand },
   signal: new AbortController().signal,
 };

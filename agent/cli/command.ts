@@ -32,6 +32,8 @@ export interface Flag {
   complete?: Completion;
   /** May be given several times. */
   repeated?: boolean;
+  /** False: taken and without effect; left out of help and completion. */
+  supported?: boolean;
 }
 
 export interface Argument {
@@ -64,7 +66,10 @@ export interface Command {
 /** What was typed, checked against the command's table. */
 export interface ParsedArgs {
   positional: readonly string[];
+  /** A boolean flag that is set. */
   is(flag: string): boolean;
+  /** `undefined` when it was not typed, so that `--flag=false` can be told from silence. */
+  boolean(flag: string): boolean | undefined;
   text(flag: string): string | undefined;
   texts(flag: string): readonly string[];
   number(flag: string): number | undefined;
@@ -94,31 +99,50 @@ export const globalFlags: readonly Flag[] = [
   { name: "help", short: "h", kind: "boolean", summary: "show this help" },
 ];
 
-const flagsOf = (command: Command): readonly Flag[] => {
+/** The command's own flags and the global ones. */
+export const flagsOf = (command: Command): readonly Flag[] => {
   const own = new Set(command.flags.map((flag) => flag.name));
   return [...command.flags, ...globalFlags.filter((flag) => !own.has(flag.name))];
 };
 
 const shown = (flag: Flag): string => `--${flag.name}`;
 
-/** `-ojson` -> `-o=json`: parseArgs would read a row of letters as a row of flags. */
-function spreadShortFlags(flags: readonly Flag[], argv: readonly string[]): string[] {
+const truths: Record<string, boolean> = { true: true, "1": true, false: false, "0": false };
+
+/**
+ * What parseArgs would misread, written plainly: `-ojson` (a row of letters is a row of flags to it) becomes `-o=json`;
+ * a boolean's value other than `false` counts as true to it.
+ */
+function plainWord(flags: readonly Flag[], word: string): string {
+  const long = /^--([^=]+)=(.*)$/s.exec(word);
+  if (long !== null) {
+    const flag = flags.find((f) => f.name === long[1] && f.kind === "boolean");
+    if (flag === undefined) return word;
+    const value = truths[long[2]!];
+    if (value === undefined) {
+      throw new UsageError(`${shown(flag)}: expected true or false, found "${long[2]}"`);
+    }
+    return `${shown(flag)}=${value}`;
+  }
+  const short = /^-([A-Za-z])([^=].*)$/s.exec(word);
+  const flag = short === null ? undefined : flags.find((f) => f.short === short[1]);
+  return flag === undefined || flag.kind === "boolean" ? word : `-${short![1]}=${short![2]}`;
+}
+
+function plainWords(flags: readonly Flag[], argv: readonly string[]): string[] {
   const end = argv.indexOf("--");
-  return argv.map((arg, i) => {
-    if (end >= 0 && i > end) return arg;
-    const short = /^-([A-Za-z])([^=].*)$/.exec(arg);
-    const flag = short === null ? undefined : flags.find((f) => f.short === short[1]);
-    return flag === undefined || flag.kind === "boolean" ? arg : `-${short![1]}=${short![2]}`;
-  });
+  return argv.map((word, i) => end >= 0 && i > end ? word : plainWord(flags, word));
 }
 
 /** Throws UsageError. */
 export function parseCommandLine(command: Command, argv: readonly string[]): ParsedArgs {
   const flags = flagsOf(command);
   const valued = flags.filter((flag) => flag.kind !== "boolean");
-  const found = parseArgs(spreadShortFlags(flags, argv), {
+  const booleans = flags.filter((flag) => flag.kind === "boolean").map((flag) => flag.name);
+  const found = parseArgs(plainWords(flags, argv), {
     string: [...valued.map((flag) => flag.name), "_"],
-    boolean: flags.filter((flag) => flag.kind === "boolean").map((flag) => flag.name),
+    boolean: booleans,
+    default: Object.fromEntries(booleans.map((name) => [name, null])),
     collect: valued.map((flag) => flag.name),
     alias: Object.fromEntries(
       flags.flatMap((flag) => flag.short === undefined ? [] : [[flag.name, flag.short]]),
@@ -138,6 +162,7 @@ export function parseCommandLine(command: Command, argv: readonly string[]): Par
   return {
     positional,
     is: (name) => found[name] === true,
+    boolean: (name) => typeof found[name] === "boolean" ? found[name] : undefined,
     text: last,
     texts: (name) => values.get(name) ?? [],
     number: (name) => last(name) === undefined ? undefined : Number(last(name)),

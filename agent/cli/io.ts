@@ -1,6 +1,7 @@
 /**
  * All that a command touches, in one value: main and the tests give it. Not for: what commands mean.
  */
+import type { ParsedConfig } from "../config/config.ts";
 import type { Problem } from "../model/errors.ts";
 import type { ConfigMap, Pod, Secret } from "../model/gen/v1.ts";
 import type { Flag, ParsedArgs } from "./command.ts";
@@ -30,6 +31,9 @@ export interface Manifest {
   secrets: Secret[];
   problems: Problem[];
 }
+
+/** The configuration as config/config.ts parsed it. */
+export type EffectiveConfig = Pick<ParsedConfig, "values" | "origin">;
 
 /** The terminal: what terminal.ts makes of the real one. */
 export interface Terminal {
@@ -64,6 +68,8 @@ export interface Services {
     details?: string;
     run(args: ParsedArgs, argv: readonly string[]): Promise<number>;
   };
+  /** What `agent run` would go by with these flags; `undefined` when it has errors, which are printed. */
+  config: { flags: readonly Flag[]; read(args: ParsedArgs): Promise<EffectiveConfig | undefined> };
   /** `agent teardown`: every pod of the instance and its own runtime end. */
   teardown: { flags: readonly Flag[]; run(args: ParsedArgs): Promise<number> };
   /** Aborts on Ctrl-C. */

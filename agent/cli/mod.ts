@@ -6,9 +6,9 @@ import { errorText } from "../model/errors.ts";
 import { didYouMean } from "../model/suggest.ts";
 import { apply } from "./apply.ts";
 import { check } from "./check.ts";
-import { type Command, CommandError, globalFlags, parseCommandLine, UsageError } from "./command.ts";
+import { type Command, CommandError, parseCommandLine, UsageError } from "./command.ts";
 import { completionCommand } from "./completion.ts";
-import { config } from "./config.ts";
+import { configCommand } from "./config.ts";
 import { deleteCommand } from "./delete.ts";
 import { describe } from "./describe.ts";
 import { get } from "./get.ts";
@@ -58,7 +58,10 @@ const help = (io: Io): Command => ({
 export function commandGroups(io: Io, argv: readonly string[] = []): CommandGroup[] {
   const completion: Command = completionCommand(() => commandGroups(io).flatMap((group) => group.commands));
   return [
-    { title: "The agent", commands: [runCommand(io, argv), status, config, teardownCommand(io), version] },
+    {
+      title: "The agent",
+      commands: [runCommand(io, argv), status, configCommand(io.config.flags), teardownCommand(io), version],
+    },
     { title: "Pods", commands: [get, describe, logs, apply, deleteCommand] },
     { title: "Manifests and images", commands: [check, images] },
     { title: "The command line", commands: [completion, help(io)] },
@@ -72,7 +75,7 @@ async function showHelp(name: string | undefined, io: Io): Promise<number> {
     await io.out(overview(groups, paint));
     return 0;
   }
-  await io.out(commandHelp(findCommand(groups, name), globalFlags, paint));
+  await io.out(commandHelp(findCommand(groups, name), paint));
   return 0;
 }
 

@@ -1,11 +1,10 @@
 /** The completion script for bash. Pure. */
 import type { Argument, Command, Completion, Flag } from "../command.ts";
-import { globalFlags } from "../command.ts";
+import { flagsOf } from "../command.ts";
 
-export const allFlags = (command: Command): Flag[] => [
-  ...command.flags,
-  ...globalFlags.filter((flag) => command.flags.every((own) => own.name !== flag.name)),
-];
+/** The flags worth offering. */
+export const offeredFlags = (command: Command): Flag[] =>
+  flagsOf(command).filter((flag) => flag.supported !== false);
 
 export const completionOf = (place: Flag | Argument): Completion => place.complete ?? place.values ?? "none";
 
@@ -34,7 +33,7 @@ function offer(completion: Completion, commands: readonly Command[]): string {
 }
 
 function commandCase(command: Command, commands: readonly Command[]): string {
-  const flags = allFlags(command);
+  const flags = offeredFlags(command);
   const valued = flags.filter((flag) => flag.kind !== "boolean");
   const values = valued.map((flag) =>
     `        ${flagWords(flag).join("|")}) ${offer(completionOf(flag), commands)}; return ;;\n`

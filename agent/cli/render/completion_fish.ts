@@ -1,6 +1,6 @@
 /** The completion script for fish. Pure. */
 import type { Command, Completion } from "../command.ts";
-import { allFlags, completionOf } from "./completion_bash.ts";
+import { completionOf, offeredFlags } from "./completion_bash.ts";
 
 const quoted = (text: string): string => `'${text.replace(/[\\']/g, "\\$&")}'`;
 
@@ -25,7 +25,7 @@ function offer(completion: Completion, commands: readonly Command[]): string {
 
 function commandLines(command: Command, commands: readonly Command[]): string[] {
   const seen = `__fish_seen_subcommand_from ${command.name}`;
-  const flags = allFlags(command).map((flag) => {
+  const flags = offeredFlags(command).map((flag) => {
     const short = flag.short === undefined ? "" : ` -s ${flag.short}`;
     const value = flag.kind === "boolean" ? "" : ` ${offer(completionOf(flag), commands)}`;
     return `complete -c agent -n ${quoted(seen)}${short} -l ${flag.name}${value} -d ${quoted(flag.summary)}`;

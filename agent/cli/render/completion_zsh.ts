@@ -1,6 +1,6 @@
 /** The completion script for zsh. Pure. */
 import type { Command, Completion } from "../command.ts";
-import { allFlags, completionOf } from "./completion_bash.ts";
+import { completionOf, offeredFlags } from "./completion_bash.ts";
 
 /** Inside single quotes, and without the signs that _arguments reads. */
 const quoted = (text: string): string => text.replaceAll("'", "'\\''").replace(/[:[\]\\]/g, "\\$&");
@@ -24,7 +24,7 @@ function action(completion: Completion, commands: readonly Command[]): string {
 }
 
 function commandCase(command: Command, commands: readonly Command[]): string {
-  const flags = allFlags(command).map((flag) => {
+  const flags = offeredFlags(command).map((flag) => {
     const names = flag.short === undefined ? `--${flag.name}` : `{-${flag.short},--${flag.name}}`;
     const repeated = flag.repeated === true
       ? "*"

@@ -1,5 +1,5 @@
 /** Help texts out of the command table. Pure. */
-import type { Argument, Command, Flag } from "../command.ts";
+import { type Argument, type Command, type Flag, flagsOf } from "../command.ts";
 import { type Paint, printable } from "./text.ts";
 
 const words = (argument: Argument): string => {
@@ -21,14 +21,13 @@ function columns(rows: readonly (readonly [string, string])[], width = 30): stri
   }).join("");
 }
 
-export function commandHelp(command: Command, globals: readonly Flag[], paint: Paint): string {
+export function commandHelp(command: Command, paint: Paint): string {
   const section = (title: string, body: string) => body === "" ? "" : `\n${paint(title, "bold")}\n${body}`;
   const usage = ["agent", command.name, ...command.arguments.map(words), "[flags]"].join(" ");
   const args = command.arguments.flatMap((a) =>
     a.summary === undefined ? [] : [[a.name, a.summary] as const]
   );
-  const own = new Set(command.flags.map((flag) => flag.name));
-  const flags = [...command.flags, ...globals.filter((flag) => !own.has(flag.name))];
+  const flags = flagsOf(command).filter((flag) => flag.supported !== false);
   return printable(
     `${command.summary}.\n` +
       (command.details === undefined ? "" : `\n${command.details}\n`),

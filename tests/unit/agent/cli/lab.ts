@@ -82,7 +82,7 @@ export async function createLab(images: ApiImages = noImages): Promise<Lab> {
     app: createLocalApi({
       store,
       ready,
-      config: () => ({ nodeName: "node-1" }),
+      config: () => ({ values: { hostnameOverride: "node-1" }, origin: { hostnameOverride: "default" } }),
       logs: { directory: `${directory}/logs`, files: host },
       images,
       now: () => now,
@@ -119,6 +119,14 @@ export async function createLab(images: ApiImages = noImages): Promise<Lab> {
     },
     readManifests: (path) => readManifests(host, path),
     check: () => Promise.resolve([]),
+    config: {
+      flags: [{ name: "node-ip", kind: "text", summary: "address" }],
+      read: (args) => {
+        const values = new Map<string, unknown>([["nodeIP", args.text("node-ip") ?? "10.0.0.1"]]);
+        return Promise.resolve({ values, origin: { nodeIP: "flag --node-ip" } });
+      },
+    },
+    teardown: { flags: [], run: () => Promise.resolve(0) },
     run: { flags: [], run: () => Promise.resolve(0) },
     signal: ends.signal,
   };
