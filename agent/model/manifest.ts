@@ -106,8 +106,11 @@ function syntaxError(error: unknown, text: string, startLine: number) {
   if (error instanceof RangeError) return { message: "not YAML: nested too deep" };
   const match = /^([\s\S]*?) at line (\d+), column (\d+)/.exec(errorText(error));
   if (match === null) return { message: `not YAML: ${errorText(error).split("\n")[0]}` };
-  const line = Math.min(Number(match[2]), countLines(text) + 1);
-  return { line: startLine + line, column: Number(match[3]), message: `not YAML: ${match[1]}` };
+  // An end that comes too early is found below the text; its author looks at the last line.
+  const last = countLines(text.trimEnd()) + 1;
+  const line = Math.min(Number(match[2]), last);
+  const column = Number(match[2]) > last ? 1 : Number(match[3]);
+  return { line: startLine + line, column, message: `not YAML: ${match[1]}` };
 }
 
 const isMapping = (value: unknown): value is Record<string, unknown> =>
@@ -180,9 +183,11 @@ function readOne(reading: Reading, value: Record<string, unknown>, at: FieldPath
   const metadata = (isMapping(decoded.value) ? decoded.value.metadata : undefined) as ObjectMeta | undefined;
   const name = typeof metadata?.name === "string" && metadata.name !== "" ? metadata.name : undefined;
   const key = name === undefined ? undefined : `${metadata?.namespace || "default"}/${name}`;
+  // What could not be decoded is not missing, too.
+  const wrong = new Set(decoded.findings.map((f) => fieldText(f.path)));
   const add = isMapping(decoded.value)
     ? accept(reading.parsed, kind, decoded.value, key, (path, message, severity = "error") => {
-      findings.push({ severity, path, message });
+      if (!wrong.has(fieldText(path))) findings.push({ severity, path, message });
     })
     : undefined;
   for (const finding of findings) {

@@ -5,12 +5,11 @@
 import type { Problem } from "../model/errors.ts";
 import { adoptScan, emptyState, snapshotOf } from "./directory_state.ts";
 import { locateProblems } from "./locate.ts";
-import { type ManifestFile, type ScanFiles, scanPath } from "./manifest_files.ts";
+import { type ManifestFile, type ScanFiles, type ScannedFile, scanPath } from "./manifest_files.ts";
 import { mergeSnapshots } from "./merge.ts";
 import { staticPod } from "./static_pod.ts";
-import type { ScannedFile } from "./manifest_files.ts";
 
-/** Files (whatever their names) and directories, judged together. A path that does not exist is an error. */
+/** Problems by file name, then line. Files (whatever their names) and directories, judged together. A path that does not exist is an error. */
 export async function checkFiles(host: ScanFiles, paths: readonly string[]): Promise<Problem[]> {
   const scans = await Promise.all(paths.map((path) => scanPath(host, path)));
   return await check(scans.flatMap((s) => s.files), scans.flatMap((s) => s.problems));
@@ -34,8 +33,7 @@ async function check(files: readonly ScannedFile[], problems: readonly Problem[]
       locateProblems(unique.get(file)?.text ?? "", all.filter((p) => p.file === file))
     ),
   );
-  const order = (p: Problem) => [p.line ?? Infinity, p.column ?? Infinity] as const;
-  return located.map((list) =>
-    list.sort((a, b) => order(a)[0] - order(b)[0] || order(a)[1] - order(b)[1] || 0)
-  ).flat();
+  const order = (a: Problem, b: Problem) =>
+    (a.line ?? Infinity) - (b.line ?? Infinity) || (a.column ?? 0) - (b.column ?? 0) || 0;
+  return located.map((list) => list.sort(order)).sort(([a], [b]) => a!.file < b!.file ? -1 : 1).flat();
 }

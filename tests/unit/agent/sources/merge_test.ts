@@ -1,0 +1,100 @@
+import { assertEquals } from "@std/assert";
+import { parseManifest } from "../../../../agent/model/manifest.ts";
+import { mergeSnapshots, type Snapshot } from "../../../../agent/sources/merge.ts";
+import { staticPod } from "../../../../agent/sources/static_pod.ts";
+
+function snapshot(text: string, source: Snapshot["source"] = "file"): Snapshot {
+  const { pods, configMaps, secrets, problems } = parseManifest("f.yaml", text);
+  assertEquals(problems, []);
+  const key = (o: { metadata?: { name?: string } }) => `default/${o.metadata?.name}`;
+  return {
+    source,
+    pods: new Map(
+      pods.map((p) => [key(p), { ...staticPod(p, "node1", `${p.metadata?.name}.yaml`), source }]),
+    ),
+    configMaps: new Map(configMaps.map((o) => [key(o), o])),
+    secrets: new Map(secrets.map((o) => [key(o), o])),
+    problems: [],
+  };
+}
+
+const pod = (name: string, container: object, spec: object = {}) =>
+  JSON.stringify({
+    ...{ apiVersion: "v1", kind: "Pod", metadata: { name } },
+    spec: { containers: [{ name: "a", image: "b:1", ...container }], ...spec },
+  });
+const merged = (text: string) => mergeSnapshots(new Map([["file", snapshot(text)]]), ["file"]);
+const problems = (text: string) => merged(text).problems.map((p) => [p.severity, p.file, p.field]);
+
+Deno.test("nothing is complete before every source has spoken", () => {
+  const file = snapshot(pod("web", {}));
+  assertEquals(mergeSnapshots(new Map([["file", file]]), ["file", "api"]).complete, false);
+  assertEquals(
+    mergeSnapshots(new Map([["file", file], ["api", snapshot("", "api")]]), ["file", "api"]).complete,
+    true,
+  );
+  assertEquals(mergeSnapshots(new Map(), []).complete, true);
+});
+
+Deno.test("the manifest directory wins over the control plane", () => {
+  const sources = new Map([["api", snapshot(pod("web", {}), "api")], ["file", snapshot(pod("web", {}))]]);
+  assertEquals(mergeSnapshots(sources, []).pods.get("default/web")?.source, "file");
+});
+
+Deno.test("references to what nobody describes are named, with their fields; the pod stays desired", () => {
+  const text = pod("web", {
+    env: [
+      { name: "A", valueFrom: { configMapKeyRef: { name: "gone", key: "k" } } },
+      { name: "B", valueFrom: { secretKeyRef: { name: "there", key: "gone" } } },
+      { name: "C", valueFrom: { secretKeyRef: { name: "there", key: "k" } } },
+      { name: "D", valueFrom: { secretKeyRef: { name: "gone", key: "k", optional: true } } },
+    ],
+    envFrom: [{ configMapRef: { name: "gone" } }, { secretRef: { name: "there" } }],
+  }, {
+    volumes: [
+      { name: "v", configMap: { name: "gone" } },
+      { name: "w", secret: { secretName: "gone" } },
+      {
+        name: "x",
+        secret: { secretName: "there", items: [{ key: "k", path: "k" }, { key: "gone", path: "g" }] },
+      },
+    ],
+    imagePullSecrets: [{ name: "gone" }],
+  });
+  const secret = JSON.stringify({
+    apiVersion: "v1",
+    kind: "Secret",
+    metadata: { name: "there" },
+    data: { k: "aGk=" },
+  });
+  const c = "spec.containers[0]";
+  assertEquals(
+    problems(`${text}\n---\n${secret}`),
+    [
+      `${c}.envFrom[0].configMapRef.name`,
+      `${c}.env[0].valueFrom.configMapKeyRef.name`,
+      `${c}.env[1].valueFrom.secretKeyRef.key`,
+      "spec.volumes[0].configMap.name",
+      "spec.volumes[1].secret.secretName",
+      "spec.volumes[2].secret.items[1].key",
+      "spec.imagePullSecrets[0].name",
+    ].map((field) => ["warning", "web.yaml", field]),
+  );
+  assertEquals(merged(text).pods.size, 1);
+});
+
+Deno.test("two pods that want one host port are told, on overlapping addresses only", () => {
+  const port = (name: string, hostIP: string | undefined, protocol = "TCP") =>
+    pod(name, {
+      ports: [{ containerPort: 80, hostPort: 8080, protocol, ...hostIP === undefined ? {} : { hostIP } }],
+    });
+  const field = "spec.containers[0].ports[0].hostPort";
+  const clash = [["warning", "b.yaml", field]];
+  const cases: [string, string, string[][]][] = [
+    [port("a", undefined), port("b", undefined), clash],
+    [port("a", "127.0.0.1"), port("b", "0.0.0.0"), clash],
+    [port("a", "127.0.0.1"), port("b", "10.0.0.1"), []],
+    [port("a", undefined), port("b", undefined, "UDP"), []],
+  ];
+  for (const [a, b, expected] of cases) assertEquals(problems(`${a}\n---\n${b}`), expected);
+});
