@@ -14,7 +14,7 @@ import {
   methodPath,
   type ServiceDefinition,
 } from "./service.ts";
-import { Code, RpcError, toRpcError } from "./status.ts";
+import { Code, RpcError, startDeadline, toRpcError } from "./status.ts";
 import type { Stream, StreamEvents, StreamLoss } from "./stream.ts";
 
 /** One message, or as many as come. */
@@ -84,9 +84,9 @@ function startCall(channel: Channel, path: string, outgoing: Outgoing, options: 
     if (signal.aborted) return aborted();
     signal.addEventListener("abort", aborted);
     if (timeoutMs !== undefined) {
-      timer = setTimeout(
+      timer = startDeadline(
+        timeoutMs,
         () => cancel(new RpcError(Code.DEADLINE_EXCEEDED, `${path} took over ${timeoutMs} ms`)),
-        Math.min(timeoutMs, 0x7fffffff),
       );
     }
     try {

@@ -183,7 +183,7 @@ export function createConnection(socket: Socket, options: ConnectionOptions): Co
         dispatcher.dispatch(frame);
         if (ending) return;
       }
-      if (writer.queued > stalledBytes) await writer.drained();
+      while (writer.queued > stalledBytes && !ending) await bell.changed();
       const count = await socket.read(reader.space());
       if (count === null || ending) return;
       reader.filled(count);

@@ -7,7 +7,7 @@ import type { HeaderList } from "./hpack.ts";
 import { type Budget, createInbox, frameMessage, type Inbox } from "./messages.ts";
 import { findHeader, isGrpc, lossStatus, readMetadata, responseHeaders, statusTrailers } from "./metadata.ts";
 import type { BoundMethod, MethodDefinition } from "./service.ts";
-import { Code, parseTimeout, RpcError, toRpcError } from "./status.ts";
+import { Code, parseTimeout, RpcError, startDeadline, toRpcError } from "./status.ts";
 import type { Stream, StreamEvents } from "./stream.ts";
 
 export interface CallScope {
@@ -121,7 +121,7 @@ function runCall(
   const timeoutMs = parseTimeout(findHeader(headers, "grpc-timeout") ?? "");
   if (timeoutMs !== undefined) {
     const late = () => stop(new RpcError(Code.DEADLINE_EXCEEDED, `${path} took over ${timeoutMs} ms`));
-    timer = setTimeout(late, Math.min(timeoutMs, 0x7fffffff));
+    timer = startDeadline(timeoutMs, late);
   }
   scope.signal.addEventListener("abort", serverEnds);
   return { events: requestEvents(stream, inbox, settle, stop), finished: run() };

@@ -99,3 +99,8 @@ export function encodeTimeout(ms: number): string {
   }
   return "99999999H";
 }
+
+/** Calls `late` after a deadline; one that is further away than timers reach (24 days) never comes. */
+export function startDeadline(ms: number, late: () => void): ReturnType<typeof setTimeout> | undefined {
+  return ms <= 0x7fffffff ? setTimeout(late, ms) : undefined;
+}

@@ -10,6 +10,7 @@ import {
 } from "../../../../plugins/rpc/frames.ts";
 import type { HeaderList } from "../../../../plugins/rpc/hpack.ts";
 import {
+  type ChannelOptions,
   type Client,
   Code,
   createChannel,
@@ -31,6 +32,7 @@ async function withRawServer(
   answer: (peer: RawPeer, connection: number) => Promise<void>,
   run: (client: EchoClient) => Promise<void>,
   settings: Array<[number, number]> = [],
+  options: ChannelOptions = {},
 ): Promise<void> {
   await withDir(async (dir) => {
     const listener = Deno.listen({ transport: "unix", path: `${dir}/s` });
@@ -44,7 +46,7 @@ async function withRawServer(
         await answer(peer, peers.length);
       }
     })();
-    const channel = createChannel(`${dir}/s`);
+    const channel = createChannel(`${dir}/s`, options);
     try {
       await run(createClient(EchoDefinition, channel));
     } finally {
@@ -148,6 +150,42 @@ Deno.test("a server that refuses for ever is UNAVAILABLE", () => {
     const error = await assertRejects(() => client.one({}, { signal }), RpcError);
     assertEquals(error.code, Code.UNAVAILABLE);
   });
+});
+
+Deno.test("who does not read a server stream gets no more of it than the window", () => {
+  const piece = requestMessage({ containerId: "x".repeat(990) });
+  const stalled = Promise.withResolvers<void>();
+  const serveSlowly = async (peer: RawPeer) => {
+    await peer.expect(FrameType.DATA);
+    await peer.send(headerFrames(1, ok));
+    for (let sent = 0; sent < 4; sent++) await peer.send(dataFrame(1, piece, false));
+    await peer.send(encodeFrame(FrameType.PING, 0, 0, new Uint8Array(8)));
+    let granted = 0;
+    for (let frame = await peer.read(); frame?.type !== FrameType.PING; frame = await peer.read()) {
+      if (frame?.type === FrameType.WINDOW_UPDATE) granted += new DataView(frame.payload.buffer).getUint32(0);
+    }
+    // The first went to the reader at once, the second is below the threshold; the rest waits.
+    assertEquals(granted, 2 * piece.length);
+    stalled.resolve();
+    while (granted < 4 * piece.length) {
+      const { payload } = await peer.expect(FrameType.WINDOW_UPDATE);
+      granted += new DataView(payload.buffer).getUint32(0);
+    }
+    await peer.send(headerFrames(1, done, true));
+  };
+  return withRawServer(
+    serveSlowly,
+    async (client) => {
+      let count = 0;
+      for await (const _ of client.many({}, { signal })) {
+        count++;
+        await stalled.promise;
+      }
+      assertEquals(count, 4);
+    },
+    [],
+    { limits: { streamWindow: 2 * piece.length + 1000 } },
+  );
 });
 
 Deno.test("no more streams are open than the server allows", () => {

@@ -31,7 +31,8 @@ interface Peer {
   client: GrpcClient;
   log: Log;
   path: string;
-  stop(): void;
+  /** Ends the server; resolves when it has ended. */
+  stop(): Promise<void>;
 }
 
 /** A unary call as a promise. */
@@ -68,7 +69,7 @@ async function withServer(run: (peer: Peer) => Promise<void>): Promise<void> {
       limits,
     ) as unknown as GrpcClient;
     try {
-      await run({ client, log, path, stop: () => controller.abort() });
+      await run({ client, log, path, stop: () => (controller.abort(), server.finished) });
     } finally {
       client.close();
       controller.abort();
@@ -162,9 +163,10 @@ test("many calls at once, more than the server's streams", async ({ client }) =>
 test("when the server ends, calls are answered UNAVAILABLE and handlers are told", async ({ client, log, stop, path }) => {
   const call = new Promise((_, reject) => client.hang({}, new grpc.Metadata(), {}, reject));
   await log.until((entries) => entries.includes("hang began"));
-  stop();
+  const ended = stop();
   assertEquals((await assertRejects(() => call) as grpc.ServiceError).code, Code.UNAVAILABLE);
   await log.until((entries) => entries.includes("hang ended: UNAVAILABLE: the server ends"));
+  await ended;
   await assertRejects(() => Deno.lstat(path), Deno.errors.NotFound);
 });
 
