@@ -311,7 +311,10 @@ async function updateResources(
 ): Promise<StepResult> {
   const { pod, container } = wishOf(round, step.container);
   const score = oomScoreAdj(pod.pod, container, o.node.memoryCapacity);
+  // The pod's own limit makes room before a container grows, and shrinks only after the containers have.
+  await o.cgroups.ensure(pod).catch(() => {});
   await o.runtime.updateContainerResources(step.containerId, container.resources ?? {}, score, signal);
+  await o.cgroups.ensure(pod);
   round.record(
     "Normal",
     "ResizeCompleted",
