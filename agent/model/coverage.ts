@@ -3,7 +3,7 @@
  * runs, but the field has no effect. `error`: without it the pod would mean something else, so it does not run. A row
  * goes when its feature comes. Not for: fields that are wrong in any Kubernetes (validate_*.ts).
  */
-import type { Pod, Volume } from "./gen/v1.ts";
+import type { Pod } from "./gen/v1.ts";
 import type { FieldPath, Report } from "./finding.ts";
 
 interface Row {
@@ -35,7 +35,9 @@ const podRows: readonly Row[] = [
   { severity: "warning", field: "readinessGates", why: "has no effect yet" },
   { severity: "warning", field: "overhead", why: "has no effect yet" },
   { severity: "warning", field: "resources", why: "has no effect yet: set the resources of the containers" },
+  { severity: "warning", field: "setHostnameAsFQDN", unless: [false], why: "has no effect yet" },
   { severity: "warning", field: "securityContext.seLinuxChangePolicy", why: "has no effect yet" },
+  { severity: "warning", field: "securityContext.windowsOptions", why: "has no effect on Linux" },
   {
     severity: "error",
     field: "ephemeralContainers",
@@ -47,6 +49,12 @@ const podRows: readonly Row[] = [
     why: "would keep the pod from ever running: there is no scheduler",
   },
   { severity: "error", field: "schedulingGroup", why: notYet },
+  {
+    severity: "error",
+    field: "volumes[].emptyDir.medium",
+    unless: ["", "Memory"],
+    why: `${notYet}: huge pages`,
+  },
   { severity: "error", field: "resourceClaims", why: notYet },
   { severity: "error", field: "runtimeClassName", unless: [""], why: notYet },
   { severity: "error", field: "hostUsers", unless: [true], why: `${notYet}: user namespaces` },
@@ -64,20 +72,27 @@ const containerRows: readonly Row[] = [
   { severity: "warning", field: "startupProbe", why: "has no effect yet" },
   { severity: "warning", field: "lifecycle.postStart", why: "has no effect yet" },
   { severity: "warning", field: "lifecycle.preStop", why: "has no effect yet" },
+  {
+    severity: "warning",
+    field: "terminationMessagePolicy",
+    unless: ["File", ""],
+    why: "FallbackToLogsOnError has no effect yet",
+  },
+  { severity: "warning", field: "securityContext.windowsOptions", why: "has no effect on Linux" },
   { severity: "error", field: "restartPolicyRules", why: notYet },
   { severity: "error", field: "volumeDevices", why: notYet },
   { severity: "error", field: "resources.claims", why: notYet },
   { severity: "error", field: "env[].valueFrom.fileKeyRef", why: notYet },
-  {
-    severity: "warning",
-    field: "volumeMounts[].recursiveReadOnly",
-    unless: ["Disabled"],
-    why: "has no effect yet",
-  },
 ];
 
-const supportedVolumes: readonly (keyof Volume)[] = ["emptyDir", "hostPath", "configMap", "secret"];
-const volumesInWords = "emptyDir, hostPath, configMap and secret";
+/** Below `spec.volumes[].projected.sources[]`. */
+const projectionRows: readonly Row[] = [
+  { severity: "error", field: "serviceAccountToken", why: "needs a control plane" },
+  { severity: "error", field: "clusterTrustBundle", why: "needs a control plane" },
+  { severity: "error", field: "podCertificate", why: "needs a control plane" },
+];
+
+const supportedVolumes = ["emptyDir", "hostPath", "configMap", "secret", "downwardAPI", "projected"];
 /** Resources whose limits or requests the agent carries out, or may leave out without changing what runs. */
 const resourceNames: Readonly<Record<string, "supported" | "no effect">> = {
   cpu: "supported",
@@ -124,10 +139,14 @@ export function coverageOf(pod: Pod, report: Report): void {
     }
   }
   for (const [i, volume] of (spec.volumes ?? []).entries()) {
-    for (const source of Object.keys(volume ?? {}) as (keyof Volume)[]) {
+    const at = ["spec", "volumes", i];
+    for (const source of Object.keys(volume ?? {})) {
       if (source === "name" || supportedVolumes.includes(source)) continue;
-      const message = `volumes of this kind are not supported yet: expected one of ${volumesInWords}`;
-      report(["spec", "volumes", i, source], message, "error");
+      const message = `volumes of this kind are not supported yet: expected ${supportedVolumes.join(", ")}`;
+      report([...at, source], message, "error");
+    }
+    for (const [j, source] of (volume?.projected?.sources ?? []).entries()) {
+      applyRows(source, [...at, "projected", "sources", j], projectionRows, report);
     }
   }
 }
@@ -136,7 +155,7 @@ function coverResources(list: Record<string, string> | undefined, at: FieldPath,
   for (const name of Object.keys(list ?? {})) {
     const state = Object.hasOwn(resourceNames, name) ? resourceNames[name] : undefined;
     if (state === "no effect") report([...at, name], `${name} has no effect yet`, "warning");
-    else if (state === undefined && /^hugepages-|\//.test(name)) {
+    else if (state === undefined && name.includes("/")) {
       report([...at, name], `the resource ${name} ${notYet}: expected cpu or memory`, "error");
     }
   }

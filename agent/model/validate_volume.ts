@@ -1,5 +1,11 @@
 /** Rules for volumes. Source: kubernetes pkg/apis/core/validation. Not for: volumes that are not supported (coverage.ts). */
-import type { DownwardAPIVolumeFile, KeyToPath, Volume } from "./gen/v1.ts";
+import type {
+  DownwardAPIVolumeFile,
+  DownwardAPIVolumeSource,
+  KeyToPath,
+  ProjectedVolumeSource,
+  Volume,
+} from "./gen/v1.ts";
 import type { FieldPath, Report } from "./finding.ts";
 import { validateFieldRef, validateResourceFieldRef } from "./validate_env.ts";
 import { dnsLabel, dnsSubdomain, objectKey, relativePath } from "./names.ts";
@@ -39,7 +45,7 @@ export function validateVolumes(volumes: readonly Volume[] | undefined, report: 
 }
 
 function validateSource(volume: Volume, at: FieldPath, report: Report): void {
-  const { emptyDir, hostPath, configMap, secret, downwardAPI } = volume;
+  const { emptyDir, hostPath, configMap, secret, downwardAPI, projected } = volume;
   if (emptyDir !== undefined) {
     const medium = emptyDir.medium?.startsWith("HugePages-") ? "HugePages" : emptyDir.medium;
     checkOneOf(medium, ["", "Memory", "HugePages"], [...at, "emptyDir", "medium"], report);
@@ -63,12 +69,39 @@ function validateSource(volume: Volume, at: FieldPath, report: Report): void {
     }
     validateItems(secret, [...at, "secret"], report);
   }
-  if (downwardAPI !== undefined) {
-    checkRange(downwardAPI.defaultMode, modes, [...at, "downwardAPI", "defaultMode"], report);
-    for (const [i, file] of elements(downwardAPI.items)) {
-      validateDownwardFile(file, [...at, "downwardAPI", "items", i], report);
+  if (downwardAPI !== undefined) validateDownward(downwardAPI, [...at, "downwardAPI"], report);
+  if (projected !== undefined) validateProjected(projected, [...at, "projected"], report);
+}
+
+const projections = [
+  "secret",
+  "configMap",
+  "downwardAPI",
+  "serviceAccountToken",
+  "clusterTrustBundle",
+  "podCertificate",
+];
+
+function validateProjected(projected: ProjectedVolumeSource, at: FieldPath, report: Report): void {
+  checkRange(projected.defaultMode, modes, [...at, "defaultMode"], report);
+  for (const [i, source] of elements(projected.sources)) {
+    const here = [...at, "sources", i];
+    checkExactlyOne(source, projections, here, report);
+    for (const kind of ["configMap", "secret"] as const) {
+      const object = source[kind];
+      if (object === undefined) continue;
+      checkPresent(object.name, [...here, kind, "name"], `the name of a ${kind}`, report);
+      validateItems(object, [...here, kind], report);
+    }
+    if (source.downwardAPI !== undefined) {
+      validateDownward(source.downwardAPI, [...here, "downwardAPI"], report);
     }
   }
+}
+
+function validateDownward(source: DownwardAPIVolumeSource, at: FieldPath, report: Report): void {
+  checkRange(source.defaultMode, modes, [...at, "defaultMode"], report);
+  for (const [i, file] of elements(source.items)) validateDownwardFile(file, [...at, "items", i], report);
 }
 
 function checkHostPath(path: string | undefined, at: FieldPath, report: Report): void {

@@ -53,6 +53,8 @@ const brokenQuietMs = 300;
 const openEndQuietMs = 100;
 /** Editors that save by renaming leave the name unused for an instant. */
 const missingQuietMs = 50;
+/** A file from further in the future tells nothing about when it was written. */
+const clockSkewMs = 1_000;
 
 export const emptyState: DirectoryState = { entries: new Map(), owners: new Map(), problems: [] };
 
@@ -99,9 +101,10 @@ function adoptFile(entry: Entry | undefined, file: ScannedFile, now: number): En
     return { ...rest, scanned: file };
   }
   const parsed = file.text === undefined ? unreadable(file) : parseManifest(file.path, file.text);
-  if (file.text !== undefined && now - file.mtimeMs < quietNeeded(entry?.objects, parsed, file.text)) {
-    return "half written";
-  }
+  const age = now - file.mtimeMs;
+  const young = age > -clockSkewMs && file.text !== undefined &&
+    age < quietNeeded(entry?.objects, parsed, file.text);
+  if (young) return "half written";
   const { objects, problems } = keepLastGood(file.path, entry?.objects, parsed);
   return { scanned: file, objects, problems: [...parsed.problems, ...problems] };
 }

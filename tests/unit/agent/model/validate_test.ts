@@ -47,6 +47,11 @@ const right: [string, object, object?, object?][] = [
           configMap: { name: "x", items: [{ key: "k", path: "a/b", mode: 0o600 }], defaultMode: 0o777 },
         },
         { name: "e", secret: { secretName: "x", optional: true } },
+        {
+          name: "f",
+          downwardAPI: { items: [{ path: "labels", fieldRef: { fieldPath: "metadata.labels" } }] },
+        },
+        { name: "g", projected: { sources: [{ configMap: { name: "x" } }, { secret: { name: "y" } }] } },
       ],
     },
     {},
@@ -165,6 +170,12 @@ const wrong: [string, [object, object?, object?], string[]][] = [
   ["not supported: volume", [{ volumes: [{ name: "v", nfs: { server: "a", path: "/" } }] }], [
     "spec.volumes[0].nfs",
   ]],
+  ["projected: two kinds in one source", [{
+    volumes: [{ name: "v", projected: { sources: [{ configMap: { name: "x" }, secret: { name: "y" } }] } }],
+  }], ["spec.volumes[0].projected.sources[0]"]],
+  ["not supported: token", [{
+    volumes: [{ name: "v", projected: { sources: [{ serviceAccountToken: { path: "token" } }] } }],
+  }], ["spec.volumes[0].projected.sources[0].serviceAccountToken"]],
   ["not supported: device", [{}, {}, { resources: { limits: { "nvidia.com/gpu": 1 } } }], [
     `${c}.resources.limits["nvidia.com/gpu"]`,
   ]],

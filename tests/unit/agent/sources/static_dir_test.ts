@@ -371,3 +371,16 @@ Deno.test("pods of files that did not change are the same values in every snapsh
   assert(run.newest().pods.get("default/a") === before);
   await run.stop();
 });
+
+Deno.test("a broken file from the future is judged, too", async () => {
+  const host = createFakeHost({ files: { "/manifests/web.yaml": "kind: [" } });
+  const stat = host.stat;
+  host.stat = async (path) => {
+    const found = await stat(path);
+    return found === undefined ? undefined : { ...found, mtimeMs: host.now() + 3_600_000 };
+  };
+  const run = start(host);
+  await host.advance(100);
+  assertStringIncludes(run.errors()[0]!, "not YAML");
+  await run.stop();
+});
