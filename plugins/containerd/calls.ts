@@ -39,8 +39,9 @@ export function untilClosed(socket: string, signal: AbortSignal): Promise<void> 
     signal.addEventListener("abort", close);
     try {
       if (signal.aborted) return;
-      const { connection } = await channel.link();
-      await connection.closed;
+      let closed: Promise<unknown> | undefined;
+      await channel.withLink(({ connection }) => closed = connection.closed);
+      await closed;
     } finally {
       signal.removeEventListener("abort", close);
     }

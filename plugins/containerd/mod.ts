@@ -21,6 +21,7 @@ import {
 
 import { endShims, removeShimSockets, unmountBelow } from "./teardown.ts";
 
+export { answers } from "./calls.ts";
 export { bridgeName, choosePodCIDR, preferredPodCIDR } from "./cni.ts";
 export { findBinaries, type RuntimeBinaries } from "./binaries.ts";
 export { detectHost } from "./detect.ts";
@@ -211,6 +212,11 @@ export function createManagedContainerd(options: ManagedRuntimeOptions): Managed
   }
 
   return { ensure, run, stopForGood };
+}
+
+/** Whether a managed containerd has kept its things below `root` before. */
+export async function wasManagedBefore(root: string): Promise<boolean> {
+  return await Deno.stat(`${root}/io.containerd.metadata.v1.bolt/meta.db`).then(() => true, () => false);
 }
 
 async function prepare(options: ManagedRuntimeOptions): Promise<void> {
