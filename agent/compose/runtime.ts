@@ -26,7 +26,7 @@ export interface ChosenRuntime {
 }
 
 async function answers(socket: string, instance: string, signal: AbortSignal): Promise<boolean> {
-  const cri = createCri({ endpoint: socket, instance, containerLogsDir: undefined });
+  const cri = createCri({ endpoint: socket, instance });
   try {
     await cri.runtime.version(signal);
     return true;
@@ -62,7 +62,6 @@ const connect = (config: Config, endpoint: string, ctr?: string): Cri =>
     endpoint,
     ...(config.imageServiceEndpoint === "" ? {} : { imageEndpoint: config.imageServiceEndpoint }),
     instance: config.instanceId,
-    containerLogsDir: undefined,
     seccompRoot: join(config.rootDir, "seccomp"),
     ...(ctr === undefined ? {} : { ctr }),
   });

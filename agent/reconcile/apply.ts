@@ -17,7 +17,7 @@ import { expandCommand, resolveEnv } from "../model/env.ts";
 import { podHostname } from "../model/hosts.ts";
 import { oomScoreAdj } from "../model/qos.ts";
 import { ensureImage, type ImageOptions, type RecordEvent } from "./images.ts";
-import { linkLog, podLogDirectory, removeContainerLogs, removePodLogs } from "./logs.ts";
+import { containerLogPath, linkLog, podLogDirectory, removeContainerLogs, removePodLogs } from "./logs.ts";
 
 /** What stays the same for all pods of this node. */
 export interface NodeFacts {
@@ -119,9 +119,11 @@ async function effectOf(
     }
     case "runContainer":
       return await runContainer(o, round, step, short);
-    case "startContainer":
-      await startContainer(o, round, step.container, step.containerId, short);
+    case "startContainer": {
+      const attempt = round.observed.containers.find((c) => c.id === step.containerId)?.attempt ?? 0;
+      await startContainer(o, round, { name: step.container, id: step.containerId, attempt }, short);
       return nothing;
+    }
     case "stopContainer":
       round.record("Normal", "Killing", `Stopping container ${step.container}: ${step.why}`, step.container);
       await o.runtime.stopContainer(step.containerId, step.graceSeconds, abandon);
@@ -247,20 +249,22 @@ async function runContainer(
   const spec = await containerSpec(o, round, step, signal);
   const id = await o.runtime.createContainer(spec, signal);
   round.record("Normal", "Created", `Created container ${step.container}`, step.container);
-  await startContainer(o, round, step.container, id, signal);
-  await linkLog(o.host, o.node, spec, id);
+  await startContainer(o, round, { name: step.container, id, attempt: step.attempt }, signal);
   return nothing;
 }
 
 async function startContainer(
   o: ApplyOptions,
   round: PodRound,
-  name: string,
-  id: string,
+  c: { name: string; id: string; attempt: number },
   signal: AbortSignal,
 ) {
-  await o.runtime.startContainer(id, signal);
-  round.record("Normal", "Started", `Started container ${name}`, name);
+  // Before the start, so that no crash leaves a running container without its link; a link is not worth a failed start.
+  await linkLog(o.host, o.node, wishOf(round, c.name).pod.pod, c).catch((error) =>
+    round.record("Warning", "FailedLogLink", `No link to the log: ${errorText(error)}`, c.name)
+  );
+  await o.runtime.startContainer(c.id, signal);
+  round.record("Normal", "Started", `Started container ${c.name}`, c.name);
 }
 
 async function containerSpec(
@@ -299,7 +303,7 @@ async function containerSpec(
       podIPs,
       signal,
     ),
-    logPath: `${container.name}/${step.attempt}.log`,
+    logPath: containerLogPath(container.name, step.attempt),
   };
 }
 

@@ -3,7 +3,6 @@
  * follow in /var/log/containers. Source: the kubelet's kuberuntime. Not for: reading or rotating logs.
  */
 import { basename, dirname, join } from "@std/path";
-import type { ContainerSpec } from "../model/container.ts";
 import type { Pod } from "../model/gen/v1.ts";
 import type { ObservedContainer, ObservedPod } from "../model/observed.ts";
 import type { Host } from "../ports.ts";
@@ -18,15 +17,27 @@ export const podLogDirectory = (podLogsDir: string, pod: Pod): string => {
   return join(podLogsDir, `${m.namespace}_${m.name}_${m.uid}`);
 };
 
-const linkName = (pod: string, namespace: string, container: string, id: string) =>
-  `${pod}_${namespace}_${container}-${id}.log`;
+/** Below the pod's log directory. */
+export const containerLogPath = (container: string, attempt: number): string => `${container}/${attempt}.log`;
 
-export async function linkLog(host: Host, paths: LogPaths, spec: ContainerSpec, id: string): Promise<void> {
-  const m = spec.sandbox.pod.metadata!;
+/** A file name on ext4 has at most 255 bytes. */
+const maxLinkStem = 255 - ".log".length;
+
+export const logLinkName = (pod: string, namespace: string, container: string, id: string): string =>
+  `${`${pod}_${namespace}_${container}-${id}`.slice(0, maxLinkStem)}.log`;
+
+/** Replaces what has the name; the log itself may come later. */
+export async function linkLog(
+  host: Host,
+  paths: LogPaths,
+  pod: Pod,
+  c: { name: string; id: string; attempt: number },
+): Promise<void> {
+  const m = pod.metadata!;
   await host.mkdir(paths.containerLogsDir, 0o755);
-  const link = join(paths.containerLogsDir, linkName(m.name!, m.namespace!, spec.container.name, id));
+  const link = join(paths.containerLogsDir, logLinkName(m.name!, m.namespace!, c.name, c.id));
   await host.remove(link);
-  await host.symlink(join(spec.sandbox.logDirectory, spec.logPath), link);
+  await host.symlink(join(podLogDirectory(paths.podLogsDir, pod), containerLogPath(c.name, c.attempt)), link);
 }
 
 /** Removes the link of one container and, with `files`, its log with the rotated parts. */
@@ -37,7 +48,7 @@ export async function removeContainerLogs(
   c: ObservedContainer,
   files: boolean,
 ): Promise<void> {
-  await host.remove(join(paths.containerLogsDir, linkName(pod.name, pod.namespace, c.name, c.id)));
+  await host.remove(join(paths.containerLogsDir, logLinkName(pod.name, pod.namespace, c.name, c.id)));
   if (!files || c.logPath === "") return;
   const directory = dirname(c.logPath);
   const stem = basename(c.logPath);

@@ -21,8 +21,6 @@ export interface CriOptions {
   imageEndpoint?: string;
   /** Name of this agent: only objects labelled with it are listed or touched. */
   instance: string;
-  /** Where log shippers look for links to container logs (`/var/log/containers`); `undefined` makes none. */
-  containerLogsDir: string | undefined;
   /** Directory of Localhost seccomp profiles; default the kubelet's. */
   seccompRoot?: string;
   /** Whether containers without a seccomp profile get the runtime's; default false, as the kubelet's. */
@@ -54,7 +52,6 @@ export function createCri(options: CriOptions): Cri {
     (signal) => readEvents({ client, containerd, observer, instance }, signal),
     {
       instance,
-      containerLogsDir: options.containerLogsDir,
       seccompRoot: options.seccompRoot ?? "/var/lib/kubelet/seccomp",
       seccompDefault: options.seccompDefault ?? false,
     },

@@ -7,15 +7,12 @@ import { CgroupDriver, type StatusResponse } from "../rpc/gen/cri.ts";
 import { type RuntimeClient, within } from "./client.ts";
 import { createCreator } from "./create.ts";
 import { isNotFound, isUnimplemented, toAgentError } from "./errors.ts";
-import { createLogLinks } from "./log_links.ts";
 import type { Observer } from "./observer.ts";
 import { toCriResourceUpdate, toLinuxResources } from "./resources.ts";
 import type { SecurityOptions } from "./security.ts";
 
 export interface RuntimeOptions extends SecurityOptions {
   instance: string;
-  /** Where log shippers look for links to container logs; `undefined` makes none. */
-  containerLogsDir: string | undefined;
 }
 
 /** Runs one effect: failures become AgentErrors with this reason. */
@@ -45,7 +42,6 @@ export function createRuntime(
   options: RuntimeOptions,
 ): Runtime {
   const creator = createCreator(client, options.instance, options);
-  const links = createLogLinks(client, options.containerLogsDir);
   const askStatus = createStatus(client);
   return {
     version: (signal) =>
@@ -64,21 +60,16 @@ export function createRuntime(
     stopPodSandbox: (id, signal) =>
       ending("FailedKillPod", signal, () => client.stopPodSandbox({ podSandboxId: id }, within(signal))),
     removePodSandbox: (id, signal) =>
-      ending("FailedKillPod", signal, async () => {
-        await links.removeOfSandbox(id, signal);
-        await client.removePodSandbox({ podSandboxId: id }, within(signal));
-      }),
+      ending("FailedKillPod", signal, () => client.removePodSandbox({ podSandboxId: id }, within(signal))),
     createContainer: (spec, signal) =>
       effect("CreateContainerError", signal, async () => {
         const id = await creator.createContainer(spec, signal);
         observer.remember(id, spec.sandbox.uid);
-        links.prepare(id, spec, options.instance);
         return id;
       }),
     startContainer: (id, signal) =>
       effect("RunContainerError", signal, async () => {
         await client.startContainer({ containerId: id }, within(signal));
-        await links.publish(id, signal);
       }),
     stopContainer: (id, graceSeconds, signal) =>
       ending("KillContainerError", signal, () => {
@@ -86,10 +77,7 @@ export function createRuntime(
         return client.stopContainer({ containerId: id, timeout }, within(signal, Number(timeout) * 1000));
       }),
     removeContainer: (id, signal) =>
-      ending("KillContainerError", signal, async () => {
-        await links.remove(id, signal);
-        await client.removeContainer({ containerId: id }, within(signal));
-      }),
+      ending("KillContainerError", signal, () => client.removeContainer({ containerId: id }, within(signal))),
     updateContainerResources: (id, { requests, limits }, oomScoreAdj, signal) =>
       effect("Unknown", signal, async () => {
         const linux = toCriResourceUpdate(toLinuxResources(requests, limits, oomScoreAdj));

@@ -37,7 +37,7 @@ const hasContainerd = ["/usr/bin/containerd", "/usr/local/bin/containerd"].some(
 
 testRuntime("containerd", !hasContainerd, async (): Promise<RuntimeSubject> => {
   const containerd = await startPrivateContainerd();
-  const cri = createCri({ endpoint: containerd.endpoint, instance: "contract", containerLogsDir: undefined });
+  const cri = createCri({ endpoint: containerd.endpoint, instance: "contract" });
   const name = "docker.io/library/brought:latest";
   const base = await writeImageArchive(containerd.directory, "base.tar", { tags: [BUSYBOX_IMAGE] });
   const path = await writeImageArchive(containerd.directory, "brought.tar", {

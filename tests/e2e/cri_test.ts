@@ -1,6 +1,6 @@
 /**
  * The CRI adapter on a real containerd, for what the contract cannot ask of a fake: what a container sees inside,
- * crashes of the runtime, other owners' objects, links to logs. Needs root, containerd, runc, CNI plugins, busybox.
+ * crashes of the runtime, other owners' objects. Needs root, containerd, runc, CNI plugins, busybox.
  */
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { AgentError } from "../../agent/model/errors.ts";
@@ -23,10 +23,8 @@ interface Stage extends AsyncDisposable {
 async function openStage(): Promise<Stage> {
   const containerd = await startPrivateContainerd();
   const opened: Cri[] = [];
-  const links = `${containerd.directory}/links`;
-  await Deno.mkdir(links);
   const open = (instance: string): Cri => {
-    const cri = createCri({ endpoint: `unix://${containerd.endpoint}`, instance, containerLogsDir: links });
+    const cri = createCri({ endpoint: `unix://${containerd.endpoint}`, instance });
     opened.push(cri);
     return cri;
   };
@@ -196,26 +194,6 @@ Deno.test("a container that is killed for want of memory says so", async () => {
     const [pod] = await cri.runtime.observe(sandbox.uid, within());
     return pod?.containers[0]?.reason === "OOMKilled";
   });
-});
-
-Deno.test("links to logs come with the start, lead to the log, and go with the container, across agents", async () => {
-  await using stage = await openStage();
-  const sandbox = stage.sandbox({ name: "linked" });
-  const sandboxId = await stage.cri.runtime.runPodSandbox(sandbox, within());
-  const spec = createContainerSpec(sandbox, sandboxId, BUSYBOX_IMAGE, { script: "echo logged" });
-  const id = await stage.cri.runtime.createContainer(spec, within());
-  const later = stage.open("one");
-  await later.runtime.startContainer(id, within());
-  await untilExited(later, sandbox.uid, id);
-  const link = `${stage.containerd.directory}/links/linked_default_main-${id}.log`;
-  assert((await Deno.readTextFile(link)).includes("stdout F logged"));
-  await stage.cri.runtime.removeContainer(id, within());
-  await assertRejects(() => Deno.lstat(link), Deno.errors.NotFound);
-
-  await start(later, { ...spec, attempt: 1 });
-  assertEquals([...Deno.readDirSync(`${stage.containerd.directory}/links`)].length, 1);
-  await stage.cri.runtime.removePodSandbox(sandboxId, within());
-  assertEquals([...Deno.readDirSync(`${stage.containerd.directory}/links`)], []);
 });
 
 Deno.test("images come from a registry, with a password where it asks; refusals and aborts say so", async () => {

@@ -1,7 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { importedNames } from "../../../../plugins/cri/archives.ts";
 import { cgroupDriverIn } from "../../../../plugins/cri/runtime.ts";
-import { logLinkName } from "../../../../plugins/cri/log_links.ts";
 
 Deno.test("importedNames: the words of ctr before and since 2.0", () => {
   assertEquals(
@@ -27,14 +26,4 @@ Deno.test("cgroupDriverIn: the default runtime's SystemdCgroup in containerd's c
   assertEquals(cgroupDriverIn(config({ SystemdCgroup: false })), "cgroupfs");
   assertEquals(cgroupDriverIn(config(null)), "cgroupfs");
   for (const unknown of [undefined, "", "{", "{}", "[]"]) assertEquals(cgroupDriverIn(unknown), undefined);
-});
-
-Deno.test("logLinkName: the kubelet's name, never longer than a file name may be", () => {
-  const labels = {
-    "io.kubernetes.pod.name": "web",
-    "io.kubernetes.pod.namespace": "default",
-    "io.kubernetes.container.name": "main",
-  };
-  assertEquals(logLinkName(labels, "f00"), "web_default_main-f00.log");
-  assertEquals(logLinkName({ ...labels, "io.kubernetes.pod.name": "p".repeat(253) }, "f00").length, 255);
 });

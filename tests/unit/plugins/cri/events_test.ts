@@ -15,7 +15,7 @@ async function withRuntime(
   const server = await serve(endpoint, [bindService(RuntimeServiceDefinition, handlers)], {
     signal: stop.signal,
   });
-  const cri = createCri({ endpoint, instance: "one", containerLogsDir: undefined });
+  const cri = createCri({ endpoint, instance: "one" });
   try {
     await check(cri);
   } finally {
