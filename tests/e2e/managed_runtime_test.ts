@@ -3,7 +3,12 @@
  * trace while a container runs. Needs root, containerd, runc, CNI plugins and busybox-static.
  */
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
-import { AgentError } from "../../agent/model/errors.ts";
+import { createHost } from "../../agent/host.ts";
+import { silentLog } from "../../agent/lib/log.ts";
+import { AgentError, type Problem } from "../../agent/model/errors.ts";
+import { ensureBuiltinImage } from "../../agent/node/builtin_image.ts";
+import { createImageArchives } from "../../agent/node/image_archives.ts";
+import { createCri } from "../../plugins/cri/mod.ts";
 import {
   bridgeName,
   createManagedContainerd,
@@ -301,3 +306,53 @@ for (const death of ["politely", "after its sudden death"]) {
     assertEquals(await namespaces(), before);
   });
 }
+
+Deno.test("archives in the images directory reach CRI, once; the pause image comes from the agent itself", async () => {
+  await withStage(async (stage) => {
+    await stage.managed.ensure(LIMIT());
+    const images = `${stage.directory}/images`;
+    await Deno.mkdir(images);
+    await Deno.rename(await writeArchive(stage.directory), `${images}/plain.tar`);
+    await run("gzip", "-k", `${images}/plain.tar`);
+    await Deno.writeTextFile(`${images}/broken.tar`, "no archive");
+    const cri = createCri({ endpoint: stage.options.socket, instance: "test" });
+    const host = createHost();
+    const stop = new AbortController();
+    let problems: Problem[] = [];
+    const logged: string[] = [];
+    const start = () => {
+      const archives = createImageArchives({
+        directory: images,
+        checkpointPath: `${stage.directory}/imported.json`,
+        host,
+        images: cri.images,
+        log: { ...silentLog, info: (message, fields) => void logged.push(`${message} ${fields?.["file"]}`) },
+        report: (list) => problems = list,
+      });
+      return { archives, running: archives.run(stop.signal) };
+    };
+    const arch = Deno.build.arch === "aarch64" ? "arm64" : "amd64";
+    const pause = { name: PAUSE_IMAGE, create: () => createPauseImageArchive(arch).archive };
+    try {
+      const options = { host, images: cri.images, directory: stage.directory };
+      assertEquals(await ensureBuiltinImage(options, pause, LIMIT()), true);
+      assertEquals(await ensureBuiltinImage(options, pause, LIMIT()), false);
+      const first = start();
+      await first.archives.settled(IMAGE, LIMIT());
+      assert(await cri.images.status(IMAGE, LIMIT()) !== undefined);
+      await until("both archives are in", () => logged.length === 2 ? true : undefined);
+      await until("the problem", () => problems.length === 1 ? true : undefined);
+      assertEquals(problems[0]?.file, `${images}/broken.tar`);
+      assertEquals([...first.archives.pinned()], [IMAGE]);
+      const second = start();
+      await second.archives.settled(IMAGE, LIMIT());
+      assert(second.archives.brought(IMAGE));
+      assertEquals(logged.length, 2, "imported once");
+      stop.abort();
+      await Promise.all([first.running, second.running]);
+    } finally {
+      stop.abort();
+      cri.close();
+    }
+  });
+});
