@@ -79,11 +79,10 @@ function addList<T>(app: Hono, path: string, list: Listed<T>, options: LocalApiO
   app.get(path, (c) => {
     const watch = c.req.query("watch");
     if (watch !== "true" && watch !== "1") return c.json(listOf(list.kind, list.items().map(list.object)));
-    const body = watchStream(
-      list,
-      (listener, signal) => options.store.subscribe(listener, signal),
-      options.signal,
-    );
+    const subscribe = (listener: () => void, signal: AbortSignal) =>
+      options.store.subscribe(listener, signal);
+    const markInitialEnd = c.req.query("sendInitialEvents") === "true";
+    const body = watchStream(list, subscribe, options.signal, { markInitialEnd });
     return new Response(body, { headers: { "content-type": "application/json-lines" } });
   });
 }

@@ -4,7 +4,7 @@
  * Not for: what the lists hold.
  */
 
-export type WatchType = "ADDED" | "MODIFIED" | "DELETED";
+export type WatchType = "ADDED" | "MODIFIED" | "DELETED" | "BOOKMARK";
 
 export interface WatchLine {
   type: WatchType;
@@ -44,12 +44,20 @@ export function diffWatched<T>(watched: Watched<T>, sent: Map<string, T>): Watch
 /** What the watcher needs of the status store. */
 export type Subscribe = (listener: () => void, signal: AbortSignal) => void;
 
+/** What marks the end of the first items where it is asked for (sendInitialEvents), as the API server's watch-list does. */
+const initialEnd: WatchLine = {
+  type: "BOOKMARK",
+  object: { metadata: { annotations: { "k8s.io/initial-events-end": "true" } } },
+};
+
 /** First every item as ADDED, then each change. Ends when the reader goes away or `signal` aborts. */
 export function watchStream<T>(
   watched: Watched<T>,
   subscribe: Subscribe,
   signal: AbortSignal,
+  options: { markInitialEnd?: boolean } = {},
 ): ReadableStream<Uint8Array> {
+  const marks = options.markInitialEnd === true ? [initialEnd] : [];
   const sent = new Map<string, T>();
   const encoder = new TextEncoder();
   const gone = new AbortController();
@@ -68,7 +76,9 @@ export function watchStream<T>(
         if (ended.aborted) return controller.close();
         if (dirty) {
           dirty = false;
-          const lines = diffWatched(watched, sent).map((line) => JSON.stringify(line) + "\n");
+          const lines = [...diffWatched(watched, sent), ...marks.splice(0)].map((line) =>
+            JSON.stringify(line) + "\n"
+          );
           if (lines.length > 0) return controller.enqueue(encoder.encode(lines.join("")));
           continue;
         }

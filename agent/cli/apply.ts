@@ -1,6 +1,6 @@
 /** `agent apply`: checked manifests become files of the manifest directory; the agent does the rest. */
 import { createApiClient } from "./client.ts";
-import { type Command, type ParsedArgs, UsageError } from "./command.ts";
+import { type Command, CommandError, type ParsedArgs, UsageError } from "./command.ts";
 import { type Io, socketPath } from "./io.ts";
 import { planApply } from "./manifest_plan.ts";
 import { applyPlan, manifestDirectory, readDirectory, readInput } from "./manifests.ts";
@@ -13,6 +13,9 @@ async function run(args: ParsedArgs, io: Io): Promise<number> {
   try {
     const input = await readInput(paths, io);
     const directory = await manifestDirectory(client, io);
+    if ((await io.files.stat(directory))?.kind === "file") {
+      throw new CommandError(`the agent reads a single manifest, ${directory}: edit that file`);
+    }
     const names = await io.files.list(directory) ?? [];
     const taken = new Set(names.map((name) => `${directory}/${name}`));
     const plan = planApply(directory, await readDirectory(directory, io), input.documents, taken);

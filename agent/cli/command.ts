@@ -93,7 +93,7 @@ export const globalFlags: readonly Flag[] = [
     name: "socket",
     kind: "text",
     placeholder: "PATH",
-    summary: "socket of the agent (default $AGENT_SOCKET, or /run/agent/agent.sock)",
+    summary: "socket of the agent (default $AGENT_SOCKET, or the one of $AGENT_ROOT_DIR)",
     complete: "files",
   },
   { name: "help", short: "h", kind: "boolean", summary: "show this help" },
@@ -172,10 +172,9 @@ export function parseCommandLine(command: Command, argv: readonly string[]): Par
 
 function unknownFlag(command: Command, arg: string): string {
   const name = arg.split("=")[0]!;
-  const known = flagsOf(command).flatMap((
-    flag,
-  ) => [shown(flag), ...flag.short === undefined ? [] : [`-${flag.short}`]]);
-  return `unknown flag ${name} of "agent ${command.name}"${didYouMean(name, known)}`;
+  // Any two single letters are alike: only long names are worth a guess.
+  const likely = name.startsWith("--") ? didYouMean(name, flagsOf(command).map(shown)) : "";
+  return `unknown flag ${name} of "agent ${command.name}"${likely}`;
 }
 
 function checkValues(flag: Flag, values: readonly string[]): void {

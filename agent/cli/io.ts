@@ -2,6 +2,8 @@
  * All that a command touches, in one value: main and the tests give it. Not for: what commands mean.
  */
 import type { ParsedConfig } from "../config/config.ts";
+import { defaultValues, instanceOf } from "../config/defaults.ts";
+import { keyByName } from "../config/keys.ts";
 import type { Problem } from "../model/errors.ts";
 import type { ConfigMap, Pod, Secret } from "../model/gen/v1.ts";
 import type { Flag, ParsedArgs } from "./command.ts";
@@ -82,7 +84,10 @@ export type Io = Terminal & Services;
 export const wantsColour = (io: Pick<Terminal, "outIsTerminal" | "env">): boolean =>
   io.outIsTerminal && (io.env("NO_COLOR") ?? "") === "" && io.env("TERM") !== "dumb";
 
-export const defaultSocket = "/run/agent/agent.sock";
-
-export const socketPath = (args: ParsedArgs, io: Pick<Terminal, "env">): string =>
-  args.text("socket") ?? (io.env("AGENT_SOCKET") || defaultSocket);
+/** As the agent itself finds it: a private instance is named by its socket or by its root directory. */
+export function socketPath(args: ParsedArgs, io: Pick<Terminal, "env">): string {
+  const named = args.text("socket") ?? io.env("AGENT_SOCKET");
+  if (named) return named;
+  const root = io.env("AGENT_ROOT_DIR") || String(keyByName.get("rootDir")!.default);
+  return String(defaultValues(instanceOf(root), () => undefined).values.get("socket"));
+}

@@ -54,23 +54,17 @@ export async function waitFor({ pods, timeoutMs }: WaitFor, client: ApiClient, i
   const startedAt = io.now();
   const judge = () => [...pods].map(([key, test]) => ({ key, ...test(seen.get(key)) }));
   try {
-    // The list comes first, so that a pod that is already gone is known to be gone.
-    const { items } = await client.get<{ items: Pod[] }>("/pods", signal);
-    for (const pod of items) seen.set(keyOf(pod), pod);
-    const settled = async () => {
+    const path = "/pods?watch=true&sendInitialEvents=true";
+    let complete = false;
+    for await (const { type, object } of client.lines<Line>(path, undefined, signal)) {
+      // Before the mark, that a pod was not told of does not mean that it is gone.
+      if (type === "BOOKMARK") complete = true;
+      else if (type === "DELETED") seen.delete(keyOf(object));
+      else seen.set(keyOf(object), object);
+      if (!complete) continue;
       const all = judge();
       await progress(all.map(({ key, text }) => `pod/${key.replace(/^default\//, "")}: ${text}`));
-      return all.every(({ state }) => state !== "waiting")
-        ? all.every(({ state }) => state === "done")
-        : undefined;
-    };
-    const first = await settled();
-    if (first !== undefined) return first;
-    for await (const { type, object } of client.lines<Line>("/pods?watch=true", undefined, signal)) {
-      if (type === "DELETED") seen.delete(keyOf(object));
-      else seen.set(keyOf(object), object);
-      const now = await settled();
-      if (now !== undefined) return now;
+      if (all.every(({ state }) => state !== "waiting")) return all.every(({ state }) => state === "done");
     }
   } catch (error) {
     if (!timeout.aborted) throw error;

@@ -3,7 +3,7 @@ import type { Command, Completion } from "../command.ts";
 import { completionOf, offeredFlags } from "./completion_bash.ts";
 
 /** Inside single quotes, and without the signs that _arguments reads. */
-const quoted = (text: string): string => text.replaceAll("'", "'\\''").replace(/[:[\]\\]/g, "\\$&");
+const quoted = (text: string): string => text.replace(/[:[\]\\]/g, "\\$&").replaceAll("'", "'\\''");
 
 function action(completion: Completion, commands: readonly Command[]): string {
   if (typeof completion !== "string") return `(${completion.join(" ")})`;
@@ -38,7 +38,7 @@ function commandCase(command: Command, commands: readonly Command[]): string {
     // Braces must stand outside the quotes: the shell makes two words of them.
     const [before, after] = flag.short === undefined
       ? [`'${repeated}${names}${sign}`, ""]
-      : [`'${repeated}'${names.replace("}", `${sign}}`)}`, "'"];
+      : [`'${repeated}'${sign === "" ? names : names.replace(",", "+,").replace("}", "=}")}`, "'"];
     return `${before}${after}[${quoted(flag.summary)}]${value}'`;
   });
   const places = command.arguments.map((argument, i) =>

@@ -146,6 +146,17 @@ Deno.test("a watch begins with what is there and tells each change; a slow reade
   await reader.cancel();
 });
 
+Deno.test("a watch can mark where what was there ends", async () => {
+  const { store, app } = createStage();
+  store.putPod(pod("a"));
+  const reader = (await app.request("/pods?watch=true&sendInitialEvents=true")).body!.getReader();
+  const lines = new TextDecoder().decode((await reader.read()).value).trim().split("\n");
+  assertEquals(lines.map((line) => JSON.parse(line).type), ["ADDED", "BOOKMARK"]);
+  store.removePod("uid-a");
+  assertEquals(JSON.parse(new TextDecoder().decode((await reader.read()).value)).type, "DELETED");
+  await reader.cancel();
+});
+
 Deno.test("a watch ends when the agent leaves", async () => {
   const ends = new AbortController();
   const { app } = createStage({ signal: ends.signal });

@@ -122,8 +122,8 @@ export async function createLab(images: ApiImages = noImages): Promise<Lab> {
     config: {
       flags: [{ name: "node-ip", kind: "text", summary: "address" }],
       read: (args) => {
-        const values = new Map<string, unknown>([["nodeIP", args.text("node-ip") ?? "10.0.0.1"]]);
-        return Promise.resolve({ values, origin: { nodeIP: "flag --node-ip" } });
+        const values = new Map<string, unknown>([["nodeIPs", [args.text("node-ip") ?? "10.0.0.1"]]]);
+        return Promise.resolve({ values, origin: { nodeIPs: "flag --node-ip" } });
       },
     },
     teardown: { flags: [], run: () => Promise.resolve(0) },
