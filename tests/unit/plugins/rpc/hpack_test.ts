@@ -120,6 +120,20 @@ Deno.test("a table size update empties the table and is refused over the limit o
   assertThrows(() => decoder().decode(hex("82 20")), ConnectionError, "after the first field");
 });
 
+Deno.test("the oldest entries leave a full table, and an entry larger than the table empties it", () => {
+  const { decode } = decoder(100);
+  const add = (name: string, value: string) => {
+    const block = encodeHeaders([[name, value]]);
+    block[0] = 0x40; // with indexing
+    decode(block);
+  };
+  for (const name of ["a", "b", "c"]) add(name, "v".repeat(10));
+  assertEquals(decode(hex("be bf")), [["c", "v".repeat(10)], ["b", "v".repeat(10)]]);
+  assertThrows(() => decode(hex("c0")), ConnectionError, "index 64");
+  add("d", "v".repeat(100));
+  assertThrows(() => decode(hex("be")), ConnectionError, "index 62");
+});
+
 Deno.test("broken blocks are errors of compression", () => {
   const cases = {
     "ends within": "40",
