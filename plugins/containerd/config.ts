@@ -58,14 +58,16 @@ function table(
 function disabledPlugins(c: ContainerdConfig): string[] {
   const snapshotters = c.version.major >= 2
     ? ["btrfs", "zfs", "devmapper", "blockfile", "erofs"]
-    : ["aufs", "btrfs", "zfs", "devmapper"];
+    : ["aufs", "btrfs", "zfs", "devmapper", "blockfile"];
   const unused = c.snapshotter === "overlayfs" ? "native" : "overlayfs";
   return [
     ...[...snapshotters, unused].map((s) => `io.containerd.snapshotter.v1.${s}`),
     "io.containerd.internal.v1.restart",
     "io.containerd.internal.v1.tracing",
     "io.containerd.tracing.processor.v1.otlp",
-    ...(c.version.major >= 2 ? ["io.containerd.monitor.container.v1.restart"] : []),
+    ...(c.version.major >= 2
+      ? ["io.containerd.monitor.container.v1.restart", "io.containerd.differ.v1.erofs"]
+      : []),
   ];
 }
 

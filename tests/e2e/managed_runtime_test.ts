@@ -328,6 +328,7 @@ Deno.test("archives in the images directory reach CRI, once; the pause image com
         images: cri.images,
         log: { ...silentLog, info: (message, fields) => void logged.push(`${message} ${fields?.["file"]}`) },
         report: (list) => problems = list,
+        onImported: () => {},
       });
       return { archives, running: archives.run(stop.signal) };
     };
