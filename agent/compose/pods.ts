@@ -6,12 +6,12 @@ import { join } from "@std/path";
 import type { Config } from "../config/config.ts";
 import type { Log } from "../lib/log.ts";
 import { instrument, type Metrics } from "../lib/metrics.ts";
-import type { Cgroups, Host, Images, Runtime } from "../ports.ts";
+import type { Host, Images, Runtime } from "../ports.ts";
 import type { StatusStore } from "../status_store.ts";
 import type { DnsConfig } from "../model/container.ts";
 import type { Pod } from "../model/gen/v1.ts";
 import { parseResolvConf, podDns } from "../model/dns.ts";
-import { createCgroups } from "../node/cgroups.ts";
+import { createCgroups, type PodCgroups } from "../node/cgroups.ts";
 import { createImageArchives, type ImageArchives } from "../node/image_archives.ts";
 import type { NodeFacts } from "../reconcile/apply.ts";
 import { createGate } from "../reconcile/gate.ts";
@@ -27,6 +27,8 @@ export interface PodParts {
   images: Images;
   archives: ImageArchives;
   reconciler: Reconciler;
+  /** Which driver makes them is asked of the runtime, when the first pod needs to know. */
+  cgroups(): Promise<PodCgroups>;
   /** Text of ROOT/config.json, the node's docker configuration. */
   nodeConfig(): Promise<string | undefined>;
 }
@@ -52,14 +54,10 @@ async function readResolvConf(host: Host, path: string): Promise<DnsConfig | und
   return onlyStub && await host.stat(resolvedConf) !== undefined ? await read(resolvedConf) : conf;
 }
 
-/** Which driver makes cgroups is asked of the runtime, when the first pod needs to know. */
-function lazyCgroups(create: () => Promise<Cgroups>): Cgroups {
-  let made: Promise<Cgroups> | undefined;
-  const get = () => made ??= create().catch((error) => (made = undefined, Promise.reject(error)));
-  return {
-    ensure: async (pod) => await (await get()).ensure(pod),
-    remove: async (uid) => await (await get()).remove(uid),
-  };
+/** Made once, when first asked for; a failure is not kept. */
+function once<T>(create: () => Promise<T>): () => Promise<T> {
+  let made: Promise<T> | undefined;
+  return () => made ??= create().catch((error) => (made = undefined, Promise.reject(error)));
 }
 
 export function createPodParts(o: PodPartsOptions, leave: AbortSignal): PodParts {
@@ -90,6 +88,7 @@ export function createPodParts(o: PodPartsOptions, leave: AbortSignal): PodParts
     directory: config.imagesDir,
     checkpointPath: join(config.stateDir, "imported.json"),
     report: (problems) => store.setProblems("images", problems),
+    onImported: (brings) => reconciler.retryImages(brings),
   });
   const nodeConfig = () => host.readText(join(config.rootDir, "config.json"));
   const dns = async (pod: Pod) => {
@@ -101,7 +100,7 @@ export function createPodParts(o: PodPartsOptions, leave: AbortSignal): PodParts
       hostIPs: node.hostIPs,
     }).dns;
   };
-  const cgroups = lazyCgroups(async () => {
+  const cgroups = once(async () => {
     const asked = config.cgroupDriver !== "" ? undefined : await runtime.status(AbortSignal.timeout(10_000));
     const driver = config.cgroupDriver || asked?.cgroupDriver || (await detectHost()).cgroupDriver;
     return createCgroups({ host, root: config.cgroupRoot, driver });
@@ -116,11 +115,14 @@ export function createPodParts(o: PodPartsOptions, leave: AbortSignal): PodParts
       host,
       runtime,
       storage,
-      cgroups,
+      cgroups: {
+        ensure: async (pod) => await (await cgroups()).ensure(pod),
+        remove: async (uid) => await (await cgroups()).remove(uid),
+      },
       node,
       dns,
       images: { images, archives, pulls: createGate(config.maxParallelImagePulls ?? 8), nodeConfig },
     },
   }, leave);
-  return { node, runtime, images, archives, reconciler, nodeConfig };
+  return { node, runtime, images, archives, reconciler, cgroups, nodeConfig };
 }

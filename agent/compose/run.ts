@@ -155,7 +155,11 @@ function apiService(o: RunOptions, store: StatusStore, metrics: Metrics, parts: 
     if (condition?.status === "True") return { ok: true, reasons: [] };
     return { ok: false, reasons: [condition?.message ?? "the agent is starting"] };
   };
-  const { images, nodeConfig } = parts;
+  const { images, nodeConfig, reconciler } = parts;
+  const brought = <T>(result: T): T => {
+    reconciler.retryImages(() => true);
+    return result;
+  };
   return {
     name: "api",
     async start(signal) {
@@ -169,9 +173,9 @@ function apiService(o: RunOptions, store: StatusStore, metrics: Metrics, parts: 
           list: (signal) => images.list(signal),
           async pull(image, signal) {
             const [auth] = authsFor(image, {}, new Map(), await nodeConfig());
-            return await images.pull(image, auth, signal);
+            return brought(await images.pull(image, auth, signal));
           },
-          importArchive: (path, signal) => images.importArchive(path, signal),
+          importArchive: async (path, signal) => brought(await images.importArchive(path, signal)),
         },
         now: () => host.now(),
         signal,

@@ -2,6 +2,7 @@
  * `agent teardown`: every pod of this instance ends as if its manifest had been removed, then the agent's own
  * containerd and its network go. Manifests and images stay. Not for: a running agent, which would start them again.
  */
+import { dirname } from "@std/path";
 import type { Config } from "../config/config.ts";
 import type { Log } from "../lib/log.ts";
 import type { Host } from "../ports.ts";
@@ -23,7 +24,7 @@ export async function teardown(
   if (chosen.containerd !== undefined) {
     await startManaged({ ...o, cri: chosen.cri, containerd: chosen.containerd }, signal);
   }
-  const { reconciler } = createPodParts(
+  const { reconciler, cgroups } = createPodParts(
     { config, host, log, store, metrics: createMetrics(), cri: chosen.cri },
     leave.signal,
   );
@@ -40,11 +41,15 @@ export async function teardown(
     await host.sleep(50, limit).catch(() => {});
   }
   const open = reconciler.known().size;
+  const ourCgroups = await cgroups();
   leave.abort();
   await reconciler.finished();
   chosen.cri.close();
   signal.throwIfAborted();
   if (open > 0) o.report(`${open} pods did not end in time`);
   if (chosen.containerd !== undefined) await chosen.containerd.stopForGood(signal);
+  await ourCgroups.removeRoot();
+  // The instance's volatile directory; it stays when it holds something else.
+  await host.remove(dirname(config.managedRuntime.state)).catch(() => {});
   o.report("done: no pod of this instance is left");
 }

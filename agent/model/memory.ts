@@ -1,6 +1,7 @@
 /**
  * How outcomes of steps change what a worker remembers. Pure. Not for: the runtime's state, which is observed anew.
  */
+import type { Pod } from "./gen/v1.ts";
 import type { Memory, ReadyImage, Step } from "./plan.ts";
 import { failureKey } from "./plan.ts";
 import type { Reason } from "./errors.ts";
@@ -51,3 +52,13 @@ export function remember(memory: Memory, outcomes: readonly StepOutcome[], now: 
 
 /** A new wish deserves a new try: failures are forgotten, the rest stays true. */
 export const forgive = (memory: Memory): Memory => ({ ...memory, failures: new Map() });
+
+/** As `forgive`, for pulls of the images that are here now. */
+export function forgiveImages(memory: Memory, pod: Pod, here: (image: string) => boolean): Memory {
+  const containers = [...(pod.spec?.initContainers ?? []), ...(pod.spec?.containers ?? [])];
+  const failures = new Map(memory.failures);
+  for (const { name, image } of containers) {
+    if (here(image ?? "")) failures.delete(failureKey({ kind: "ensureImage", container: name, attempt: 0 }));
+  }
+  return { ...memory, failures };
+}

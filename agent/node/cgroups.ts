@@ -3,7 +3,7 @@
  * own them, and only their names are told. What they are called and may use is decided in model/qos.ts. Not for:
  * containers' own cgroups (the runtime's), statistics.
  */
-import { join } from "@std/path";
+import { dirname, join } from "@std/path";
 import { AgentError, errorText } from "../model/errors.ts";
 import { type CgroupLimits, cpuPeriod, cpuWeight, kubepodsCgroup, sharesOfWeight } from "../model/qos.ts";
 import { podCgroup, podCgroupLimits, type QosClass, qosClass } from "../model/qos.ts";
@@ -21,6 +21,8 @@ export interface CgroupOptions {
 export interface PodCgroups extends Cgroups {
   /** Uids that have a cgroup below our root. */
   known(): Promise<string[]>;
+  /** Removes our cgroups that are empty, up to and with the root; for when no pod is left. */
+  removeRoot(): Promise<void>;
 }
 
 /** Mount points. In a hybrid set-up v2 is mounted beside v1 and limits nothing. */
@@ -45,6 +47,7 @@ const systemdCgroups = (root: string): PodCgroups => ({
     Promise.resolve(podCgroup(root, qosClass(desired.pod), checked(desired.uid), "systemd")),
   remove: () => Promise.resolve(),
   known: () => Promise.resolve([]),
+  removeRoot: () => Promise.resolve(),
 });
 
 function cgroupfsCgroups({ host, root, limits }: CgroupOptions): PodCgroups {
@@ -118,7 +121,14 @@ function cgroupfsCgroups({ host, root, limits }: CgroupOptions): PodCgroups {
     return [...new Set(uids.map((name) => name.slice("pod".length)))].sort();
   }
 
-  return { ensure, remove, known };
+  async function removeRoot(): Promise<void> {
+    const { all } = await hierarchies();
+    const top = dirname(kubepods) === "/" ? kubepods : dirname(kubepods);
+    await Promise.all(all.map((mount) => removeEmpty(host, join(mount, top))));
+    written.clear();
+  }
+
+  return { ensure, remove, known, removeRoot };
 }
 
 /** A uid becomes part of a path. */
@@ -228,6 +238,15 @@ async function removeTree(host: Host, directory: string): Promise<void> {
       await host.sleep(removalPause, AbortSignal.timeout(60_000));
     }
   }
+}
+
+/** Bottom-up; what has processes stays, with all above it. */
+async function removeEmpty(host: Host, directory: string): Promise<void> {
+  for (const name of await host.list(directory) ?? []) {
+    const path = join(directory, name);
+    if ((await host.lstat(path))?.kind === "directory") await removeEmpty(host, path);
+  }
+  await host.remove(directory).catch(() => {});
 }
 
 async function killAll(host: Host, directory: string): Promise<void> {

@@ -28,12 +28,23 @@ export interface ImageArchivesOptions {
   checkpointPath: string;
   host: Pick<
     Host,
-    "list" | "stat" | "openFile" | "watch" | "now" | "monotonic" | "readText" | "writeFileAtomic" | "rename"
+    | "list"
+    | "stat"
+    | "mkdir"
+    | "openFile"
+    | "watch"
+    | "now"
+    | "monotonic"
+    | "readText"
+    | "writeFileAtomic"
+    | "rename"
   >;
   images: Pick<Images, "list" | "status" | "importArchive">;
   log: Log;
   /** Told all problems of the directory when they have changed. */
   report(problems: Problem[]): void;
+  /** Told after each import, with the answer whether it may have brought an image. */
+  onImported(brings: (image: string) => boolean): void;
 }
 
 export interface ImageArchives {
@@ -59,6 +70,8 @@ export function createImageArchives(o: ImageArchivesOptions): ImageArchives {
   const pending = new Map<string, PendingArchive>();
   let pinned: ReadonlySet<string> = new Set();
   let scanned = false;
+  /** Once at start; who removes the directory later wants it gone. */
+  let made = false;
   let directoryProblem: string | undefined;
   let changed = Promise.withResolvers<void>();
 
@@ -142,6 +155,7 @@ export function createImageArchives(o: ImageArchivesOptions): ImageArchives {
         images: names,
         ms: Math.round(host.monotonic() - begin),
       });
+      o.onImported((image) => waitFor(image, [{ names }]) !== "no");
     }
     pending.delete(path);
     return true;
@@ -149,6 +163,8 @@ export function createImageArchives(o: ImageArchivesOptions): ImageArchives {
 
   /** Milliseconds after which to look again though nothing happens; `undefined` for never. */
   async function round(signal: AbortSignal): Promise<number | undefined> {
+    if (!made && await host.stat(o.directory) === undefined) await host.mkdir(o.directory, 0o755);
+    made = true;
     const plan = await look(signal);
     scanned = true;
     directoryProblem = undefined;

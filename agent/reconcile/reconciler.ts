@@ -13,6 +13,8 @@ export interface Reconciler {
   update(desired: Desired): void;
   /** Look again at one pod, or at all. */
   nudge(uid?: string): void;
+  /** Images have come: pods that wait in back-off for one of them try again now. */
+  retryImages(brings: (image: string) => boolean): void;
   /** Takes over what an earlier run of the agent left: sandboxes, containers, pod directories. Throws when the runtime is away. */
   recover(): Promise<void>;
   /** Ends when every worker has ended, after the signal. */
@@ -77,6 +79,9 @@ export function createReconciler(o: ReconcilerOptions, leave: AbortSignal): Reco
     nudge(uid) {
       if (uid !== undefined) workers.get(uid)?.nudge();
       else for (const worker of workers.values()) worker.nudge();
+    },
+    retryImages(brings) {
+      for (const worker of workers.values()) worker.retryImages(brings);
     },
     async recover() {
       for (const pod of await o.runtime.observe(undefined, leave)) {

@@ -10,7 +10,7 @@ import { emptyMemory, type Facts, type Plan, planPod } from "../model/plan.ts";
 import { type ObservedPod } from "../model/observed.ts";
 import type { DesiredPod, Objects, Wish } from "../model/wish.ts";
 import { AgentError, errorText } from "../model/errors.ts";
-import { forgive, remember, type StepOutcome } from "../model/memory.ts";
+import { forgive, forgiveImages, remember, type StepOutcome } from "../model/memory.ts";
 import { volumesHash } from "../model/volumes.ts";
 import { createMailbox } from "../lib/mailbox.ts";
 import { type ApplyOptions, applySteps } from "./apply.ts";
@@ -31,6 +31,8 @@ export interface Worker {
   put(wish: Wish): void;
   /** Something may have happened to the pod: look again. */
   nudge(): void;
+  /** Forgets failed pulls of images that have come another way, and looks again. */
+  retryImages(brings: (image: string) => boolean): void;
   /** Ends when the pod is gone, or when the agent leaves. */
   finished: Promise<"gone" | "left">;
 }
@@ -47,6 +49,7 @@ export function createWorker(o: WorkerOptions, id: PodIdentity, leave: AbortSign
   let memory = emptyMemory;
   let messages = new Map<string, string>();
   let abandon = new AbortController();
+  let arrived: ((image: string) => boolean)[] = [];
   let seen = "";
   let blind = 0;
 
@@ -61,6 +64,14 @@ export function createWorker(o: WorkerOptions, id: PodIdentity, leave: AbortSign
     if (next.kind === "present") desired = next.pod;
     memory = forgive(memory);
     abandon = new AbortController();
+  };
+
+  /** Between rounds, so that a pull that fails after the image has come another way is forgotten as well. */
+  const welcomeImages = () => {
+    const brings = arrived;
+    arrived = [];
+    if (brings.length === 0 || desired === undefined) return;
+    memory = forgiveImages(memory, desired.pod, (image) => brings.some((b) => b(image)));
   };
 
   const round = (objects: Objects, observed: ObservedPod) => ({
@@ -86,6 +97,7 @@ export function createWorker(o: WorkerOptions, id: PodIdentity, leave: AbortSign
   const settle = async (): Promise<Plan> => {
     for (let before = "";;) {
       adopt(mailbox.take());
+      welcomeImages();
       const observed = await observePod(o.observe, id, wish!.kind === "absent", leave);
       messages = await readMessages(o.observe.storage, observed, messages);
       const plan = planPod(wish!, observed, facts());
@@ -141,6 +153,10 @@ export function createWorker(o: WorkerOptions, id: PodIdentity, leave: AbortSign
       mailbox.put(next);
     },
     nudge: () => mailbox.nudge(),
+    retryImages(brings) {
+      arrived.push(brings);
+      mailbox.nudge();
+    },
     finished: run(),
   };
 }

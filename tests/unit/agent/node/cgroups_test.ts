@@ -89,6 +89,27 @@ Deno.test({
 });
 
 Deno.test({
+  name: "the root goes with all that is empty; what has a process stays",
+  ...needsV1,
+  fn: () =>
+    inRoot(async (root) => {
+      const cgroups = createCgroups({ host, root, driver: "cgroupfs" });
+      const path = await cgroups.ensure(podOf("busy", {}));
+      await cgroups.ensure(podOf("idle", {}));
+      const all = mounts.filter((m) => m.fsType.startsWith("cgroup")).map((m) => `${m.path}${root}`);
+      for (const directory of all) await Deno.mkdir(`${directory}/nested`, { recursive: true });
+      const stray = new Deno.Command("sleep", { args: ["600"], stdout: "null", stderr: "null" }).spawn();
+      await Deno.writeTextFile(`${cpu}${path}/cgroup.procs`, `${stray.pid}`);
+      await cgroups.removeRoot();
+      assertEquals(await cgroups.known(), ["busy"]);
+      stray.kill("SIGKILL");
+      await stray.status;
+      await cgroups.removeRoot();
+      for (const directory of all) assertEquals(await host.stat(directory), undefined, directory);
+    }),
+});
+
+Deno.test({
   name: "the same again writes nothing, and a cgroup that somebody removed comes back",
   ...needsV1,
   fn: () =>

@@ -43,6 +43,8 @@ interface Stage {
   directory: string;
   store: ReturnType<typeof createStore>;
   problems: Problem[];
+  /** What was told after each import. */
+  brought: ((image: string) => boolean)[];
   archives: ImageArchives;
   start(): ImageArchives;
   /** Ends the running one and starts another with the same files: the agent's restart. */
@@ -63,6 +65,7 @@ async function withStage(test: (stage: Stage) => Promise<void>, prepare?: (s: St
     directory,
     store: createStore(),
     problems: [],
+    brought: [],
     archives: undefined as unknown as ImageArchives,
     start() {
       stop = new AbortController();
@@ -73,6 +76,7 @@ async function withStage(test: (stage: Stage) => Promise<void>, prepare?: (s: St
         images: this.store.images,
         log: silentLog,
         report: (problems) => this.problems = problems,
+        onImported: (brings) => this.brought.push(brings),
       });
       running = this.archives.run(stop.signal);
       return this.archives;
@@ -117,6 +121,7 @@ Deno.test("archives are imported at start and when they appear; a restart import
     assert(s.archives.brought("a:1") && !s.archives.brought("b:1"));
     await s.put("b.tar.gz", `image ${B}`);
     await s.until("b", () => s.archives.brought("b:1"));
+    assertEquals(s.brought.map((brings) => [brings("a:1"), brings("b:1")]), [[true, false], [false, true]]);
     const again = await s.restart();
     await again.settled("b:1", LIMIT());
     assertEquals([...again.pinned()].sort(), [A, B]);
@@ -215,8 +220,9 @@ Deno.test("a directory that cannot be read is a problem, and delays nobody; a mi
   await withStage(async (s) => {
     await s.archives.settled(A, LIMIT());
     assertEquals(s.problems, []);
-    await s.restart();
+    await Deno.remove(s.directory);
     await s.archives.settled(A, LIMIT());
+    assertEquals(s.problems, []);
     await Deno.writeTextFile(s.directory, "a file");
     await s.restart();
     await s.archives.settled(A, LIMIT());
@@ -251,4 +257,13 @@ Deno.test("the built-in image is brought when it is missing, and leaves no file"
   } finally {
     await Deno.remove(directory, { recursive: true });
   }
+});
+
+Deno.test("the directory is made when it is missing, for all to read and for root to write", async () => {
+  await withStage(async (s) => {
+    await s.archives.settled(A, LIMIT());
+    assertEquals((await Deno.stat(s.directory)).mode! & 0o777, 0o755);
+    await s.put("a.tar", `image ${A}`);
+    await s.until("a", () => s.archives.brought(A));
+  }, (s) => Deno.remove(s.directory));
 });

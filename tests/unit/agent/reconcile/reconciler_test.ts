@@ -218,6 +218,38 @@ Deno.test("a failed pull is shown and a mended manifest is tried at once", () =>
     await until(b, "ready", () => isReady(b, "web"));
   }));
 
+Deno.test("a pod that waits in back-off tries again at once when its image has come, and only then", () =>
+  withBench(async (b) => {
+    b.fake.fail("images.pull", new AgentError("ErrImagePull", "no such image"));
+    b.reconciler.update(desired(podOf("web", [container("a", "late:1")])));
+    await until(b, "back-off", () => stateOf(b, "web", "a")?.state?.waiting?.reason === "ImagePullBackOff");
+    const release = b.fake.hold("images.pull");
+    const looked = async (nudge: () => void) => {
+      const before = b.fake.callsOf("observe").length;
+      nudge();
+      while (b.fake.callsOf("observe").length === before) {
+        await new Promise((resolve) => setTimeout(resolve, 5));
+      }
+    };
+    await looked(() => b.reconciler.retryImages((image) => image === "other:1"));
+    await looked(() => b.reconciler.nudge());
+    assertEquals(b.fake.callsOf("images.pull").length, 1);
+    b.reconciler.retryImages((image) => image === "late:1");
+    release();
+    await until(b, "ready", () => isReady(b, "web"));
+  }));
+
+Deno.test("a pull that fails after its image came another way is no reason to wait", () =>
+  withBench(async (b) => {
+    const release = b.fake.hold("images.pull");
+    b.fake.fail("images.pull", new AgentError("ErrImagePull", "no such image"));
+    b.reconciler.update(desired(podOf("web", [container("a", "late:1")])));
+    while (b.fake.held("images.pull") === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+    b.reconciler.retryImages(() => true);
+    release();
+    await until(b, "ready", () => isReady(b, "web"));
+  }));
+
 Deno.test("a newer wish abandons a pull that hangs", () =>
   withBench(async (b) => {
     const release = b.fake.hold("images.pull");
