@@ -220,7 +220,10 @@ export function attemptEnded(pod: Pod | undefined, container: string, attempt: n
   const status = containerStatus(pod, container);
   if (status === undefined) return false;
   if (status.restartCount > attempt) return true;
-  return status.restartCount === attempt && status.state?.terminated !== undefined;
+  // Between two attempts the ended one is the last state.
+  const over = status.state?.terminated ??
+    (status.state?.running === undefined && status.lastState?.terminated);
+  return status.restartCount === attempt && over !== undefined && over !== false;
 }
 
 export type Refusal = { reason: StatusReason; message: string };

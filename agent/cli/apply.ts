@@ -1,4 +1,6 @@
 /** `agent apply`: checked manifests become files of the manifest directory; the agent does the rest. */
+import type { Pod } from "../model/gen/v1.ts";
+import { podKey } from "../model/wish.ts";
 import { createApiClient } from "./client.ts";
 import { type Command, CommandError, type ParsedArgs, UsageError } from "./command.ts";
 import { type Io, socketPath } from "./io.ts";
@@ -19,12 +21,14 @@ async function run(args: ParsedArgs, io: Io): Promise<number> {
     const names = await io.files.list(directory) ?? [];
     const taken = new Set(names.map((name) => `${directory}/${name}`));
     const plan = planApply(directory, await readDirectory(directory, io), input.documents, taken);
+    const waits = args.is("wait") && !args.is("dry-run");
+    const before = waits ? (await client.get<{ items: Pod[] }>("/pods", io.signal)).items : [];
     await applyPlan(plan, args.is("dry-run"), io);
-    if (!args.is("wait") || args.is("dry-run")) return 0;
-    const pods = new Map(input.pods.map((pod) => [
-      `${pod.metadata?.namespace ?? "default"}/${pod.metadata?.name}`,
-      (seen: typeof pod | undefined) => appliedPod(pod, seen),
-    ]));
+    if (!waits) return 0;
+    const pods = new Map(input.pods.map((pod) => {
+      const old = before.find((other) => podKey(other) === podKey(pod));
+      return [podKey(pod), appliedPod(pod, old)];
+    }));
     const timeoutMs = args.duration("timeout") ?? 120_000;
     return await waitFor({ pods, timeoutMs }, client, io) ? 0 : 1;
   } finally {

@@ -22,6 +22,7 @@ export interface CliFiles {
   list(path: string): Promise<string[] | undefined>;
   stat(path: string): Promise<{ kind: string } | undefined>;
   lstat(path: string): Promise<{ kind: string } | undefined>;
+  mkdir(path: string): Promise<void>;
   writeFileAtomic(path: string, content: string, mode?: number): Promise<void>;
   remove(path: string): Promise<void>;
 }

@@ -94,6 +94,8 @@ export async function applyPlan(plan: ManifestPlan, dryRun: boolean, io: Io): Pr
   }
   if (!dryRun) {
     for (const { path, text } of plan.changes) {
+      const directory = path.slice(0, path.lastIndexOf("/"));
+      if (await io.files.stat(directory) === undefined) await io.files.mkdir(directory);
       // Manifests may hold secrets: only the owner reads them.
       if (text !== undefined) await io.files.writeFileAtomic(path, text, 0o600);
     }

@@ -2,7 +2,8 @@
 import type { Problem } from "../model/errors.ts";
 import { formatProblem } from "../model/errors.ts";
 import type { Pod } from "../model/gen/v1.ts";
-import { podHash } from "../model/hash.ts";
+import { containerHash, podHash, sandboxHash } from "../model/hash.ts";
+import { podKey } from "../model/wish.ts";
 import type { ApiClient } from "./client.ts";
 import { CommandError } from "./command.ts";
 import type { Io } from "./io.ts";
@@ -16,23 +17,44 @@ export type Waiting = { state: "waiting" | "done" | "failed"; text: string };
 const hashOf = (pod: Pod | undefined): string | undefined =>
   pod?.metadata?.annotations?.["kubernetes.io/config.hash"];
 
-/** Whether the pod that was applied is up: the agent must have seen this version of it. */
-export function appliedPod(wished: Pod, seen: Pod | undefined): Waiting {
-  if (seen === undefined || hashOf(seen) !== podHash(wished)) {
-    return { state: "waiting", text: "not seen by the agent yet" };
+/** Ids of the containers that cannot stay when `before` becomes `wished`, by the rules the agent goes by. */
+export function doomedContainers(before: Pod | undefined, wished: Pod): Set<string> {
+  const doomed = new Set<string>();
+  if (before === undefined) return doomed;
+  const all = sandboxHash(before) !== sandboxHash(wished);
+  for (const { name, containerID } of before.status?.containerStatuses ?? []) {
+    const [old, next] = [before, wished].map((pod) => pod.spec?.containers.find((c) => c.name === name));
+    const stays = !all && old !== undefined && next !== undefined &&
+      containerHash(before, old) === containerHash(wished, next);
+    if (!stays && containerID) doomed.add(containerID);
   }
-  const text = `${podStatusText(seen)} ${readyText(seen)}`;
-  const { phase, conditions } = seen.status ?? {};
-  if (phase === "Succeeded") return { state: "done", text };
-  if (phase === "Failed") return { state: "failed", text };
-  const ready = conditions?.some((c) => c.type === "Ready" && c.status === "True") ?? false;
-  return { state: ready ? "done" : "waiting", text };
+  return doomed;
+}
+
+/**
+ * Whether the pod that was applied is up: the agent has seen this version of it, and what ran for another version (of
+ * the pod as it was `before`) runs no more.
+ */
+export function appliedPod(wished: Pod, before: Pod | undefined): (seen: Pod | undefined) => Waiting {
+  const doomed = doomedContainers(before, wished);
+  return (seen) => {
+    if (seen === undefined || hashOf(seen) !== podHash(wished)) {
+      return { state: "waiting", text: "not seen by the agent yet" };
+    }
+    const text = `${podStatusText(seen)} ${readyText(seen)}`;
+    const { phase, conditions, containerStatuses = [] } = seen.status ?? {};
+    if (containerStatuses.some(({ containerID }) => doomed.has(containerID ?? ""))) {
+      return { state: "waiting", text: `being replaced, ${text}` };
+    }
+    if (phase === "Succeeded") return { state: "done", text };
+    if (phase === "Failed") return { state: "failed", text };
+    const ready = conditions?.some((c) => c.type === "Ready" && c.status === "True") ?? false;
+    return { state: ready ? "done" : "waiting", text };
+  };
 }
 
 export const deletedPod = (seen: Pod | undefined): Waiting =>
   seen === undefined ? { state: "done", text: "gone" } : { state: "waiting", text: podStatusText(seen) };
-
-const keyOf = (pod: Pod): string => `${pod.metadata?.namespace ?? "default"}/${pod.metadata?.name}`;
 
 export interface WaitFor {
   /** `namespace/name` -> judged from the pod that the agent shows, if any. */
@@ -59,8 +81,8 @@ export async function waitFor({ pods, timeoutMs }: WaitFor, client: ApiClient, i
     for await (const { type, object } of client.lines<Line>(path, undefined, signal)) {
       // Before the mark, that a pod was not told of does not mean that it is gone.
       if (type === "BOOKMARK") complete = true;
-      else if (type === "DELETED") seen.delete(keyOf(object));
-      else seen.set(keyOf(object), object);
+      else if (type === "DELETED") seen.delete(podKey(object));
+      else seen.set(podKey(object), object);
       if (!complete) continue;
       const all = judge();
       await progress(all.map(({ key, text }) => `pod/${key.replace(/^default\//, "")}: ${text}`));
@@ -72,8 +94,15 @@ export async function waitFor({ pods, timeoutMs }: WaitFor, client: ApiClient, i
   if (io.signal.aborted) throw new CommandError("interrupted");
   if (!timeout.aborted) throw new CommandError("the agent stopped while it was waited for");
   await explain(pods, client, io);
-  const left = judge().filter(({ state }) => state === "waiting").map(({ key, text }) => `${key} (${text})`);
+  const left = judge().filter(({ state }) => state === "waiting")
+    .map(({ key, text }) => [`${key} (${text})`, ...waitingMessages(seen.get(key))].join(": "));
   throw new CommandError(`not there after ${humanDuration(io.now() - startedAt)}: ${left.join(", ")}`);
+}
+
+/** What the containers that do not run say of it. */
+function waitingMessages(pod: Pod | undefined): string[] {
+  const statuses = [...pod?.status?.initContainerStatuses ?? [], ...pod?.status?.containerStatuses ?? []];
+  return [...new Set(statuses.flatMap(({ state }) => state?.waiting?.message ?? []))];
 }
 
 /** The problems that the agent sees in what was waited for. */

@@ -1,6 +1,6 @@
 /** One pod told in full, as kubectl describe does. Pure. Not for: its containers (describe_container.ts). */
 import { formatProblem, type Problem } from "../../model/errors.ts";
-import type { Event, Pod, PodCondition, Volume } from "../../model/gen/v1.ts";
+import type { Event, Pod, PodCondition, Toleration, Volume } from "../../model/gen/v1.ts";
 import { describeContainer, describeTime } from "./describe_container.ts";
 import { ageOf } from "./duration.ts";
 import { type Field, formatFields, keyed } from "./fields.ts";
@@ -99,7 +99,16 @@ function eventTable(events: readonly Event[], now: number, paint: Paint): string
   ]);
   const rule = ["----", "------", "----", "----", "-------"];
   return "Events:\n" +
-    formatTable(["Type", "Reason", "Age", "From", "Message"], [rule, ...rows], paint, { indent: "  " });
+    formatTable(["Type", "Reason", "Age", "From", "Message"], [rule, ...rows], paint, {
+      indent: "  ",
+      gap: 2,
+    });
+}
+
+/** `key=value:Effect op=Exists for 300s`. */
+function tolerationText({ key, value, effect, operator, tolerationSeconds: seconds }: Toleration): string {
+  return (key ?? "") + (value ? `=${value}` : "") + (effect ? `:${effect}` : "") +
+    (operator === "Exists" ? " op=Exists" : "") + (seconds === undefined ? "" : ` for ${seconds}s`);
 }
 
 function problemLines(problems: readonly Problem[], paint: Paint): string {
@@ -127,6 +136,8 @@ export function describePod({ pod, events, problems, now }: PodStory, paint: Pai
     ["Volumes", spec?.volumes?.length ? spec.volumes.map((v): Field => [v.name, volumeFields(v)]) : "<none>"],
     ["QoS Class", status.qosClass ?? ""],
     ["Restart Policy", spec?.restartPolicy ?? "Always"],
+    keyed("Node-Selectors", spec?.nodeSelector, "="),
+    ["Tolerations", spec?.tolerations?.map(tolerationText).join("\n") || "<none>"],
   ]);
   return head + body + conditions(status.conditions, paint) + tail + problemLines(problems, paint) +
     eventTable(events, now, paint);

@@ -89,7 +89,10 @@ function mountText(mount: VolumeMount): string {
 }
 
 const quantities = (name: string, values: Record<string, string> | undefined): Field[] =>
-  values === undefined || Object.keys(values).length === 0 ? [] : [[name, Object.entries(values)]];
+  values === undefined || Object.keys(values).length === 0 ? [] : [[name, Object.entries(values).sort()]];
+
+/** A word with several lines takes as many. */
+const wordLines = (words: readonly string[]): string[] => words.flatMap((word) => word.trimEnd().split("\n"));
 
 export function describeContainer(container: Container, status: ContainerStatus | undefined): Field[] {
   const ports = container.ports ?? [];
@@ -107,8 +110,8 @@ export function describeContainer(container: Container, status: ContainerStatus 
     ["Image ID", status?.imageID ?? ""],
     [word("Port"), portText((port) => port.containerPort)],
     [word("Host Port"), portText((port) => port.hostPort)],
-    ...container.command?.length ? [["Command", container.command] as const] : [],
-    ...container.args?.length ? [["Args", container.args] as const] : [],
+    ...container.command?.length ? [["Command", wordLines(container.command)] as const] : [],
+    ...container.args?.length ? [["Args", wordLines(container.args)] as const] : [],
     ...stateFields("State", status?.state),
     ...status?.lastState && Object.keys(status.lastState).length > 0
       ? stateFields("Last State", status.lastState)

@@ -52,12 +52,12 @@ const cellOf = (value: string | Cell): Cell => {
   return { ...given, text: oneLine(given.text) };
 };
 
-/** Columns lined up with three spaces between, as kubectl's; the last one is not padded. Ends with a newline. */
+/** Columns lined up with three spaces between (`gap`), as kubectl's; the last one is not padded. Ends with a newline. */
 export function formatTable(
   head: readonly string[],
   rows: readonly Row[],
   paint: Paint,
-  options: { widths?: number[]; header?: boolean; indent?: string } = {},
+  options: { widths?: number[]; header?: boolean; indent?: string; gap?: number } = {},
 ): string {
   const all = [
     ...options.header === false ? [] : [head.map((text) => cell(text))],
@@ -69,7 +69,9 @@ export function formatTable(
   }
   const line = (row: readonly Cell[]) =>
     row.map(({ text, colour }, i) => {
-      const padding = i === row.length - 1 ? "" : " ".repeat(widths[i]! - cellWidth(text) + 3);
+      const padding = i === row.length - 1
+        ? ""
+        : " ".repeat(widths[i]! - cellWidth(text) + (options.gap ?? 3));
       return paint(text, colour) + padding;
     }).join("");
   return all.map((row) => (options.indent ?? "") + line(row).trimEnd() + "\n").join("");

@@ -184,6 +184,11 @@ Deno.test("an attempt has ended when it terminated, was followed by another, or 
   assertEquals(attemptEnded(pod, "app", 1), true);
   assertEquals(attemptEnded(pod, "app", 2), false);
   assertEquals(attemptEnded(undefined, "app", 2), true);
-  const status = { ...pod.status!.containerStatuses![0]!, state: { terminated: { exitCode: 0 } } };
-  assertEquals(attemptEnded({ ...pod, status: { containerStatuses: [status] } }, "app", 2), true);
+  const status = pod.status!.containerStatuses![0]!;
+  const ended = (more: Partial<typeof status>) =>
+    attemptEnded({ ...pod, status: { containerStatuses: [{ ...status, ...more }] } }, "app", 2);
+  const terminated = { terminated: { exitCode: 0 } };
+  assertEquals(ended({ state: terminated }), true);
+  assertEquals(ended({ lastState: terminated }), true);
+  assertEquals(ended({ state: { running: {} }, lastState: terminated }), false);
 });

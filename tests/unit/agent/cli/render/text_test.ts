@@ -61,6 +61,13 @@ Deno.test("fields line up in their group", () => {
   );
 });
 
+Deno.test("further lines of a value stand below its first", () => {
+  assertEquals(
+    formatFields([["Labels", "a=1\nb=2\n"], ["IP", "x"]], "  "),
+    "  Labels:  a=1\n           b=2\n  IP:      x\n",
+  );
+});
+
 Deno.test("sizes", () => {
   assertEquals([0, 1023, 1024, 1536, 123456789].map(formatBytes), [
     "0 B",
