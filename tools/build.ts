@@ -24,8 +24,21 @@ const flags = ["-A", "--no-config", `--v8-flags=${v8Flags.join(",")}`];
 async function bundleProgram(directory: string): Promise<string> {
   const out = join(directory, "bundle.js");
   const entry = Deno.env.get("ENTRY") ?? "agent/main.ts";
-  await capture(Deno.execPath(), ["bundle", "-q", "--platform", "deno", "-o", out, entry], root);
-  return await Deno.readTextFile(out);
+  // Minified it is half as long, and leaves 3 MB less resident.
+  await capture(Deno.execPath(), ["bundle", "-q", "--platform", "deno", "--minify", "-o", out, entry], root);
+  return lazyRequire(await Deno.readTextFile(out));
+}
+
+/**
+ * CommonJS packages (only `yaml`, loaded when there is something to complain about) make the bundler import node:module
+ * at the start, which costs 5 MB resident. They ask for Node's own modules alone, so this finds them without it.
+ */
+function lazyRequire(bundle: string): string {
+  const imported = /^import\s*\{\s*createRequire as (\w+)\s*\}\s*from\s*"node:module";/m.exec(bundle);
+  if (imported === null) return bundle;
+  const made = new RegExp(`\\b${imported[1]}\\(import\\.meta\\.url\\)`);
+  if (!made.test(bundle)) throw new Error("the bundler makes its require in another way: see lazyRequire");
+  return bundle.replace(imported[0], "").replace(made, "((name)=>globalThis.process.getBuiltinModule(name))");
 }
 
 /** Short commit, `-dirty` when the tree has changes; `unknown` outside of a checkout. */

@@ -1,7 +1,6 @@
 /**
  * What this machine is: addresses, memory, processors. Read once at the start. Not for: what becomes of it.
  */
-import { hostname } from "node:os";
 import { type InterfaceAddress, nodeAddresses } from "../node/addresses.ts";
 
 export interface Machine {
@@ -28,7 +27,7 @@ export function readMachine(configured: readonly string[]): Machine {
     address: i.address,
   }));
   return {
-    hostname: hostname().toLowerCase(),
+    hostname: Deno.hostname().toLowerCase(),
     addresses: nodeAddresses(configured, interfaces, readText("/proc/net/route")),
     cpus: navigator.hardwareConcurrency,
     memory: Deno.systemMemoryInfo().total,

@@ -21,6 +21,7 @@ import { mergeSnapshots, type Snapshot } from "../sources/merge.ts";
 import { watchManifests } from "../sources/static_dir.ts";
 import { createStatusStore, type StatusStore } from "../status_store.ts";
 import { createPodParts, type PodParts } from "./pods.ts";
+import { runSlimming } from "./slim.ts";
 import { chooseRuntime, type ChosenRuntime, startManaged } from "./runtime.ts";
 
 export interface RunOptions {
@@ -68,6 +69,7 @@ export async function createServices(o: RunOptions, signal: AbortSignal): Promis
         relist: { withEvents: 60_000, withoutEvents: 1000 },
       }, signal)),
     forever("node status", (signal) => nodeStatus(o, store, snapshots, parts, chosen, signal)),
+    forever("slimming", (signal) => runSlimming({ host, store, quietMs: 5000 }, signal)),
     { name: "pods", start: () => ({ finished: parts.reconciler.finished().then(() => chosen.cri.close()) }) },
   ];
 }

@@ -107,7 +107,8 @@ export async function startManaged(
   await o.containerd.ensure(signal);
   const pause = {
     name: PAUSE_IMAGE,
-    create: () => createPauseImageArchive(Deno.build.arch === "aarch64" ? "arm64" : "amd64").archive,
+    create: async () =>
+      (await createPauseImageArchive(Deno.build.arch === "aarch64" ? "arm64" : "amd64")).archive,
   };
   await ensureBuiltinImage(
     { host: o.host, images: o.cri.images, directory: o.config.stateDir },

@@ -8,7 +8,7 @@ import type { Host, Images } from "../ports.ts";
 export interface BuiltinImage {
   name: string;
   /** The archive's bytes; asked for only when they are needed. */
-  create(): Uint8Array;
+  create(): Promise<Uint8Array>;
 }
 
 export interface BuiltinImageOptions {
@@ -26,7 +26,7 @@ export async function ensureBuiltinImage(
 ): Promise<boolean> {
   if (await o.images.status(image.name, signal) !== undefined) return false;
   const path = join(o.directory, "builtin-image.tar");
-  await o.host.writeFile(path, image.create(), 0o600);
+  await o.host.writeFile(path, await image.create(), 0o600);
   try {
     await o.images.importArchive(path, signal);
   } finally {

@@ -2,8 +2,6 @@
  * Image archives into the runtime's store. CRI has no call for it, so containerd's own `ctr` does it, in the namespace
  * where CRI looks. Not for: choosing archives, watching their directory.
  */
-import { Duplex } from "node:stream";
-import { createGunzip, createZstdDecompress } from "node:zlib";
 import { AgentError, errorText } from "../../agent/model/errors.ts";
 import type { ImageStatus } from "../../agent/ports.ts";
 import { CRI_NAMESPACE } from "./events.ts";
@@ -91,14 +89,20 @@ async function openArchive(path: string): Promise<ReadableStream<Uint8Array>> {
     const start = Array.from(magic.subarray(0, length), (byte) => byte.toString(16).padStart(2, "0")).join(
       "",
     );
-    if (start.startsWith("1f8b")) return decompress(file.readable, createGunzip());
-    return start === "28b52ffd" ? decompress(file.readable, createZstdDecompress()) : file.readable;
+    const format = start.startsWith("1f8b") ? "gzip" : start === "28b52ffd" ? "zstd" : undefined;
+    return format === undefined ? file.readable : await decompress(file.readable, format);
   } catch (error) {
     throw importError(path, errorText(error));
   }
 }
 
-function decompress(source: ReadableStream<Uint8Array>, by: Duplex): ReadableStream<Uint8Array> {
+/** Node's streams cost 5 MB of memory, so they are loaded when an archive needs them. */
+async function decompress(
+  source: ReadableStream<Uint8Array>,
+  format: "gzip" | "zstd",
+): Promise<ReadableStream<Uint8Array>> {
+  const [{ Duplex }, zlib] = await Promise.all([import("node:stream"), import("node:zlib")]);
+  const by = format === "gzip" ? zlib.createGunzip() : zlib.createZstdDecompress();
   const { readable, writable } = Duplex.toWeb(by);
   source.pipeTo(writable as WritableStream<Uint8Array>).catch(() => {});
   return readable as ReadableStream<Uint8Array>;

@@ -1,7 +1,6 @@
 // The image of the pod sandbox's first process, made here from our own pause program, so that a pod starts without any
 // registry. Not for importing it, nor for other images.
 
-import { createHash } from "node:crypto";
 import { PAUSE_ELF } from "./pause_gen.ts";
 
 export type PauseArch = keyof typeof PAUSE_ELF;
@@ -19,7 +18,9 @@ interface TarEntry {
  * The pause image for one architecture, always the same bytes. The archive is an OCI image layout (image-spec,
  * image-layout.md) and carries docker's `manifest.json` beside it, so that either kind of importer finds its name.
  */
-export function createPauseImageArchive(arch: PauseArch): { name: string; archive: Uint8Array<ArrayBuffer> } {
+export async function createPauseImageArchive(
+  arch: PauseArch,
+): Promise<{ name: string; archive: Uint8Array<ArrayBuffer> }> {
   const elf = Uint8Array.from(atob(PAUSE_ELF[arch]), (char) => char.charCodeAt(0));
   const layer = writeTar([{ path: "pause", mode: 0o755, content: elf }]);
   const config = encodeJson({
@@ -27,53 +28,54 @@ export function createPauseImageArchive(arch: PauseArch): { name: string; archiv
     os: "linux",
     created: "1970-01-01T00:00:00Z",
     config: { User: "65535:65535", Env: ["PATH=/"], Entrypoint: ["/pause"], WorkingDir: "/" },
-    rootfs: { type: "layers", diff_ids: [digest(layer)] },
+    rootfs: { type: "layers", diff_ids: [await digest(layer)] },
     history: [{ created: "1970-01-01T00:00:00Z", created_by: "agent" }],
   });
   const manifest = encodeJson({
     schemaVersion: 2,
     mediaType: "application/vnd.oci.image.manifest.v1+json",
-    config: descriptor("application/vnd.oci.image.config.v1+json", config),
-    layers: [descriptor("application/vnd.oci.image.layer.v1.tar", layer)],
+    config: await descriptor("application/vnd.oci.image.config.v1+json", config),
+    layers: [await descriptor("application/vnd.oci.image.layer.v1.tar", layer)],
   });
   const index = encodeJson({
     schemaVersion: 2,
     mediaType: "application/vnd.oci.image.index.v1+json",
     manifests: [{
-      ...descriptor("application/vnd.oci.image.manifest.v1+json", manifest),
+      ...await descriptor("application/vnd.oci.image.manifest.v1+json", manifest),
       platform: { architecture: arch, os: "linux" },
       annotations: { "io.containerd.image.name": PAUSE_IMAGE, "org.opencontainers.image.ref.name": "1" },
     }],
   });
   const docker = encodeJson([{
-    Config: blobPath(config),
+    Config: await blobPath(config),
     RepoTags: [PAUSE_IMAGE],
-    Layers: [blobPath(layer)],
+    Layers: [await blobPath(layer)],
   }]);
   const file = (path: string, content: Uint8Array): TarEntry => ({ path, mode: 0o644, content });
   const archive = writeTar([
     file("oci-layout", encodeJson({ imageLayoutVersion: "1.0.0" })),
     file("index.json", index),
     file("manifest.json", docker),
-    ...[manifest, config, layer].map((blob) => file(blobPath(blob), blob)),
+    ...await Promise.all([manifest, config, layer].map(async (blob) => file(await blobPath(blob), blob))),
   ]);
   return { name: PAUSE_IMAGE, archive };
 }
 
-function encodeJson(value: unknown): Uint8Array {
+function encodeJson(value: unknown): Uint8Array<ArrayBuffer> {
   return new TextEncoder().encode(JSON.stringify(value));
 }
 
-function digest(blob: Uint8Array): string {
-  return "sha256:" + createHash("sha256").update(blob).digest("hex");
+async function digest(blob: Uint8Array<ArrayBuffer>): Promise<string> {
+  const sum = new Uint8Array(await crypto.subtle.digest("SHA-256", blob));
+  return "sha256:" + Array.from(sum, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-function blobPath(blob: Uint8Array): string {
-  return "blobs/" + digest(blob).replace(":", "/");
+async function blobPath(blob: Uint8Array<ArrayBuffer>): Promise<string> {
+  return "blobs/" + (await digest(blob)).replace(":", "/");
 }
 
-function descriptor(mediaType: string, blob: Uint8Array) {
-  return { mediaType, digest: digest(blob), size: blob.length };
+async function descriptor(mediaType: string, blob: Uint8Array<ArrayBuffer>) {
+  return { mediaType, digest: await digest(blob), size: blob.length };
 }
 
 /** POSIX ustar (pax(1)): root owns everything, the time is 0; a path has at most 100 bytes. */

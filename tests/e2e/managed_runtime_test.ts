@@ -259,7 +259,7 @@ async function startPod(stage: Stage, hostPort: number): Promise<string> {
   const archive = `${stage.directory}/pause.tar`;
   await Deno.writeFile(
     archive,
-    createPauseImageArchive(Deno.build.arch === "aarch64" ? "arm64" : "amd64").archive,
+    (await createPauseImageArchive(Deno.build.arch === "aarch64" ? "arm64" : "amd64")).archive,
   );
   await ctr(stage, "images", "import", archive);
   const channel = createChannel(stage.options.socket);
@@ -333,7 +333,7 @@ Deno.test("archives in the images directory reach CRI, once; the pause image com
       return { archives, running: archives.run(stop.signal) };
     };
     const arch = Deno.build.arch === "aarch64" ? "arm64" : "amd64";
-    const pause = { name: PAUSE_IMAGE, create: () => createPauseImageArchive(arch).archive };
+    const pause = { name: PAUSE_IMAGE, create: async () => (await createPauseImageArchive(arch)).archive };
     try {
       const options = { host, images: cri.images, directory: stage.directory };
       assertEquals(await ensureBuiltinImage(options, pause, LIMIT()), true);

@@ -245,7 +245,7 @@ Deno.test("the built-in image is brought when it is missing, and leaves no file"
   const store = createStore();
   const options = { host: createHost(), images: store.images, directory };
   let created = 0;
-  const image = { name: A, create: () => (created++, new TextEncoder().encode(`image ${A}`)) };
+  const image = { name: A, create: () => (created++, Promise.resolve(new TextEncoder().encode(`image ${A}`))) };
   try {
     assertEquals(await ensureBuiltinImage(options, image, LIMIT()), true);
     assertEquals(await ensureBuiltinImage(options, image, LIMIT()), false);

@@ -14,7 +14,7 @@ async function withArchive(arch: "amd64" | "arm64", run: (file: string, director
   const directory = await Deno.makeTempDir({ prefix: "pause-image-" });
   try {
     const file = join(directory, "pause.tar");
-    await Deno.writeFile(file, createPauseImageArchive(arch).archive);
+    await Deno.writeFile(file, (await createPauseImageArchive(arch)).archive);
     await run(file, directory);
   } finally {
     await Deno.remove(directory, { recursive: true });
@@ -27,10 +27,10 @@ const skopeo = await new Deno.Command("skopeo", { args: ["--version"] }).output(
 );
 
 for (const arch of ["amd64", "arm64"] as const) {
-  Deno.test(`the ${arch} archive is the same each time and is named`, () => {
-    const { name, archive } = createPauseImageArchive(arch);
+  Deno.test(`the ${arch} archive is the same each time and is named`, async () => {
+    const { name, archive } = await createPauseImageArchive(arch);
     assertEquals(name, PAUSE_IMAGE);
-    assertEquals(archive, createPauseImageArchive(arch).archive);
+    assertEquals(archive, (await createPauseImageArchive(arch)).archive);
     assertEquals(archive.length % 512, 0);
   });
 
