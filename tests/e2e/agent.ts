@@ -75,8 +75,10 @@ async function getJson<T>(client: Deno.HttpClient, path: string): Promise<T> {
   return await response.json() as T;
 }
 
-/** A private instance that is not running yet; `withImage` brings the demo image as an archive. */
-export async function createAgent(options: { withImage?: boolean } = {}): Promise<AgentUnderTest> {
+/** A private instance that is not running yet; `withImage` brings the demo image as an archive. `verbosity`: of its log. */
+export async function createAgent(
+  options: { withImage?: boolean; verbosity?: number } = {},
+): Promise<AgentUnderTest> {
   const directory = await Deno.makeTempDir({ prefix: "agent-e2e-", dir: "/run" });
   const root = join(directory, "root");
   const [manifests, images, socket] = [
@@ -117,7 +119,8 @@ export async function createAgent(options: { withImage?: boolean } = {}): Promis
 
   const start = async (more: string[] = []) => {
     flags = more;
-    const command = [binary, "run", ...base, "--v", "4", ...more].map((a) => `'${a}'`).join(" ");
+    const command = [binary, "run", ...base, "--v", `${options.verbosity ?? 4}`, ...more].map((a) => `'${a}'`)
+      .join(" ");
     child = new Deno.Command("sh", { args: ["-c", `exec ${command} >>'${logPath}' 2>&1`], stdin: "null" })
       .spawn();
     let ended = false;

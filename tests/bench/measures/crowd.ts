@@ -1,0 +1,129 @@
+/**
+ * Many pods at once, and what they cost when nothing happens: times, memory, idle CPU and disk writes, and a restart
+ * of the peer under them.
+ */
+import { type BenchPod, createPods } from "../pods.ts";
+import type { Peer, Resident } from "../peers/peer.ts";
+import { type Memory, readCpuSeconds, readMemory, readWrittenBytes } from "../procfs.ts";
+import { pause, whenTrue } from "../wait.ts";
+
+export interface Idle {
+  seconds: number;
+  /** Per cent of one core. */
+  cpu: number;
+  writtenBytes: number;
+}
+
+export interface Crowd {
+  pods: number;
+  /** ms from the first manifest to the last container's start, and to the last status Running. */
+  started: number;
+  shown: number;
+  /** ms from the first removal until nothing is known of any pod. */
+  gone: number;
+  /** By number of pods, after settling. */
+  memory: Map<number, Memory>;
+  idle?: Idle;
+  /** ms from the start of the program until all pods are Running with the containers that the runtime has. */
+  truthful?: number;
+  /** Containers that are not the same after the restart. */
+  restarted?: number;
+}
+
+const STEADY_MIB = 0.5;
+const STEADY_SAMPLES = 8;
+const SETTLE_LIMIT = 60;
+
+/** Resident memory has settled when it stays within half a MiB for eight seconds; a minute is waited at most. */
+async function settledMemory(resident: Resident): Promise<Memory> {
+  let [base, steady] = [readMemory(resident.pid()).rss, 0];
+  for (let second = 0; second < SETTLE_LIMIT && steady < STEADY_SAMPLES; second++) {
+    await pause(1000);
+    const { rss } = readMemory(resident.pid());
+    if (Math.abs(rss - base) <= STEADY_MIB) steady++;
+    else [base, steady] = [rss, 0];
+  }
+  return readMemory(resident.pid());
+}
+
+async function untilRunning(peer: Peer, pods: readonly BenchPod[]): Promise<number> {
+  return await whenTrue(`${peer.name}: ${pods.length} pods run`, async () => {
+    const running = await peer.running();
+    return pods.every((pod) => running.has(pod.name));
+  }, 10);
+}
+
+async function removeAll(peer: Peer, pods: readonly BenchPod[]): Promise<number> {
+  const begin = Date.now();
+  await peer.remove(pods);
+  return await whenTrue(
+    `${peer.name}: ${pods.length} pods are gone`,
+    async () => !await peer.knows(pods),
+    10,
+  ) -
+    begin;
+}
+
+async function measureIdle(resident: Resident, seconds: number): Promise<Idle> {
+  const pid = resident.pid();
+  const [cpu, written, begin] = [readCpuSeconds(pid), readWrittenBytes(pid), performance.now()];
+  await pause(seconds * 1000);
+  const passed = (performance.now() - begin) / 1000;
+  return {
+    seconds: passed,
+    cpu: 100 * (readCpuSeconds(pid) - cpu) / passed,
+    writtenBytes: readWrittenBytes(pid) - written,
+  };
+}
+
+const idsOf = async (peer: Peer, pods: readonly BenchPod[]): Promise<string[]> =>
+  (await Promise.all(pods.map((pod) => peer.containers(pod)))).map((c) => c[0]?.id ?? "");
+
+async function measureRestart(peer: Peer, resident: Resident, pods: readonly BenchPod[]) {
+  const before = await idsOf(peer, pods);
+  await resident.stop();
+  const begin = Date.now();
+  await resident.start();
+  const end = await whenTrue(`${peer.name}: ${pods.length} pods are known again`, async () => {
+    const running = await peer.running();
+    return pods.every((pod, i) => running.get(pod.name)?.includes(before[i]!));
+  }, 5);
+  const after = await idsOf(peer, pods);
+  return { truthful: end - begin, restarted: before.filter((id, i) => id !== after[i]).length };
+}
+
+export async function measureCrowd(
+  peer: Peer,
+  options: { count: number; idleSeconds: number; tell(text: string): void },
+): Promise<Crowd> {
+  const { resident } = peer;
+  const memory = new Map<number, Memory>();
+  const remember = async (count: number): Promise<void> => {
+    options.tell(`${peer.name}: memory with ${count} pods settles`);
+    if (resident !== undefined) memory.set(count, await settledMemory(resident));
+  };
+  if (resident !== undefined) {
+    // What the lives before left behind is no part of an agent without pods.
+    await resident.stop();
+    await resident.start();
+    await remember(0);
+    const ten = createPods("ten", 10);
+    await peer.add(ten);
+    await untilRunning(peer, ten);
+    await remember(10);
+    await removeAll(peer, ten);
+  }
+  options.tell(`${peer.name}: ${options.count} pods at once`);
+  const pods = createPods("crowd", options.count);
+  const begin = Date.now();
+  await peer.add(pods);
+  const shown = await untilRunning(peer, pods) - begin;
+  const starts = (await Promise.all(pods.map((pod) => peer.containers(pod)))).map((c) => c[0]!.startedAt);
+  const common = { pods: options.count, started: Math.max(...starts) - begin, shown, memory };
+  if (resident === undefined) return { ...common, gone: await removeAll(peer, pods) };
+  await remember(options.count);
+  options.tell(`${peer.name}: idle for ${options.idleSeconds} s`);
+  const idle = await measureIdle(resident, options.idleSeconds);
+  const restart = await measureRestart(peer, resident, pods);
+  return { ...common, idle, ...restart, gone: await removeAll(peer, pods) };
+}

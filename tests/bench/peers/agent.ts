@@ -1,0 +1,54 @@
+/**
+ * The agent as a user runs it: the built binary with a containerd of its own, told by manifests, seen over its socket.
+ * Not for: assertions about it.
+ */
+import type { Pod } from "../../../agent/model/gen/v1.ts";
+import { type AgentUnderTest, createAgent } from "../../e2e/agent.ts";
+import type { BenchPod } from "../pods.ts";
+import { openCri } from "./cri.ts";
+import type { Peer } from "./peer.ts";
+
+const fileOf = (pod: BenchPod): string => `${pod.name}.json`;
+
+/** Ready containers count, so that a status from before a restart of the agent is not taken for a new one. */
+export function runningContainers(pods: readonly Pod[]): Map<string, string[]> {
+  const running = pods.filter((pod) => pod.status?.phase === "Running").map((pod) => {
+    const ready = (pod.status?.containerStatuses ?? []).filter((c) => c.ready);
+    return [
+      pod.metadata?.name ?? "",
+      ready.map((c) => (c.containerID ?? "").replace(/^\w+:\/\//, "")),
+    ] as const;
+  });
+  return new Map(running.filter(([, ids]) => ids.length > 0).map(([name, ids]) => [name, [...ids]]));
+}
+
+export async function createAgentPeer(): Promise<Peer> {
+  const agent: AgentUnderTest = await createAgent({ verbosity: 0 }); // debug messages cost what users do not pay
+  await agent.start();
+  const { runtime } = await agent.api<{ runtime: { endpoint: string } }>("/status");
+  const cri = openCri(runtime.endpoint.replace(/^unix:\/\//, ""));
+  return {
+    name: "agent",
+    restarts: true,
+    resident: { pid: agent.pid, stop: agent.stop, start: () => agent.start() },
+    async add(pods) {
+      for (const pod of pods) await agent.write(fileOf(pod), JSON.stringify(pod.spec));
+    },
+    async remove(pods) {
+      for (const pod of pods) await agent.remove(fileOf(pod));
+    },
+    running: async () => runningContainers(await agent.pods()),
+    async knows(pods) {
+      const names = new Set((await agent.pods()).map((p) => p.metadata?.name));
+      if (pods.some((pod) => names.has(pod.name))) return true;
+      const left = await cri.podNames();
+      return pods.some((pod) => left.has(pod.name));
+    },
+    containers: (pod) => cri.containers(pod.name),
+    kill: (pod) => cri.kill(pod.name),
+    async [Symbol.asyncDispose]() {
+      cri.close();
+      await agent[Symbol.asyncDispose]();
+    },
+  };
+}

@@ -1,0 +1,45 @@
+/**
+ * What the bench asks of everyone that runs pods. Each peer has its own containerd, or storage, and directories, alike
+ * but apart. Not for: measuring.
+ */
+import type { BenchPod } from "../pods.ts";
+
+/** By the runtime's own clock, ms since the epoch. */
+export interface ContainerTimes {
+  id: string;
+  /** Near the end of the runtime's call that created it. */
+  createdAt: number;
+  startedAt: number;
+  finishedAt: number | undefined;
+}
+
+/** A program that stays, and can be stopped and started while its pods go on. */
+export interface Resident {
+  pid(): number;
+  stop(): Promise<void>;
+  /** Returns when it says that it is ready. */
+  start(): Promise<void>;
+}
+
+export interface Peer {
+  readonly name: string;
+  /** Absent where nothing stays in memory between two commands. */
+  readonly resident?: Resident;
+  /** Whether it restarts containers that end. */
+  readonly restarts: boolean;
+  /** Returns when the peer has been told, which for some means that all is done. Several pods are told at once. */
+  add(pods: readonly BenchPod[]): Promise<void>;
+  remove(pods: readonly BenchPod[]): Promise<void>;
+  /** What its own API or program calls Running: name of the pod → ids of its containers. */
+  running(): Promise<ReadonlyMap<string, readonly string[]>>;
+  /** Whether its API, and the runtime, still know any of the pods. */
+  knows(pods: readonly BenchPod[]): Promise<boolean>;
+  /** The container's attempts, newest first. */
+  containers(pod: BenchPod): Promise<ContainerTimes[]>;
+  /** SIGKILL to the main process of the pod's container. */
+  kill(pod: BenchPod): Promise<void>;
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+/** Why a peer cannot run on this machine. */
+export class NotRunnable extends Error {}

@@ -1,0 +1,60 @@
+/**
+ * A private containerd with exactly the configuration and network that the agent gives to its own, for the peers that
+ * bring none. Not for: the agent, which starts its own.
+ */
+import {
+  bridgeName,
+  createManagedContainerd,
+  detectHost,
+  findBinaries,
+} from "../../../plugins/containerd/mod.ts";
+import { createPauseImageArchive, PAUSE_IMAGE } from "../../../plugins/cri/pause_image.ts";
+import { run } from "../../e2e/containerd.ts";
+import { writeImageArchive } from "../../e2e/images.ts";
+import { IMAGE } from "../pods.ts";
+
+export interface BenchRuntime {
+  directory: string;
+  socket: string;
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+export async function pauseArchive(directory: string): Promise<string> {
+  const path = `${directory}/pause.tar`;
+  const { archive } = await createPauseImageArchive(Deno.build.arch === "aarch64" ? "arm64" : "amd64");
+  await Deno.writeFile(path, archive);
+  return path;
+}
+
+export async function startRuntime(): Promise<BenchRuntime> {
+  const directory = await Deno.makeTempDir({ prefix: "agent-bench-", dir: "/run" });
+  const socket = `${directory}/containerd.sock`;
+  const managed = createManagedContainerd({
+    root: `${directory}/root`,
+    state: `${directory}/state`,
+    socket,
+    configPath: `${directory}/config.toml`,
+    logPath: `${directory}/containerd.log`,
+    stateDir: `${directory}/agent`,
+    binaries: await findBinaries(),
+    cniConfDir: `${directory}/net.d`,
+    instance: directory,
+    bridge: bridgeName(directory),
+    sandboxImage: PAUSE_IMAGE,
+    ...await detectHost(),
+    registryConfigDir: `${directory}/certs.d`,
+  });
+  await managed.ensure(AbortSignal.timeout(60_000));
+  const demo = await writeImageArchive(directory, "demo.tar", { tags: [IMAGE] });
+  for (const archive of [await pauseArchive(directory), demo]) {
+    await run("ctr", "-a", socket, "-n", "k8s.io", "images", "import", archive);
+  }
+  return {
+    directory,
+    socket,
+    async [Symbol.asyncDispose]() {
+      await managed.stopForGood(AbortSignal.timeout(120_000));
+      await Deno.remove(directory, { recursive: true });
+    },
+  };
+}
