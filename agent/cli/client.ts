@@ -70,7 +70,8 @@ export function createApiClient(socket: string): ApiClient {
   const request = async (path: string, init: RequestInit, signal: AbortSignal): Promise<Response> => {
     let response: Response;
     try {
-      response = await fetch(`http://localhost${path}`, { ...init, client, signal });
+      // An address, because fetch looks up a name although the connection goes to the socket.
+      response = await fetch(`http://127.0.0.1${path}`, { ...init, client, signal });
     } catch (error) {
       if (signal.aborted) throw error;
       throw new CommandError(await whyUnreachable(socket));
