@@ -70,7 +70,7 @@ export async function output(
 }
 
 async function getJson<T>(client: Deno.HttpClient, path: string): Promise<T> {
-  const response = await fetch(`http://agent${path}`, { client });
+  const response = await fetch(`http://127.0.0.1${path}`, { client });
   if (response.status !== 200) throw new Error(`GET ${path}: ${response.status} ${await response.text()}`);
   return await response.json() as T;
 }
@@ -108,7 +108,7 @@ export async function createAgent(
   const pods = async () => (await api<PodList>("/pods")).items;
   const pod = async (name: string) => (await pods()).find((p) => p.metadata?.name === name);
   const isUp = () =>
-    fetch("http://agent/readyz", { client }).then(async (r) => (await r.text(), r.ok), () => false);
+    fetch("http://127.0.0.1/readyz", { client }).then(async (r) => (await r.text(), r.ok), () => false);
   const log = () => {
     try {
       return Deno.readTextFileSync(logPath);
