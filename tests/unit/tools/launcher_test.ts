@@ -8,7 +8,6 @@ import { packSelfExtracting } from "../../../tools/package_self.ts";
 
 // It says what it was given; `exit N` and `wait` are for exit codes and signals.
 const RUNTIME = `#!/bin/sh
-[ "$1" = --version ] && exit 0
 while [ "\${1#*agent-0.0.9-}" = "$1" ]; do shift; done
 program=$1; shift
 case $1 in
