@@ -52,7 +52,11 @@ async function endAll(
 ): Promise<void> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const open = new Set(running.map((r) => r.name));
-  const all = Promise.allSettled(running.map((r) => r.finished.finally(() => open.delete(r.name))));
+  const ended = (name: string) => {
+    open.delete(name);
+    o.log.debug("service has ended", { service: name });
+  };
+  const all = Promise.allSettled(running.map((r) => r.finished.finally(() => ended(r.name))));
   const late = new Promise((resolve) => timer = setTimeout(resolve, o.patienceMs));
   await Promise.race([all, late]);
   clearTimeout(timer);

@@ -20,6 +20,7 @@ import { parseManifest } from "./model/manifest.ts";
 import { checkFiles } from "./sources/check.ts";
 import { locateProblems } from "./sources/locate.ts";
 import { readManifests } from "./sources/manifest_files.ts";
+import { createNotifier } from "../plugins/systemd/mod.ts";
 
 const host = createHost();
 const terminal = createTerminal();
@@ -64,6 +65,7 @@ async function readConfig(args: ParsedArgs): Promise<ParsedConfig | undefined> {
 async function runCommand(args: ParsedArgs): Promise<number> {
   const parsed = await readConfig(args);
   if (parsed === undefined) return 1;
+  const notifier = createNotifier(Deno.env);
   const signal = untilSignal();
   const log = createAgentLog(parsed);
   const { config, values, origin, problems } = parsed;
@@ -71,7 +73,7 @@ async function runCommand(args: ParsedArgs): Promise<number> {
   log.info("agent starts", { version: build.version, root: config.rootDir, manifests: config.staticPodPath });
   const shownConfig = { values: Object.fromEntries(values), origin };
   try {
-    const services = await createServices({ config, host, log, shownConfig, problems }, signal);
+    const services = await createServices({ config, host, log, shownConfig, problems, notifier }, signal);
     await runAgent(services, {
       signal,
       log,
@@ -112,4 +114,6 @@ const io: Io = {
   signal: new AbortController().signal,
 };
 
-Deno.exitCode = await runCli(Deno.args, io);
+const status = await runCli(Deno.args, io);
+// All that was to be said is written; a timeout that nobody waits for any more must not keep the process.
+Deno.exit(status);
