@@ -72,8 +72,6 @@ const RULES: Readonly<Record<string, Rule>> = {
   "agent/main.ts": { inside: ["agent/", "plugins/*/mod.ts"], libraries: [] },
   // The composition root's rooms: with main.ts the only code that knows all the parts.
   "agent/compose/": { inside: ["agent/", "plugins/*/mod.ts"], libraries: ["@std/path"] },
-  // The parts of main.ts that outgrew it: they, too, put things together.
-  "agent/compose/": { inside: ["agent/", "plugins/*/mod.ts"], libraries: ["@std/path", "node:os"] },
   "plugins/": { inside: ["agent/model/", "agent/ports.ts", "agent/lib/", "plugins/rpc/"], libraries: ["*"] },
   "tools/": EVERYTHING,
   "tests/": EVERYTHING,

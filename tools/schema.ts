@@ -5,6 +5,7 @@
  *
  * Not for: anything at run time; the package is read as text and never loaded.
  */
+// deno-lint-ignore-file no-console
 import { dirname, join } from "@std/path";
 
 const roots = ["V1Pod", "V1PodList", "V1ConfigMap", "V1Secret", "CoreV1Event", "V1Node"];

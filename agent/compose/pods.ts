@@ -20,6 +20,7 @@ import { createPodVolumes } from "../volumes/pod_volumes.ts";
 import type { Cri } from "../../plugins/cri/mod.ts";
 import { detectHost } from "../../plugins/containerd/mod.ts";
 import { readMachine } from "./machine.ts";
+import { imageCalls, runtimeCalls } from "./metrics.ts";
 
 export interface PodParts {
   node: NodeFacts;
@@ -62,8 +63,8 @@ function once<T>(create: () => Promise<T>): () => Promise<T> {
 
 export function createPodParts(o: PodPartsOptions, leave: AbortSignal): PodParts {
   const { config, host, log, store } = o;
-  const runtime = instrument(o.cri.runtime, "runtime", o.metrics);
-  const images = instrument(o.cri.images, "images", o.metrics);
+  const runtime = instrument(o.cri.runtime, "runtime", o.metrics, runtimeCalls);
+  const images = instrument(o.cri.images, "images", o.metrics, imageCalls);
   const machine = readMachine(config.nodeIPs);
   const node: NodeFacts = {
     nodeName: config.nodeName,

@@ -19,8 +19,11 @@ import { runNodeStatus } from "../node/status.ts";
 import { runRuntimeWatch } from "../reconcile/watch_runtime.ts";
 import { mergeSnapshots, type Snapshot } from "../sources/merge.ts";
 import { watchManifests } from "../sources/static_dir.ts";
+import type { Notifier } from "../../plugins/systemd/mod.ts";
 import { createStatusStore, type StatusStore } from "../status_store.ts";
+import { createMetricsPage, observePodStarts } from "./metrics.ts";
 import { createPodParts, type PodParts } from "./pods.ts";
+import { createHeartbeat, type Heartbeat, systemdService } from "./liveness.ts";
 import { runSlimming } from "./slim.ts";
 import { chooseRuntime, type ChosenRuntime, startManaged } from "./runtime.ts";
 
@@ -32,6 +35,8 @@ export interface RunOptions {
   shownConfig: unknown;
   /** Warnings of the configuration. */
   problems: Problem[];
+  /** Of the service manager, if there is one. */
+  notifier: Notifier;
 }
 
 const source = "manifests";
@@ -44,15 +49,17 @@ export async function createServices(o: RunOptions, signal: AbortSignal): Promis
   const metrics = createMetrics();
   const store = createStatusStore();
   store.setProblems("config", o.problems);
+  observePodStarts(store, metrics, () => host.now(), signal);
   const chosen = await chooseRuntime(o, signal);
   const parts = createPodParts({ config, host, log, store, metrics, cri: chosen.cri }, signal);
   const snapshots = new Map<string, Snapshot>();
+  const heartbeat = createHeartbeat(host);
   const forever = (name: string, run: (signal: AbortSignal) => Promise<void>): Service => ({
     name,
     start: (signal) => ({ finished: runForever(name, run, { signal, log }) }),
   });
   return [
-    apiService(o, store, metrics, parts),
+    apiService(o, store, metrics, parts, heartbeat),
     ...managedServices(o, chosen),
     forever("image archives", (signal) => parts.archives.run(signal)),
     forever("manifests", (signal) => watchSource(o, store, snapshots, parts, signal)),
@@ -68,8 +75,9 @@ export async function createServices(o: RunOptions, signal: AbortSignal): Promis
         nudge: (uid) => parts.reconciler.nudge(uid),
         relist: { withEvents: 60_000, withoutEvents: 1000 },
       }, signal)),
-    forever("node status", (signal) => nodeStatus(o, store, snapshots, parts, chosen, signal)),
+    forever("node status", (signal) => nodeStatus(o, store, snapshots, parts, chosen, heartbeat, signal)),
     forever("slimming", (signal) => runSlimming({ host, store, quietMs: 5000 }, signal)),
+    ...(o.notifier.listening ? [systemdService(o.notifier, heartbeat, store)] : []),
     { name: "pods", start: () => ({ finished: parts.reconciler.finished().then(() => chosen.cri.close()) }) },
   ];
 }
@@ -121,6 +129,7 @@ function nodeStatus(
   snapshots: ReadonlyMap<string, Snapshot>,
   parts: PodParts,
   chosen: ChosenRuntime,
+  heartbeat: Heartbeat,
   signal: AbortSignal,
 ): Promise<void> {
   const { config, host } = o;
@@ -142,6 +151,7 @@ function nodeStatus(
       },
     },
     complete: () => snapshots.has(source),
+    onLook: heartbeat.beat,
     onRuntime(name) {
       parts.node.runtimeName = name;
       parts.reconciler.nudge();
@@ -150,7 +160,13 @@ function nodeStatus(
   }, signal);
 }
 
-function apiService(o: RunOptions, store: StatusStore, metrics: Metrics, parts: PodParts): Service {
+function apiService(
+  o: RunOptions,
+  store: StatusStore,
+  metrics: Metrics,
+  parts: PodParts,
+  heartbeat: Heartbeat,
+): Service {
   const { config, host } = o;
   const ready = () => {
     const condition = store.status()?.conditions.find((c) => c.type === "Ready");
@@ -168,7 +184,8 @@ function apiService(o: RunOptions, store: StatusStore, metrics: Metrics, parts: 
       const app = createLocalApi({
         store,
         ready,
-        metrics: () => metrics.render(),
+        live: heartbeat.live,
+        metrics: createMetricsPage({ metrics, store, nodeName: config.nodeName, startedAt: host.now() }),
         config: () => o.shownConfig,
         logs: { directory: config.podLogsDir, files: host },
         images: {
@@ -188,7 +205,7 @@ function apiService(o: RunOptions, store: StatusStore, metrics: Metrics, parts: 
         ...(config.healthzPort === 0
           ? {}
           : { healthz: { address: config.healthzBindAddress, port: config.healthzPort } }),
-        health: createHealthApi({ ready }),
+        health: createHealthApi({ ready, live: heartbeat.live }),
         report: (problems) => store.setProblems("api", problems),
         signal,
       });

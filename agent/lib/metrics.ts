@@ -123,22 +123,44 @@ function seriesLines(name: string, family: Family, series: Series): string[] {
   ];
 }
 
+/** Under which names a port's calls are counted. */
+export interface CallMetrics {
+  seconds: string;
+  total: string;
+  errors: string;
+  labels(method: string): Labels;
+}
+
+const ownMetrics = (port: string): CallMetrics => ({
+  seconds: "agent_port_seconds",
+  total: "agent_port_calls_total",
+  errors: "agent_port_errors_total",
+  labels: (method) => ({ port, method }),
+});
+
 /**
- * The same port, with each method that returns a promise timed in `agent_port_seconds` and its failures counted in
- * `agent_port_errors_total` by reason. Other results (values, streams) pass untouched.
+ * The same port, with each method that returns a promise counted and timed, and its failures counted by reason: under
+ * `agent_port_…`, or under the names that are given. Other results (values, streams) pass untouched.
  */
-export function instrument<T extends object>(port: T, name: string, metrics: Metrics): T {
-  const seconds = metrics.histogram("agent_port_seconds", "Time that calls to the outside took.");
-  const errors = metrics.counter("agent_port_errors_total", "Calls to the outside that failed, by reason.");
+export function instrument<T extends object>(
+  port: T,
+  name: string,
+  metrics: Metrics,
+  as: CallMetrics = ownMetrics(name),
+): T {
+  const seconds = metrics.histogram(as.seconds, "Time that calls to the outside took.");
+  const total = metrics.counter(as.total, "Calls to the outside.");
+  const errors = metrics.counter(as.errors, "Calls to the outside that failed, by reason.");
   const watched = async (method: string, result: Promise<unknown>) => {
     const start = performance.now();
     try {
       return await result;
     } catch (error) {
-      errors.inc({ port: name, method, reason: reasonOf(error) });
+      errors.inc({ ...as.labels(method), reason: reasonOf(error) });
       throw error;
     } finally {
-      seconds.observe((performance.now() - start) / 1000, { port: name, method });
+      total.inc(as.labels(method));
+      seconds.observe((performance.now() - start) / 1000, as.labels(method));
     }
   };
   const wrapped = new Map<PropertyKey, unknown>();

@@ -16,6 +16,8 @@ export interface NodeStatusOptions {
   complete(): boolean;
   /** Told when the runtime answers again, and who it is. */
   onRuntime(name: string): void;
+  /** Told after each look, whatever it saw. */
+  onLook(): void;
   everyMs: number;
 }
 
@@ -88,6 +90,7 @@ export async function runNodeStatus(o: NodeStatusOptions, signal: AbortSignal): 
   while (!signal.aborted) {
     const view = await look(o.runtime, signal);
     if (signal.aborted) return;
+    o.onLook();
     if (view.reachable && !wasReachable) o.onRuntime(view.name);
     wasReachable = view.reachable;
     const before = o.store.status();

@@ -1,0 +1,133 @@
+/**
+ * What `/metrics` says, under the kubelet's names where the meaning is the same: counted when somebody asks, not before.
+ * Source: kubernetes pkg/kubelet/metrics; the Prometheus client conventions for process_*. Not for: the registry.
+ */
+import type { CallMetrics, Metrics } from "../lib/metrics.ts";
+import type { Pod } from "../model/gen/v1.ts";
+import type { StatusStore } from "../status_store.ts";
+
+/** The kubelet's operation types; what it does not know keeps our name. */
+const operations: Record<string, string> = {
+  version: "version",
+  status: "status",
+  observe: "list_containers",
+  runPodSandbox: "run_podsandbox",
+  stopPodSandbox: "stop_podsandbox",
+  removePodSandbox: "remove_podsandbox",
+  createContainer: "create_container",
+  startContainer: "start_container",
+  stopContainer: "stop_container",
+  removeContainer: "remove_container",
+  updateContainerResources: "update_container",
+};
+const imageOperations: Record<string, string> = {
+  list: "list_images",
+  status: "image_status",
+  pull: "pull_image",
+  remove: "remove_image",
+  importArchive: "import_archive",
+};
+
+const callsNamed = (names: Record<string, string>): CallMetrics => ({
+  seconds: "kubelet_runtime_operations_duration_seconds",
+  total: "kubelet_runtime_operations_total",
+  errors: "kubelet_runtime_operations_errors_total",
+  labels: (method) => ({ operation_type: names[method] ?? method }),
+});
+
+export const runtimeCalls = callsNamed(operations);
+export const imageCalls = callsNamed(imageOperations);
+
+const isRunning = (pod: Pod) => pod.status?.phase === "Running";
+
+const containerStates = (pods: readonly Pod[]): Record<string, number> => {
+  const counts: Record<string, number> = { created: 0, running: 0, exited: 0 };
+  for (
+    const c of pods.flatMap((
+      p,
+    ) => [...p.status?.initContainerStatuses ?? [], ...p.status?.containerStatuses ?? []])
+  ) {
+    const state = c.state?.running ? "running" : c.state?.terminated ? "exited" : "created";
+    counts[state] = (counts[state] ?? 0) + 1;
+  }
+  return counts;
+};
+
+/** Seconds of processor time, from /proc/self/stat (fields utime and stime, in ticks of 1/100 s). */
+function processorSeconds(): number {
+  const fields = Deno.readTextFileSync("/proc/self/stat").replace(/^.*\) /, "").split(" ");
+  return (Number(fields[11]) + Number(fields[12])) / 100;
+}
+
+/** Brings the gauges up to date and prints everything. */
+export function createMetricsPage(
+  o: { metrics: Metrics; store: StatusStore; nodeName: string; startedAt: number },
+): () => string {
+  const { metrics, store } = o;
+  const restarts = metrics.gauge("agent_container_restarts", "Restarts of all containers that are known.");
+  let counted = 0;
+  return () => {
+    const pods = store.pods();
+    metrics.gauge("kubelet_node_name", "The node's name. The count is always 1.").set(1, {
+      node: o.nodeName,
+    });
+    metrics.gauge("kubelet_running_pods", "Number of pods that have a running pod sandbox.").set(
+      pods.filter(isRunning).length,
+    );
+    metrics.gauge("kubelet_desired_pods", "Number of pods the agent is being instructed to run.").set(
+      pods.length,
+      {
+        static: "true",
+      },
+    );
+    const containers = metrics.gauge("kubelet_running_containers", "Number of containers by state.");
+    for (const [state, count] of Object.entries(containerStates(pods))) {
+      containers.set(count, { container_state: state });
+    }
+    restarts.set(
+      pods.flatMap((p) => p.status?.containerStatuses ?? []).reduce((n, c) => n + c.restartCount, 0),
+    );
+    metrics.gauge("agent_problems", "Problems of manifests, images and configuration.").set(
+      store.problems().length,
+    );
+    metrics.gauge("process_resident_memory_bytes", "Resident memory size in bytes.").set(
+      Deno.memoryUsage().rss,
+    );
+    metrics.counter("process_cpu_seconds_total", "Total user and system CPU time spent in seconds.").inc(
+      {},
+      processorSeconds() - counted,
+    );
+    counted = processorSeconds();
+    metrics.gauge("process_start_time_seconds", "Start time since the epoch in seconds.").set(
+      o.startedAt / 1000,
+    );
+    return metrics.render();
+  };
+}
+
+/** Observes how long pods take from their first sight to Ready. */
+export function observePodStarts(
+  store: StatusStore,
+  metrics: Metrics,
+  now: () => number,
+  signal: AbortSignal,
+): void {
+  const seconds = metrics.histogram(
+    "kubelet_pod_start_duration_seconds",
+    "Duration in seconds from the agent seeing a pod for the first time to the pod starting to run.",
+  );
+  const waiting = new Map<string, number>();
+  const started = new Set<string>();
+  store.subscribe((change) => {
+    if (change.kind !== "pod") return;
+    if (change.deleted) {
+      waiting.delete(change.uid);
+      started.delete(change.uid);
+    } else if (!started.has(change.uid) && isRunning(change.pod)) {
+      const since = waiting.get(change.uid);
+      if (since !== undefined) seconds.observe((now() - since) / 1000);
+      started.add(change.uid);
+      waiting.delete(change.uid);
+    } else if (!started.has(change.uid) && !waiting.has(change.uid)) waiting.set(change.uid, now());
+  }, signal);
+}

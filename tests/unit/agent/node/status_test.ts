@@ -1,0 +1,62 @@
+/** The node's conditions and addresses from what was seen. */
+import { assertEquals } from "@std/assert";
+import { deriveConditions, type RuntimeView } from "../../../../agent/node/status.ts";
+import { nodeAddresses } from "../../../../agent/node/addresses.ts";
+
+const good: RuntimeView = {
+  name: "containerd",
+  version: "1",
+  reachable: true,
+  runtimeReady: true,
+  networkReady: true,
+  message: "",
+};
+const summary = (view: RuntimeView | undefined, complete = true) =>
+  deriveConditions(view, complete, [], 5).map((c) => [c.type, c.status, c.message]);
+
+Deno.test("a node is ready when runtime, network and manifests are", () => {
+  assertEquals(summary(good), [["Ready", "True", undefined], ["RuntimeReady", "True", undefined], [
+    "NetworkReady",
+    "True",
+    undefined,
+  ]]);
+  assertEquals(summary(good, false)[0], ["Ready", "False", "the manifests have not been read yet"]);
+  assertEquals(summary({ ...good, networkReady: false, message: "no cni" })[0], [
+    "Ready",
+    "False",
+    "network is not ready: no cni",
+  ]);
+  assertEquals(
+    summary({ ...good, reachable: false, message: "refused" })[0]?.[2],
+    "container runtime is not reachable: refused",
+  );
+});
+
+Deno.test("a condition keeps its time while it stays the same", () => {
+  const before = deriveConditions(good, true, [], 5);
+  assertEquals(deriveConditions(good, true, before, 9)[0]?.lastTransitionTime, 5);
+  assertEquals(deriveConditions(good, false, before, 9)[0]?.lastTransitionTime, 9);
+});
+
+const routes = "Iface\tDestination\tGateway\tFlags\tRefCnt\tUse\tMetric\tMask\n" +
+  "wlan0\t00000000\t0101A8C0\t0003\t0\t0\t600\t00000000\n" +
+  "eth0\t00000000\t0101A8C0\t0003\t0\t0\t100\t00000000\n";
+const at = (name: string, address: string, family: "IPv4" | "IPv6" = "IPv4") => ({
+  interface: name,
+  family,
+  address,
+});
+
+Deno.test("the node's addresses are those of the default route with the lowest metric", () => {
+  const all = [
+    at("lo", "127.0.0.1"),
+    at("wlan0", "192.0.2.7"),
+    at("eth0", "192.0.2.8"),
+    at("eth0", "2001:db8::8", "IPv6"),
+    at("eth0", "fe80::1", "IPv6"),
+  ];
+  assertEquals(nodeAddresses([], all, routes), ["192.0.2.8", "2001:db8::8"]);
+  assertEquals(nodeAddresses(["198.51.100.1"], all, routes), ["198.51.100.1"]);
+  assertEquals(nodeAddresses([], all.slice(0, 2), ""), ["192.0.2.7"]);
+  assertEquals(nodeAddresses([], all.slice(0, 1), ""), ["127.0.0.1"]);
+});
