@@ -34,7 +34,7 @@ async function bundleProgram(directory: string): Promise<string> {
  * at the start, which costs 5 MB resident. They ask for Node's own modules alone, so this finds them without it.
  */
 function lazyRequire(bundle: string): string {
-  const imported = /^import\s*\{\s*createRequire as (\w+)\s*\}\s*from\s*"node:module";/m.exec(bundle);
+  const imported = /\bimport\s*\{\s*createRequire as (\w+)\s*\}\s*from\s*"node:module";/.exec(bundle);
   if (imported === null) return bundle;
   const made = new RegExp(`\\b${imported[1]}\\(import\\.meta\\.url\\)`);
   if (!made.test(bundle)) throw new Error("the bundler makes its require in another way: see lazyRequire");
