@@ -11,7 +11,7 @@ const MADV_DONTNEED = 4;
 
 declare global {
   /** Present with V8's `--expose-gc`, which the build sets. */
-  var gc: (() => void) | undefined;
+  var gc: ((options: { type: "major"; execution: "sync"; flavor: "last-resort" }) => void) | undefined;
 }
 
 export interface Mapping {
@@ -40,7 +40,8 @@ const open = () =>
 
 /** Best effort: where libc has not got the calls (musl), nothing happens. */
 function release(libc: ReturnType<typeof open>): void {
-  globalThis.gc?.();
+  // Only a collection of the last resort gives the heap's empty pages back.
+  globalThis.gc?.({ type: "major", execution: "sync", flavor: "last-resort" });
   const maps = Deno.readTextFileSync("/proc/self/maps");
   for (const { start, end } of discardable(maps, Deno.execPath())) {
     libc.symbols.madvise(start, end - start, MADV_DONTNEED);
