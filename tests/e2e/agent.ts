@@ -7,6 +7,7 @@ import type { Pod, PodList } from "../../agent/model/gen/v1.ts";
 import type { Problem } from "../../agent/model/errors.ts";
 import { until } from "./containerd.ts";
 import { writeImageArchive } from "./images.ts";
+import { instanceLeftovers, type InstancePlaces } from "./leftovers.ts";
 
 /** What `make test` built; tests of a change rebuild it. */
 export const binary = Deno.env.get("AGENT_BINARY") ?? new URL("../../dist/agent", import.meta.url).pathname;
@@ -20,13 +21,32 @@ export interface CommandOutput {
   stderr: string;
 }
 
+export interface RunningCommand extends AsyncDisposable {
+  /** What it wrote so far. */
+  stdout(): string;
+  status: Promise<Deno.CommandStatus>;
+}
+
+export interface AgentOptions {
+  /** Brings the demo image as an archive; default true. */
+  withImage?: boolean;
+  /** Of its log; default 4. */
+  verbosity?: number;
+  /** Text of a configuration file. */
+  config?: string;
+}
+
 export interface AgentUnderTest {
   directory: string;
   root: string;
   manifests: string;
   images: string;
   socket: string;
-  /** CRI socket of its containerd; empty before the first start. */
+  /** The flags that make it a private instance, for other commands on the same instance. */
+  flags: readonly string[];
+  /** What it has on the machine. */
+  places(): InstancePlaces;
+  /** CRI socket of its containerd. */
   runtimeSocket(): string;
   pid(): number;
   /** Starts it and waits until it is ready. `flags` are added to the private instance's. */
@@ -35,20 +55,28 @@ export interface AgentUnderTest {
   stop(): Promise<void>;
   /** SIGKILL. */
   kill(): Promise<void>;
-  /** Writes a manifest by rename, as careful editors do. */
-  write(name: string, text: string): Promise<void>;
+  /** Writes a manifest by rename, as careful editors do; objects become JSON documents. */
+  write(name: string, ...documents: (string | object)[]): Promise<void>;
   remove(name: string): Promise<void>;
   /** GET over the socket, as JSON; throws on another status than 200. */
   api<T>(path: string): Promise<T>;
   pods(): Promise<Pod[]>;
   pod(name: string): Promise<Pod | undefined>;
   problems(): Promise<Problem[]>;
+  /** What a container of a pod in the default namespace wrote. */
+  logs(pod: string, container: string, query?: string): Promise<string>;
   /** Runs the CLI against this instance. */
   cli(...args: string[]): Promise<CommandOutput>;
+  /** The same, while it goes on. */
+  cliSpawn(...args: string[]): RunningCommand;
   /** Waits until the pod exists and fulfils the condition. */
   untilPod(name: string, what: string, condition: (pod: Pod) => boolean): Promise<Pod>;
   untilReady(name: string): Promise<Pod>;
   untilGone(name: string): Promise<void>;
+  /** Waits until the pod has succeeded or failed. */
+  untilEnded(name: string): Promise<Pod>;
+  /** Waits until the container wrote something like this; returns all that it wrote. */
+  untilLog(pod: string, container: string, pattern: RegExp): Promise<string>;
   /** `ctr -n k8s.io …` and `crictl`-like questions. */
   ctr(...args: string[]): Promise<string>;
   log(): string;
@@ -69,16 +97,48 @@ export async function output(
   return { code, stdout: text(stdout), stderr: text(stderr) };
 }
 
-async function getJson<T>(client: Deno.HttpClient, path: string): Promise<T> {
-  const response = await fetch(`http://127.0.0.1${path}`, { client });
-  if (response.status !== 200) throw new Error(`GET ${path}: ${response.status} ${await response.text()}`);
-  return await response.json() as T;
+function spawnCommand(args: string[], env: Record<string, string>): RunningCommand {
+  const child = new Deno.Command(binary, { args, env, stdin: "null", stdout: "piped", stderr: "null" })
+    .spawn();
+  let text = "";
+  const read = child.stdout.pipeThrough(new TextDecoderStream()).pipeTo(
+    new WritableStream({ write: (chunk) => void (text += chunk) }),
+  );
+  return {
+    stdout: () => text,
+    status: read.then(() => child.status),
+    [Symbol.asyncDispose]: async () => {
+      try {
+        child.kill("SIGKILL");
+      } catch {
+        // It has ended.
+      }
+      await Promise.allSettled([read, child.status]);
+    },
+  };
 }
 
-/** A private instance that is not running yet; `withImage` brings the demo image as an archive. `verbosity`: of its log. */
-export async function createAgent(
-  options: { withImage?: boolean; verbosity?: number } = {},
-): Promise<AgentUnderTest> {
+async function getText(client: Deno.HttpClient, path: string): Promise<string> {
+  const response = await fetch(`http://127.0.0.1${path}`, { client });
+  const text = await response.text();
+  if (response.status !== 200) throw new Error(`GET ${path}: ${response.status} ${text}`);
+  return text;
+}
+
+/** Where an instance with these flags is, as the binary itself says. */
+async function askPlaces(flags: readonly string[], directory: string, root: string): Promise<InstancePlaces> {
+  const { stdout, stderr } = await output(binary, ["config", ...flags, "-o", "json"]);
+  if (stdout === "") throw new Error(`agent config: ${stderr}`);
+  interface Shown {
+    cgroupRoot?: string;
+    managedRuntime?: { state: string; socket: string };
+  }
+  const [kubelet, agent] = (JSON.parse(stdout) as { items: Shown[] }).items;
+  return { directory, root, cgroupRoot: kubelet!.cgroupRoot!, ...agent!.managedRuntime! };
+}
+
+/** A private instance that is not running yet. */
+export async function createAgent(options: AgentOptions = {}): Promise<AgentUnderTest> {
   const directory = await Deno.makeTempDir({ prefix: "agent-e2e-", dir: "/run" });
   const root = join(directory, "root");
   const [manifests, images, socket] = [
@@ -99,12 +159,17 @@ export async function createAgent(
     "--healthz-port",
     "0",
   ];
+  if (options.config !== undefined) {
+    await Deno.writeTextFile(join(directory, "config.yaml"), options.config);
+    base.push("--config", join(directory, "config.yaml"));
+  }
+  const places = await askPlaces(base, directory, root);
   const client = Deno.createHttpClient({ proxy: { transport: "unix", path: socket } });
   const logPath = join(directory, "log");
   let child: Deno.ChildProcess | undefined;
   let flags: string[] = [];
 
-  const api = <T>(path: string) => getJson<T>(client, path);
+  const api = async <T>(path: string) => JSON.parse(await getText(client, path)) as T;
   const pods = async () => (await api<PodList>("/pods")).items;
   const pod = async (name: string) => (await pods()).find((p) => p.metadata?.name === name);
   const isUp = () =>
@@ -135,13 +200,11 @@ export async function createAgent(
     await child?.status;
     child = undefined;
   };
-  const runtimeSocket = () => /socket=(\S*containerd\S*)/.exec(log())?.[1] ?? "";
-
   const dispose = async () => {
     await end("SIGTERM");
     const torn = await output(binary, ["teardown", ...base, ...flags]);
     client.close();
-    const left = await leftovers(directory);
+    const left = await instanceLeftovers(places);
     if (torn.code !== 0 || left.length > 0) {
       throw new Error(
         `teardown: ${torn.code} ${torn.stderr}\nleft behind:\n${left.join("\n")}\n${log().slice(-3000)}`,
@@ -163,18 +226,34 @@ export async function createAgent(
     return last!;
   };
 
+  const logs = (name: string, container: string, query = "") =>
+    getText(client, `/containerLogs/default/${name}/${container}${query}`);
+
+  const untilLog = async (name: string, container: string, pattern: RegExp): Promise<string> => {
+    let text = "";
+    const look = async () => pattern.test(text = await logs(name, container).catch((error) => `${error}`));
+    await until(`${name}/${container} writes ${pattern}`, look).catch(async (error) => {
+      throw new Error(`${error}\nit wrote: ${text}\n${JSON.stringify((await pod(name))?.status, null, 1)}`);
+    });
+    return text;
+  };
+
+  const cliEnv = { AGENT_SOCKET: socket, NO_COLOR: "1" };
   return {
     directory,
     root,
     manifests,
     images,
     socket,
-    runtimeSocket,
+    flags: base,
+    places: () => places,
+    runtimeSocket: () => places.socket,
     pid: () => child!.pid,
     start,
     stop: () => end("SIGTERM"),
     kill: () => end("SIGKILL"),
-    async write(name, text) {
+    async write(name, ...documents) {
+      const text = documents.map((d) => typeof d === "string" ? d : JSON.stringify(d)).join("\n---\n");
       const temporary = join(directory, `.${name}.new`);
       await Deno.writeTextFile(temporary, text);
       await Deno.rename(temporary, join(manifests, name));
@@ -184,14 +263,19 @@ export async function createAgent(
     pods,
     pod,
     problems: async () => (await api<{ items: Problem[] }>("/problems")).items,
-    cli: (...args) => output(binary, args, { AGENT_SOCKET: socket, NO_COLOR: "1" }),
+    logs,
+    cliSpawn: (...args) => spawnCommand(args, cliEnv),
+    cli: (...args) => output(binary, args, cliEnv),
     untilPod,
     untilReady: (name) => untilPod(name, "ready", isReady),
     untilGone: (name) => until(`pod ${name} is gone`, async () => await pod(name) === undefined),
+    untilEnded: (name) =>
+      untilPod(name, "ended", (p) => ["Succeeded", "Failed"].includes(p.status?.phase ?? "")),
+    untilLog,
     ctr: async (...args) => {
       const { code, stdout, stderr } = await output("ctr", [
         "--address",
-        runtimeSocket(),
+        places.socket,
         "-n",
         "k8s.io",
         ...args,
@@ -202,22 +286,4 @@ export async function createAgent(
     log,
     [Symbol.asyncDispose]: dispose,
   };
-}
-
-/** Processes, mounts, cgroups and links of this instance that outlive it. */
-async function leftovers(directory: string): Promise<string[]> {
-  const left: string[] = [];
-  for (const entry of Deno.readDirSync("/proc")) {
-    if (!/^\d+$/.test(entry.name)) continue;
-    try {
-      const command = Deno.readTextFileSync(`/proc/${entry.name}/cmdline`).replaceAll("\0", " ");
-      if (command.includes(directory)) left.push(`process ${entry.name}: ${command}`);
-    } catch {
-      // It ended meanwhile.
-    }
-  }
-  for (const line of (await Deno.readTextFile("/proc/self/mountinfo")).split("\n")) {
-    if (line.includes(directory)) left.push(`mount ${line}`);
-  }
-  return left;
 }
