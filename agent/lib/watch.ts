@@ -14,7 +14,7 @@ export interface WatchDriver extends WatchFs {
   open(directories: string[]): EventSource;
 }
 
-/** Events that follow each other within this time become one hint. */
+/** The first event is a hint at once; those that follow within this time become one more. */
 const burstMs = 10;
 /**
  * Deno's watchers share one inotify queue: a path that is watched again before the kernel's farewell to the directory
@@ -46,9 +46,10 @@ export async function* watchDirectory(
         points = await findWatchPoints(directory, driver);
       }
       armed?.adopt(points);
+      const hintedAt = performance.now();
       yield;
       await armed?.changed(signal);
-      await pause(burstMs, signal);
+      await pause(hintedAt + burstMs - performance.now(), signal);
       armed?.clear();
     }
   } finally {
@@ -137,6 +138,7 @@ async function moved(points: WatchPoints, driver: WatchDriver): Promise<boolean>
 }
 
 function pause(ms: number, signal: AbortSignal): Promise<void> {
+  if (ms <= 0) return Promise.resolve();
   const { promise, resolve } = Promise.withResolvers<void>();
   const timer = setTimeout(resolve, ms);
   const end = () => resolve();
