@@ -190,6 +190,7 @@ async function sandboxSpec(o: ApplyOptions, round: PodRound, attempt: number): P
   const desired = round.desired!;
   const { pod } = desired;
   const spec = pod.spec!;
+  const [dns, cgroupParent] = await Promise.all([o.dns(pod), o.cgroups.ensure(desired)]);
   return {
     pod,
     uid: desired.uid,
@@ -197,9 +198,9 @@ async function sandboxSpec(o: ApplyOptions, round: PodRound, attempt: number): P
     source: desired.source,
     hash: wantedSandboxHash(pod),
     hostname: spec.hostNetwork === true ? "" : podHostname(pod, o.node.clusterDomain).hostname,
-    dns: await o.dns(pod),
+    dns,
     logDirectory: podLogDirectory(o.node.podLogsDir, pod),
-    cgroupParent: await o.cgroups.ensure(desired),
+    cgroupParent,
     sysctls: Object.fromEntries((spec.securityContext?.sysctls ?? []).map((s) => [s.name, s.value])),
   };
 }
@@ -210,8 +211,8 @@ async function runSandbox(
   attempt: number,
   signal: AbortSignal,
 ): Promise<StepResult> {
-  const spec = await sandboxSpec(o, round, attempt);
-  await o.host.mkdir(spec.logDirectory, 0o755);
+  const directory = podLogDirectory(o.node.podLogsDir, round.desired!.pod);
+  const [spec] = await Promise.all([sandboxSpec(o, round, attempt), o.host.mkdir(directory, 0o755)]);
   await o.runtime.runPodSandbox(spec, signal);
   return nothing;
 }
@@ -281,8 +282,12 @@ async function containerSpec(
   if ("error" in resolved) throw new AgentError("CreateContainerConfigError", resolved.error);
   const { env, warnings } = resolved;
   for (const w of warnings) round.record("Warning", "InvalidEnvironmentVariableNames", w, container.name);
+  const [sandboxOf, edits] = await Promise.all([
+    sandboxSpec(o, round, sandbox.attempt),
+    o.storage.containerEdits(desired, container, step.attempt, round.published, env, podIPs, signal),
+  ]);
   return {
-    sandbox: await sandboxSpec(o, round, sandbox.attempt),
+    sandbox: sandboxOf,
     sandboxId: step.sandboxId,
     container,
     attempt: step.attempt,
@@ -294,15 +299,7 @@ async function containerSpec(
     resources: container.resources ?? {},
     oomScoreAdj: oomScoreAdj(pod, container, o.node.memoryCapacity),
     imageUser: round.memory.images.get(step.container)?.user ?? "",
-    edits: await o.storage.containerEdits(
-      desired,
-      container,
-      step.attempt,
-      round.published,
-      env,
-      podIPs,
-      signal,
-    ),
+    edits,
     logPath: containerLogPath(container.name, step.attempt),
   };
 }
