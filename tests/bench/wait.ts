@@ -4,7 +4,7 @@
 export async function whenTrue(
   what: string,
   look: () => Promise<boolean>,
-  everyMs = 2,
+  everyMs = 20,
   limitMs = 120_000,
 ): Promise<number> {
   const end = Date.now() + limitMs;

@@ -22,6 +22,22 @@ export function runningContainers(pods: readonly Pod[]): Map<string, string[]> {
   return new Map(running.filter(([, ids]) => ids.length > 0).map(([name, ids]) => [name, [...ids]]));
 }
 
+/** Follows its watch: asking again and again would take the CPU that the start of the pod needs. */
+async function whenRunning(socket: string, name: string): Promise<void> {
+  using client = Deno.createHttpClient({ proxy: { transport: "unix", path: socket } });
+  const response = await fetch("http://127.0.0.1/pods?watch=true", { client });
+  const reader = response.body!.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = "";
+  for (;;) {
+    const { value, done } = await reader.read();
+    if (done) throw new Error(`the watch of pods ended before ${name} ran`);
+    const lines = (rest + value).split("\n");
+    rest = lines.pop() ?? "";
+    const pods = lines.map((line) => (JSON.parse(line) as { object: Pod }).object);
+    if (runningContainers(pods).has(name)) return void await reader.cancel();
+  }
+}
+
 export async function createAgentPeer(): Promise<Peer> {
   const agent: AgentUnderTest = await createAgent({ verbosity: 0 }); // debug messages cost what users do not pay
   await agent.start();
@@ -37,6 +53,7 @@ export async function createAgentPeer(): Promise<Peer> {
     async remove(pods) {
       for (const pod of pods) await agent.remove(fileOf(pod));
     },
+    whenRunning: (pod) => whenRunning(agent.socket, pod.name),
     running: async () => runningContainers(await agent.pods()),
     async knows(pods) {
       const names = new Set((await agent.pods()).map((p) => p.metadata?.name));

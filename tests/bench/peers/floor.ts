@@ -51,6 +51,8 @@ export async function createFloor(): Promise<Peer> {
     restarts: false,
     add: async (pods) => void await Promise.all(pods.map((pod) => start(cri, runtime.directory, pod))),
     remove: async (pods) => void await Promise.all(pods.map((pod) => end(cri, pod))),
+    // Its calls have returned.
+    whenRunning: () => Promise.resolve(),
     async running() {
       const { containers } = await cri.runtime.listContainers({ filter: { state: { state: 1 } } }, limit());
       return new Map(containers.map((c) => [c.labels[POD_NAME] ?? "", [c.id]]));

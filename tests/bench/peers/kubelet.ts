@@ -8,6 +8,7 @@ import { until } from "../../e2e/containerd.ts";
 import { runningContainers } from "./agent.ts";
 import { openCri } from "./cri.ts";
 import { NotRunnable, type Peer } from "./peer.ts";
+import { whenTrue } from "../wait.ts";
 import { type BenchRuntime, startRuntime } from "./runtime.ts";
 
 const NODE = "bench";
@@ -114,6 +115,10 @@ export async function createKubelet(binary: string): Promise<Peer> {
   const fileOf = (name: string): string => join(places.manifests, `${name}.json`);
   // A static pod's name ends with its node's.
   const shown = (name: string): string => `${name}-${NODE}`;
+  const running = async () => {
+    const suffix = `-${NODE}`.length;
+    return new Map([...runningContainers(await pods())].map(([name, ids]) => [name.slice(0, -suffix), ids]));
+  };
   return {
     name: "kubelet",
     restarts: true,
@@ -128,12 +133,10 @@ export async function createKubelet(binary: string): Promise<Peer> {
     async remove(all) {
       for (const { name } of all) await Deno.remove(fileOf(name));
     },
-    async running() {
-      const suffix = `-${NODE}`.length;
-      return new Map(
-        [...runningContainers(await pods())].map(([name, ids]) => [name.slice(0, -suffix), ids]),
-      );
-    },
+    // It has no watch; each question costs it work, so that asking more often would slow it down.
+    whenRunning: async ({ name }) =>
+      void await whenTrue("kubelet: the pod runs", async () => (await running()).has(name), 10),
+    running,
     async knows(all) {
       const names = new Set((await pods()).map((p) => p.metadata?.name));
       if (all.some(({ name }) => names.has(shown(name)))) return true;

@@ -30,7 +30,9 @@ export interface Peer {
   /** Returns when the peer has been told, which for some means that all is done. Several pods are told at once. */
   add(pods: readonly BenchPod[]): Promise<void>;
   remove(pods: readonly BenchPod[]): Promise<void>;
-  /** What its own API or program calls Running: name of the pod → ids of its containers. */
+  /** Resolves when its own API, or program, calls the pod Running: as soon as it can be known there. */
+  whenRunning(pod: BenchPod): Promise<void>;
+  /** What it calls Running now: name of the pod → ids of its containers. */
   running(): Promise<ReadonlyMap<string, readonly string[]>>;
   /** Whether its API, and the runtime, still know any of the pods. */
   knows(pods: readonly BenchPod[]): Promise<boolean>;

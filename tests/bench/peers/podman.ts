@@ -7,6 +7,7 @@ import { run } from "../../e2e/containerd.ts";
 import { writeImageArchive } from "../../e2e/images.ts";
 import { type BenchPod, CONTAINER, createPods, IMAGE } from "../pods.ts";
 import { type ContainerTimes, NotRunnable, type Peer } from "./peer.ts";
+import { whenTrue } from "../wait.ts";
 import { pauseArchive } from "./runtime.ts";
 import { PAUSE_IMAGE } from "../../../plugins/cri/pause_image.ts";
 import { findBinaries } from "../../../plugins/containerd/mod.ts";
@@ -81,6 +82,15 @@ async function containers(podman: Podman, pod: BenchPod): Promise<ContainerTimes
   return before === undefined ? [newest] : [newest, { ...newest, startedAt: NaN, finishedAt: before }];
 }
 
+/** What `podman ps` shows: name of the pod → id of its container. */
+async function running(podman: Podman): Promise<Map<string, string[]>> {
+  const lines = await podman.tell("ps", "--pod", "--no-trunc", "--format", "{{.PodName}} {{.ID}} {{.Names}}");
+  const all = lines.trim().split("\n").map((line) => line.split(" "));
+  return new Map(
+    all.filter(([pod, , name]) => name === `${pod}-${CONTAINER}`).map(([pod, id]) => [pod!, [id!]]),
+  );
+}
+
 export async function createPodmanPeer(): Promise<Peer> {
   if ((await output("sh", ["-c", "command -v podman"])).code !== 0) {
     throw new NotRunnable("podman is not installed");
@@ -108,19 +118,9 @@ export async function createPodmanPeer(): Promise<Peer> {
     restarts: true,
     add: (pods) => play(podman, pods),
     remove,
-    async running() {
-      const lines = await podman.tell(
-        "ps",
-        "--pod",
-        "--no-trunc",
-        "--format",
-        "{{.PodName}} {{.ID}} {{.Names}}",
-      );
-      const all = lines.trim().split("\n").map((line) => line.split(" "));
-      return new Map(
-        all.filter(([pod, , name]) => name === `${pod}-${CONTAINER}`).map(([pod, id]) => [pod!, [id!]]),
-      );
-    },
+    whenRunning: async (pod) =>
+      void await whenTrue("podman: the pod runs", async () => (await running(podman)).has(pod.name)),
+    running: () => running(podman),
     async knows(pods) {
       const names = new Set((await podman.tell("pod", "ls", "--format", "{{.Name}}")).split("\n"));
       return pods.some((pod) => names.has(pod.name));
