@@ -113,7 +113,7 @@ const cases: [path: string, text: string, wanted: string | undefined][] = [
   [
     "agent/sources/merge.ts",
     `import { fake } from "../../tests/fakes/runtime.ts";`,
-    "nobody but tests imports tests",
+    "no program imports tests",
   ],
   ["agent/sources/merge.ts", `import { Hono } from "hono/tiny";`, "hono is for agent/api/"],
   ["plugins/cri/mod.ts", `import { parseArgs } from "@std/flags";`, "@std/flags is for agent/cli/"],
