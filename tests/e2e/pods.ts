@@ -22,7 +22,7 @@ export const podOf = (
   apiVersion: "v1",
   kind: "Pod",
   metadata: { name, ...metadata },
-  spec: { terminationGracePeriodSeconds: 2, containers, ...spec },
+  spec: { terminationGracePeriodSeconds: 1, containers, ...spec },
 });
 
 export const configMap = (name: string, data: Record<string, string>): object => ({
