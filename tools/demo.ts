@@ -4,7 +4,7 @@
 
 // deno-lint-ignore-file no-console
 import { join } from "@std/path";
-import { createImageArchive } from "../tests/e2e/images.ts";
+import { createImageArchive } from "./busybox_image.ts";
 import { root } from "./build_request.ts";
 
 const IMAGE = "localhost/agent/demo:1";

@@ -3,7 +3,7 @@
  */
 import { createCri } from "../../plugins/cri/mod.ts";
 import { startPrivateContainerd } from "../e2e/containerd.ts";
-import { BUSYBOX_IMAGE, writeImageArchive } from "../e2e/images.ts";
+import { BUSYBOX_IMAGE, writeImageArchive } from "../../tools/busybox_image.ts";
 import { createFakeRuntime } from "../fakes/runtime.ts";
 import { type RuntimeSubject, testRuntime } from "./runtime_suite.ts";
 

@@ -6,7 +6,7 @@ import { join } from "@std/path";
 import type { Pod, PodList } from "../../agent/model/gen/v1.ts";
 import type { Problem } from "../../agent/model/errors.ts";
 import { until } from "./containerd.ts";
-import { writeImageArchive } from "./images.ts";
+import { writeImageArchive } from "../../tools/busybox_image.ts";
 import { instanceLeftovers, type InstancePlaces } from "./leftovers.ts";
 
 /** What `make test` built; tests of a change rebuild it. */

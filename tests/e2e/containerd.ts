@@ -61,7 +61,9 @@ export async function startPrivateContainerd(): Promise<PrivateContainerd> {
   };
 
   await start();
-  const { archive } = await createPauseImageArchive(Deno.build.arch === "aarch64" ? "arm64" : "amd64" as PauseArch);
+  const { archive } = await createPauseImageArchive(
+    Deno.build.arch === "aarch64" ? "arm64" : "amd64" as PauseArch,
+  );
   await Deno.writeFile(`${directory}/pause.tar`, archive);
   await ctr("images", "import", `${directory}/pause.tar`);
   return {

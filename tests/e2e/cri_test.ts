@@ -8,7 +8,7 @@ import type { ContainerSpec, SandboxSpec } from "../../agent/model/container.ts"
 import { createCri, type Cri } from "../../plugins/cri/mod.ts";
 import { createContainerSpec, createSandboxSpec } from "../contract/specs.ts";
 import { type PrivateContainerd, startPrivateContainerd, until } from "./containerd.ts";
-import { BUSYBOX_IMAGE, writeImageArchive } from "./images.ts";
+import { BUSYBOX_IMAGE, writeImageArchive } from "../../tools/busybox_image.ts";
 import { startRegistry } from "./registry.ts";
 
 const within = (): AbortSignal => AbortSignal.timeout(30_000);

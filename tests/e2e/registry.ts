@@ -2,7 +2,7 @@
  * An image registry in the test's own process (OCI distribution-spec, pull only), on 127.0.0.1 where runtimes speak
  * plain HTTP: it asks for a password, keeps pulls waiting, and counts what was asked. Not for: pushing.
  */
-import { createImageParts, type ImageOptions } from "./images.ts";
+import { createImageParts, type ImageOptions } from "../../tools/busybox_image.ts";
 
 export interface RegistryOptions {
   /** By name below the registry: `team/web:1`. */

@@ -4,7 +4,7 @@
  */
 import { type CommandOutput, output } from "../../e2e/agent.ts";
 import { run } from "../../e2e/containerd.ts";
-import { writeImageArchive } from "../../e2e/images.ts";
+import { writeImageArchive } from "../../../tools/busybox_image.ts";
 import { type BenchPod, CONTAINER, createPods, IMAGE } from "../pods.ts";
 import { type ContainerTimes, NotRunnable, type Peer } from "./peer.ts";
 import { whenTrue } from "../wait.ts";

@@ -10,7 +10,7 @@ import {
 } from "../../../plugins/containerd/mod.ts";
 import { createPauseImageArchive, PAUSE_IMAGE } from "../../../plugins/cri/pause_image.ts";
 import { run } from "../../e2e/containerd.ts";
-import { writeImageArchive } from "../../e2e/images.ts";
+import { writeImageArchive } from "../../../tools/busybox_image.ts";
 import { IMAGE } from "../pods.ts";
 
 export interface BenchRuntime {

@@ -1,5 +1,5 @@
 /**
- * Image archives for tests, made of the machine's own static busybox, so that no registry is needed.
+ * Image archives for the demo and the tests, made of the machine's own static busybox, so that no registry is needed.
  * Not for: pulling; serve the archive's content from a registry for that.
  */
 import { createHash } from "node:crypto";
