@@ -134,7 +134,8 @@ async function askPlaces(flags: readonly string[], directory: string, root: stri
     managedRuntime?: { state: string; socket: string };
   }
   const [kubelet, agent] = (JSON.parse(stdout) as { items: Shown[] }).items;
-  return { directory, root, cgroupRoot: kubelet!.cgroupRoot!, ...agent!.managedRuntime! };
+  const { state, socket } = agent!.managedRuntime!;
+  return { directory, root, cgroupRoot: kubelet!.cgroupRoot!, state, socket };
 }
 
 /** A private instance that is not running yet. */
