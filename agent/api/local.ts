@@ -17,6 +17,8 @@ import { type Watched, watchStream } from "./watch.ts";
 
 export interface LocalApiOptions extends HealthOptions {
   store: StatusStore;
+  /** Whether the manifests have been read and each of their pods looked at: before that a list would be untrue. */
+  settled(): boolean;
   /** Prometheus text. */
   metrics?(): string;
   /** The effective configuration, as `agent config` shows it; without secrets. */
@@ -75,8 +77,11 @@ function lists(store: StatusStore) {
   };
 }
 
+const stillStarting = statusOf("ServiceUnavailable", "the agent is still starting");
+
 function addList<T>(app: Hono, path: string, list: Listed<T>, options: LocalApiOptions): void {
   app.get(path, (c) => {
+    if (!options.settled()) return c.json(stillStarting, 503);
     const watch = c.req.query("watch");
     if (watch !== "true" && watch !== "1") return c.json(listOf(list.kind, list.items().map(list.object)));
     const subscribe = (listener: () => void, signal: AbortSignal) =>
@@ -136,7 +141,7 @@ export function createLocalApi(options: LocalApiOptions): Hono {
   app.get("/status", (c) => {
     const status = options.store.status();
     if (status === undefined) {
-      return c.json(statusOf("ServiceUnavailable", "the agent is still starting"), 503);
+      return c.json(stillStarting, 503);
     }
     return c.json(status);
   });

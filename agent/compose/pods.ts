@@ -14,6 +14,7 @@ import { parseResolvConf, podDns } from "../model/dns.ts";
 import { createCgroups, type PodCgroups } from "../node/cgroups.ts";
 import { createImageArchives, type ImageArchives } from "../node/image_archives.ts";
 import type { NodeFacts } from "../reconcile/apply.ts";
+import { boundSandboxes } from "../reconcile/bounded.ts";
 import { createGate } from "../reconcile/gate.ts";
 import { createReconciler, type Reconciler } from "../reconcile/reconciler.ts";
 import { createPodVolumes } from "../volumes/pod_volumes.ts";
@@ -43,6 +44,8 @@ export interface PodPartsOptions {
   cri: Cri;
 }
 
+/** Making one is mostly the work of processes; more at once than this only wait for each other. */
+const sandboxesPerCpu = 2;
 const stubResolver = "127.0.0.53";
 const resolvedConf = "/run/systemd/resolve/resolv.conf";
 
@@ -63,9 +66,12 @@ function once<T>(create: () => Promise<T>): () => Promise<T> {
 
 export function createPodParts(o: PodPartsOptions, leave: AbortSignal): PodParts {
   const { config, host, log, store } = o;
-  const runtime = instrument(o.cri.runtime, "runtime", o.metrics, runtimeCalls);
-  const images = instrument(o.cri.images, "images", o.metrics, imageCalls);
   const machine = readMachine(config.nodeIPs);
+  const runtime = boundSandboxes(
+    instrument(o.cri.runtime, "runtime", o.metrics, runtimeCalls),
+    Math.max(4, sandboxesPerCpu * machine.cpus),
+  );
+  const images = instrument(o.cri.images, "images", o.metrics, imageCalls);
   const node: NodeFacts = {
     nodeName: config.nodeName,
     clusterDomain: config.clusterDomain,

@@ -59,7 +59,7 @@ export async function createServices(o: RunOptions, signal: AbortSignal): Promis
     start: (signal) => ({ finished: runForever(name, run, { signal, log }) }),
   });
   return [
-    apiService(o, store, metrics, parts, heartbeat),
+    apiService(o, store, metrics, parts, heartbeat, createSettled(host, store, snapshots)),
     ...managedServices(o, chosen),
     forever("image archives", (signal) => parts.archives.run(signal)),
     forever("manifests", (signal) => watchSource(o, store, snapshots, parts, signal)),
@@ -160,12 +160,33 @@ function nodeStatus(
   }, signal);
 }
 
+const settledAfterMs = 10_000;
+
+/** True from the moment when every pod of the first snapshot has a status; a pod that cannot have one holds up nobody. */
+function createSettled(
+  host: Host,
+  store: StatusStore,
+  snapshots: ReadonlyMap<string, Snapshot>,
+): () => boolean {
+  let settled = false;
+  let readAt: number | undefined;
+  return () => {
+    const snapshot = snapshots.get(source);
+    if (settled || snapshot === undefined) return settled;
+    readAt ??= host.monotonic();
+    const shown = new Set(store.pods().map((p) => p.metadata?.uid));
+    const all = [...snapshot.pods.values()].every((p) => shown.has(p.uid));
+    return settled = all || host.monotonic() - readAt > settledAfterMs;
+  };
+}
+
 function apiService(
   o: RunOptions,
   store: StatusStore,
   metrics: Metrics,
   parts: PodParts,
   heartbeat: Heartbeat,
+  settled: () => boolean,
 ): Service {
   const { config, host } = o;
   const ready = () => {
@@ -184,6 +205,7 @@ function apiService(
       const app = createLocalApi({
         store,
         ready,
+        settled,
         live: heartbeat.live,
         metrics: createMetricsPage({ metrics, store, nodeName: config.nodeName, startedAt: host.now() }),
         config: () => o.shownConfig,

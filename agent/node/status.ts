@@ -104,6 +104,6 @@ export async function runNodeStatus(o: NodeStatusOptions, signal: AbortSignal): 
       conditions: deriveConditions(view, o.complete(), before?.conditions ?? [], o.host.now()),
     });
     const ready = o.store.status()?.conditions[0]?.status === "True";
-    await o.host.sleep(ready ? o.everyMs : 1000, signal).catch(() => {});
+    await o.host.sleep(ready ? o.everyMs : o.complete() ? 1000 : 100, signal).catch(() => {});
   }
 }

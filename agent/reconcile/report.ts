@@ -19,6 +19,8 @@ export interface Reporter {
     observed: ObservedPod,
     facts: Facts & { messages: ReadonlyMap<string, string> },
   ): void;
+  /** The runtime cannot be asked, and nothing has been shown of the pod before. */
+  unknown(desired: DesiredPod | undefined, message: string): void;
 }
 
 export function createReporter(o: { store: StatusStore; apply: ApplyOptions }, id: PodIdentity): Reporter {
@@ -50,6 +52,11 @@ export function createReporter(o: { store: StatusStore; apply: ApplyOptions }, i
 
   return {
     event,
+    unknown(desired, message) {
+      if (desired === undefined || before !== undefined) return;
+      const status: PodStatus = { phase: "Unknown", reason: "RuntimeUnavailable", message };
+      o.store.putPod({ apiVersion: "v1", kind: "Pod", ...desired.pod, status });
+    },
     status(desired, wish, observed, facts) {
       if (desired === undefined) return;
       const stopping = wish.kind === "absent";

@@ -116,6 +116,7 @@ export function createWorker(o: WorkerOptions, id: PodIdentity, leave: AbortSign
   /** The runtime is out of reach: the pod stays as it is, and so does what is shown of it. */
   const outage = (error: unknown): number => {
     blind++;
+    reporter.unknown(desired, errorText(error));
     const level = error instanceof AgentError ? "debug" : "error";
     o.log[level]("cannot look after the pod", { pod: `${id.namespace}/${id.name}`, error: errorText(error) });
     return Math.min(10_000, 500 * 2 ** Math.min(blind, 6));

@@ -16,6 +16,7 @@ function createStage(options: Partial<LocalApiOptions> = {}) {
   const app = createLocalApi({
     store,
     ready: () => ({ ok: true, reasons: [] }),
+    settled: () => true,
     config: () => ({ nodeName: "n" }),
     logs: { directory: "/nowhere", files: createHost() },
     images: {
@@ -217,4 +218,12 @@ Deno.test("a broken part of the agent is an answer with code 500, not a crash", 
   });
   const answer = await get("/images");
   assertEquals([answer.status, answer.json().message], [500, "the runtime does not answer"]);
+});
+
+Deno.test("lists are refused until the agent knows what is there", async () => {
+  let settled = false;
+  const { get } = createStage({ settled: () => settled });
+  for (const path of ["/pods", "/problems"]) assertEquals((await get(path)).status, 503);
+  settled = true;
+  assertEquals((await get("/pods")).status, 200);
 });

@@ -82,6 +82,7 @@ export async function createLab(images: ApiImages = noImages): Promise<Lab> {
     app: createLocalApi({
       store,
       ready,
+      settled: () => true,
       config: () => ({ values: { hostnameOverride: "node-1" }, origin: { hostnameOverride: "default" } }),
       logs: { directory: `${directory}/logs`, files: host },
       images,
