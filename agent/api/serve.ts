@@ -83,17 +83,10 @@ async function serveSocket(path: string, app: App): Promise<Deno.HttpServer> {
 function listenPrivately(path: string, app: App): Deno.HttpServer {
   const before = Deno.umask(0o177);
   try {
-    return Deno.serve({ path, onListen: () => {} }, (request) => answerAndClose(request, app));
+    return Deno.serve({ path, onListen: () => {} }, (request) => app.fetch(request));
   } finally {
     Deno.umask(before);
   }
-}
-
-/** Without keep-alive, so that the agent's stop waits for answers under way only, not for clients that sit idle. */
-async function answerAndClose(request: Request, app: App): Promise<Response> {
-  const response = await app.fetch(request);
-  response.headers.set("connection", "close");
-  return response;
 }
 
 /** Removes what an agent that died left behind; a socket somebody answers on, or another kind of file, stays. */

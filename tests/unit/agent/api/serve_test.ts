@@ -66,6 +66,23 @@ Deno.test("the socket is private, answers, and is gone when the agent leaves", a
   await assertRejects(() => Deno.lstat(stage.socket), Deno.errors.NotFound);
 });
 
+Deno.test("a client may ask hundreds of times; when it then sits idle the agent leaves at once", async () => {
+  await using stage = await createStage();
+  const ends = new AbortController();
+  const { finished } = await stage.serve({ signal: ends.signal });
+  const client = Deno.createHttpClient({ proxy: { transport: "unix", path: stage.socket } });
+  const idle = await Deno.connect({ transport: "unix", path: stage.socket });
+  const begin = performance.now();
+  for (let i = 0; i < 200; i++) await (await fetch("http://localhost/x", { client })).text();
+  const asked = performance.now();
+  assert(asked - begin < 4000, `took ${asked - begin} ms: a stalled connection costs 5 s`);
+  ends.abort();
+  await finished;
+  assert(performance.now() - asked < 1500, "an idle client holds up the end");
+  client.close();
+  idle.close();
+});
+
 Deno.test("a living agent's socket is refused, and goes on answering", async () => {
   await using stage = await createStage();
   await stage.serve();
