@@ -1,0 +1,205 @@
+/**
+ * What is wrong with the world, given what is wanted: one line for each difference. Pure. Not for: reading the world
+ * (world.ts).
+ */
+import type { Pod } from "../../agent/model/gen/v1.ts";
+import {
+  type ChaosContainer,
+  type ChaosPod,
+  exitsOf,
+  restingPhase,
+  startKey,
+  usesHostNetwork,
+} from "./pods.ts";
+import type { Wanted } from "./script.ts";
+import type { Lists, World, WorldContainer, WorldSandbox } from "./world.ts";
+
+/** A start and a kill this close together, in ms, and the runtime may have taken the start back: it is made again. */
+const cutOffAfter = 250;
+const clockTick = 20;
+
+/** A wanted pod with what the runtime has of it. */
+interface Place {
+  pod: ChaosPod;
+  uid: string;
+  ready: WorldSandbox[];
+  containers: WorldContainer[];
+}
+
+export function complaints(
+  wanted: Wanted,
+  shown: readonly Pod[],
+  world: World,
+  kills: readonly number[],
+): string[] {
+  const names = shown.map((p) => p.metadata?.name ?? "");
+  const set = differences("pods shown", names, wanted.pods.map((p) => p.name));
+  if (set.length > 0) return set;
+  const places = wanted.pods.map((pod): Place => {
+    const uid = shown.find((p) => p.metadata?.name === pod.name)!.metadata!.uid!;
+    return {
+      pod,
+      uid,
+      ready: world.sandboxes.filter((s) => s.uid === uid && s.ready),
+      containers: world.containers.filter((c) => c.uid === uid),
+    };
+  });
+  return [
+    ...places.flatMap((place) => [
+      ...statusComplaints(place.pod, shown.find((p) => p.metadata?.uid === place.uid)!),
+      ...podComplaints(place, world),
+    ]),
+    ...startComplaints(wanted, world, kills),
+    ...runtimeComplaints(places, world),
+    ...networkComplaints(places, world),
+    ...diskComplaints(places, world),
+  ];
+}
+
+/** What must never be, not even for a moment: two of the same at once. */
+export function doubles({ sandboxes, containers }: Lists): string[] {
+  return [
+    ...repeated(sandboxes.filter((s) => s.ready).map((s) => s.uid)).map((uid) =>
+      `two ready sandboxes of pod ${uid}: ${JSON.stringify(sandboxes.filter((s) => s.uid === uid))}`
+    ),
+    ...repeated(containers.filter((c) => c.state === "running").map((c) => `${c.uid}/${c.name}`)).map((
+      name,
+    ) => `container ${name} runs twice`),
+  ];
+}
+
+const repeated = (list: readonly string[]) => [...new Set(list.filter((x, i) => list.indexOf(x) !== i))];
+
+function differences(what: string, found: readonly string[], wanted: readonly string[]): string[] {
+  return [
+    ...repeated(found).map((x) => `${what}: ${x} is there twice`),
+    ...wanted.filter((x) => !found.includes(x)).map((x) => `${what}: ${x} is missing`),
+    ...found.filter((x) => !wanted.includes(x)).map((x) => `${what}: ${x} is an orphan`),
+  ];
+}
+
+function statusComplaints(pod: ChaosPod, { status }: Pod): string[] {
+  const phase = restingPhase(pod);
+  const ready = status?.conditions?.find((c) => c.type === "Ready")?.status === "True";
+  const found: string[] = [];
+  if (status?.phase !== phase) found.push(`${pod.name}: phase ${status?.phase}, not ${phase}`);
+  if (ready !== (phase === "Running")) found.push(`${pod.name}: Ready is ${ready}`);
+  return found;
+}
+
+function podComplaints(place: Place, world: World): string[] {
+  const { pod, ready, containers } = place;
+  const runs = restingPhase(pod) === "Running";
+  const found: string[] = [];
+  if (ready.length !== (runs ? 1 : 0)) found.push(`${pod.name}: ${ready.length} ready sandboxes`);
+  for (const c of pod.containers) {
+    const own = containers.filter((x) => x.name === c.name);
+    const running = own.filter((x) => x.state === "running");
+    const here = `${pod.name}/${c.name}`;
+    const due = exitsOf(pod, c.name) === undefined ? 1 : 0;
+    if (running.length !== due) found.push(`${here}: ${running.length} running containers`);
+    else if (due === 1) found.push(...insideComplaints(here, pod, c, world, running[0]!.id));
+    if (own.length > 2) found.push(`${here}: ${own.length} records are kept`);
+    if (!world.starts.some((s) => s.key === startKey(pod, c))) {
+      found.push(`${here}: never started as ${startKey(pod, c)}`);
+    }
+  }
+  const known = new Set(pod.containers.map((c) => c.name));
+  for (const c of containers.filter((c) => !known.has(c.name))) {
+    found.push(`${pod.name}/${c.name}: not in the manifest`);
+  }
+  return found;
+}
+
+function insideComplaints(
+  here: string,
+  pod: ChaosPod,
+  c: ChaosContainer,
+  world: World,
+  id: string,
+): string[] {
+  const inside = world.inside.get(id);
+  if (inside === undefined) return [`${here}: runs without a task`];
+  const page = pod.shape === "config" ? `${pod.page}` : undefined;
+  const word = pod.shape === "config" ? `s${pod.page}` : undefined;
+  const expected: [string, unknown, unknown][] = [
+    ["env", inside.env.get("VERSION"), `${c.env}`],
+    ["image", inside.env.get("IMAGE"), `${c.image}`],
+    ["memory limit", inside.memoryLimit, c.memory * 2 ** 20],
+    ["ConfigMap", inside.page, page],
+    ["Secret", inside.word, word],
+  ];
+  return expected.filter(([, is, should]) => is !== should).map(([what, is, should]) =>
+    `${here}: ${what} is ${is}, not ${should}`
+  );
+}
+
+function startComplaints(wanted: Wanted, world: World, kills: readonly number[]): string[] {
+  const isCutOff = (at: number) => kills.some((k) => k >= at - clockTick && k <= at + cutOffAfter);
+  return [...new Set(world.starts.map((s) => s.key))].flatMap((key) => {
+    const times = world.starts.filter((s) => s.key === key).map((s) => s.at).sort();
+    const due = wanted.starts.get(key) ?? 0;
+    const again = times.filter(isCutOff).length;
+    return times.length <= due + again
+      ? []
+      : [`${key}: started ${times.length} times, ${due} due, ${again} near a kill: ${times.join(" ")}`];
+  });
+}
+
+function runtimeComplaints(places: readonly Place[], world: World): string[] {
+  const uids = new Set(places.map((p) => p.uid));
+  const living = [
+    ...world.sandboxes.filter((s) => s.ready),
+    ...world.containers.filter((c) => c.state === "running"),
+  ].map((x) => x.id);
+  const ready = world.sandboxes.filter((s) => s.ready).map((s) => s.id);
+  const all = [...world.sandboxes, ...world.containers];
+  return [
+    ...all.filter((x) => !uids.has(x.uid)).map((x) => `runtime: ${x.id} of pod ${x.uid} is an orphan`),
+    ...differences("containers of containerd", world.records, all.map((x) => x.id)),
+    ...differences("tasks", world.tasks, living),
+    ...differences("shims", world.shims, ready),
+    ...differences("mounts of the runtime", world.runtimeMounts, [
+      ...ready.map((id) => `io.containerd.grpc.v1.cri/sandboxes/${id}/shm`),
+      ...living.map((id) => `io.containerd.runtime.v2.task/k8s.io/${id}/rootfs`),
+    ]),
+    ...differences("cgroups", world.cgroups, [
+      ...places.map((p) => `burstable/pod${p.uid}`),
+      ...all.filter((x) => living.includes(x.id)).map((x) => `burstable/pod${x.uid}/${x.id}`),
+    ]),
+  ];
+}
+
+function networkComplaints(places: readonly Place[], world: World): string[] {
+  const connected = places.filter((p) => !usesHostNetwork(p.pod)).flatMap((p) => p.ready.map((s) => s.id));
+  const namespaces = world.networkNamespaces.length;
+  return [
+    ...(namespaces === connected.length
+      ? []
+      : [`network namespaces: ${namespaces} for ${connected.length} sandboxes`]),
+    ...differences("addresses", world.addresses, connected),
+    ...differences("results of network plugins", world.networkResults, connected),
+    ...differences("rules of the packet filter", world.natRules, connected),
+  ];
+}
+
+function diskComplaints(places: readonly Place[], world: World): string[] {
+  const withMounts = places.filter((p) => p.pod.shape === "config");
+  return [
+    ...differences("pod directories", world.podDirectories, places.map((p) => p.uid)),
+    ...differences(
+      "mounts of pods",
+      world.podMounts,
+      withMounts.flatMap(({ uid }) => [
+        `${uid}/volumes/kubernetes.io~secret/key`,
+        `${uid}/volumes/kubernetes.io~empty-dir/shared`,
+      ]),
+    ),
+    ...differences(
+      "log directories",
+      world.logDirectories,
+      places.map((p) => `default_${p.pod.name}_${p.uid}`),
+    ),
+    ...differences("log links", world.logLinks, world.containers.map((c) => c.id)),
+  ];
+}
