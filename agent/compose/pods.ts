@@ -128,7 +128,7 @@ export function createPodParts(o: PodPartsOptions, leave: AbortSignal): PodParts
       },
       node,
       dns,
-      images: { images, archives, pulls: createGate(config.maxParallelImagePulls ?? 8), nodeConfig },
+      images: { images, archives, pulls: createGate(config.maxParallelImagePulls ?? Infinity), nodeConfig },
     },
   }, leave);
   return { node, runtime, images, archives, reconciler, cgroups, nodeConfig };

@@ -15,6 +15,7 @@ import { buildInfo } from "../build_info.ts";
 import { createMetrics, type Metrics } from "../lib/metrics.ts";
 import { runForever } from "../lib/tasks.ts";
 import { authsFor } from "../model/pull_secrets.ts";
+import { runLogRotation } from "../node/log_rotation.ts";
 import { runNodeStatus } from "../node/status.ts";
 import { runRuntimeWatch } from "../reconcile/watch_runtime.ts";
 import { mergeSnapshots, type Snapshot } from "../sources/merge.ts";
@@ -76,6 +77,15 @@ export async function createServices(o: RunOptions, signal: AbortSignal): Promis
         relist: { withEvents: 60_000, withoutEvents: 1000 },
       }, signal)),
     forever("node status", (signal) => nodeStatus(o, store, snapshots, parts, chosen, heartbeat, signal)),
+    forever("log rotation", (signal) =>
+      runLogRotation({
+        host,
+        runtime: parts.runtime,
+        log,
+        maxSize: config.containerLogMaxSize,
+        maxFiles: config.containerLogMaxFiles,
+        everyMs: 30_000,
+      }, signal)),
     forever("slimming", (signal) => runSlimming({ host, store, quietMs: 5000 }, signal)),
     ...(o.notifier.listening ? [systemdService(o.notifier, heartbeat, store)] : []),
     { name: "pods", start: () => ({ finished: parts.reconciler.finished().then(() => chosen.cri.close()) }) },
@@ -112,6 +122,7 @@ function watchSource(
     directory: config.staticPodPath,
     nodeName: config.nodeName,
     lastGoodPath: join(config.stateDir, "last-good.json"),
+    rescanMs: config.fileCheckFrequency,
     signal,
     onSnapshot(snapshot) {
       snapshots.set(source, snapshot);

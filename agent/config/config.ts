@@ -32,7 +32,6 @@ export interface Config extends Instance {
   containerRuntimeEndpoint: string;
   /** "" is the runtime's. */
   imageServiceEndpoint: string;
-  runtimeRequestTimeout: number;
   managedRuntime: ManagedRuntimeConfig;
   cgroupRoot: string;
   /** "" asks the runtime. */
@@ -160,7 +159,6 @@ function toConfig(instance: Instance, values: ReadonlyMap<string, unknown>, node
     fileCheckFrequency: time("fileCheckFrequency"),
     containerRuntimeEndpoint: text("containerRuntimeEndpoint"),
     imageServiceEndpoint: text("imageServiceEndpoint"),
-    runtimeRequestTimeout: time("runtimeRequestTimeout"),
     managedRuntime: toManagedRuntime(text, texts),
     cgroupRoot: text("cgroupRoot"),
     cgroupDriver: text("cgroupDriver") as Config["cgroupDriver"],

@@ -41,9 +41,8 @@ export function defaultValues(
   values.set("managedRuntime.state", `${runDirOf(instance)}/containerd`);
   values.set("managedRuntime.socket", `${effective("managedRuntime.state")}/containerd.sock`);
   if (!instance.isPrivate) values.set("managedRuntime.cniConfDir", "/etc/cni/net.d");
-  const parallel = chosen("maxParallelImagePulls");
-  // As the kubelet: asking for several pulls at once asks for not doing them one by one.
-  if (typeof parallel === "number" && parallel > 1) values.set("serializeImagePulls", false);
+  // Who asks for one by one has not asked for several.
+  if (chosen("serializeImagePulls") === true) values.delete("maxParallelImagePulls");
   return { values, ownToInstance: new Set(own.map(([key]) => key)) };
 }
 

@@ -79,10 +79,9 @@ const supported = table("kubelet", true, [
   ["resolvConf", "path", "/etc/resolv.conf", "resolv-conf", 'what pods with dnsPolicy Default resolve by; "" is nothing'],
   ["cgroupRoot", "text", "/", "cgroup-root", "cgroup below which all pods run"],
   ["cgroupDriver", "text", "", "cgroup-driver", 'who makes cgroups; "" asks the runtime', { oneOf: ["", "cgroupfs", "systemd"]}],
-  ["runtimeRequestTimeout", "duration", "2m", "runtime-request-timeout", "longest wait for a runtime call, pulls aside"],
   ["podCIDR", "cidrs", [], "pod-cidr", "addresses of pods in the managed runtime's network; unset: a free range"],
-  ["serializeImagePulls", "bool", true, "serialize-image-pulls", "pull one image at a time"],
-  ["maxParallelImagePulls", "int", undefined, "", "how many images are pulled at once", { min: 1 }],
+  ["serializeImagePulls", "bool", false, "serialize-image-pulls", "pull one image at a time (the kubelet's default; ours is several)"],
+  ["maxParallelImagePulls", "int", 3, "", "how many images are pulled at once", { min: 1 }],
   ["containerLogMaxSize", "quantity", "10Mi", "container-log-max-size", "size at which a container's log is rotated"],
   ["containerLogMaxFiles", "int", 5, "container-log-max-files", "how many log files a container keeps", { min: 2}],
   ["crashLoopBackOff.maxContainerRestartPeriod", "duration", "5m", "", "longest wait before a restart"],
@@ -94,6 +93,7 @@ const supported = table("kubelet", true, [
 
 // deno-fmt-ignore
 const serving = table("kubelet", false, [
+  ["runtimeRequestTimeout", "duration", "2m", "runtime-request-timeout", "longest wait for a runtime call, pulls aside"],
   ["enableServer", "bool", true, "enable-server", "serve the kubelet API"],
   ["address", "ip", "0.0.0.0", "address", "address of the kubelet API"],
   ["port", "port", 10250, "port", "port of the kubelet API"],

@@ -25,13 +25,15 @@ export interface WatchManifestsOptions {
   nodeName: string;
   /** Where the last good objects are kept over a restart; absent: nowhere. */
   lastGoodPath?: string;
+  /** Between two looks without an event; default a minute. */
+  rescanMs?: number;
   signal: AbortSignal;
   onSnapshot(snapshot: Snapshot): void;
 }
 
 const recheckMs = 25;
 /** Covers lost events. */
-const rescanMs = 60_000;
+const defaultRescanMs = 60_000;
 /** Saving waits for a burst to end; until then the files themselves hold everything. */
 const saveDelayMs = 1_000;
 
@@ -56,7 +58,7 @@ export async function watchManifests(options: WatchManifestsOptions): Promise<vo
       if (located !== state) publish(state = located);
     }
     if (await saving.saveWhenDue(state)) publish(state);
-    const wait = Math.min(look.waiting ? recheckMs : rescanMs, saving.dueIn());
+    const wait = Math.min(look.waiting ? recheckMs : options.rescanMs ?? defaultRescanMs, saving.dueIn());
     if (await hintWithin(hint, wait, host, signal)) hint = hints.next();
   }
   await hints.return(undefined);

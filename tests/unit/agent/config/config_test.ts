@@ -34,7 +34,6 @@ Deno.test("nothing given: the defaults of a node's one agent", () => {
     fileCheckFrequency: 20_000,
     containerRuntimeEndpoint: "",
     imageServiceEndpoint: "",
-    runtimeRequestTimeout: 120_000,
     managedRuntime: {
       root: "/var/lib/kubelet/agent/containerd",
       state: "/run/agent/containerd",
@@ -53,8 +52,8 @@ Deno.test("nothing given: the defaults of a node's one agent", () => {
     clusterDNS: [],
     clusterDomain: "",
     resolvConf: "/etc/resolv.conf",
-    serializeImagePulls: true,
-    maxParallelImagePulls: 1,
+    serializeImagePulls: false,
+    maxParallelImagePulls: 3,
     backOff: { base: 10_000, cap: 300_000, resetAfter: 600_000 },
     containerLogMaxSize: 10 * 2 ** 20,
     containerLogMaxFiles: 5,
@@ -148,7 +147,7 @@ Deno.test("zero values that Go programs write are nobody's wish; an empty resolv
     text: `${kubelet}fileCheckFrequency: 0s\nruntimeRequestTimeout: 0s\npodLogsDir: ""\nsyncFrequency: 0s\n` +
       `cpuManagerReconcilePeriod: 0s\nstaticPodPath: ""\nresolvConf: ""\nmemorySwap: {}\nlogging:\n  flushFrequency: 0\n`,
   });
-  assertEquals([config.fileCheckFrequency, config.runtimeRequestTimeout], [20_000, 120_000]);
+  assertEquals(config.fileCheckFrequency, 20_000);
   assertEquals([config.podLogsDir, config.staticPodPath, config.resolvConf], ["/var/log/pods", "", ""]);
   assertEquals(problems.map((p) => p.field), ["logging.flushFrequency"]);
 });
@@ -159,7 +158,8 @@ Deno.test("pulls: several at once are not one by one", () => {
     return [config.serializeImagePulls, config.maxParallelImagePulls, problems.length];
   };
   assertEquals(pulls("maxParallelImagePulls: 5"), [false, 5, 0]);
-  assertEquals(pulls("serializeImagePulls: false"), [false, undefined, 0]);
+  assertEquals(pulls("serializeImagePulls: false"), [false, 3, 0]);
+  assertEquals(pulls("serializeImagePulls: true"), [true, 1, 0]);
   assertEquals(pulls("serializeImagePulls: no\nmaxParallelImagePulls: 2"), [false, 2, 0]);
   assertEquals(pulls("serializeImagePulls: true\nmaxParallelImagePulls: 2"), [true, 1, 1]);
 });
@@ -174,7 +174,6 @@ Deno.test("flags of every shape", () => {
       "v": 4,
       "container-runtime-endpoint": "/run/containerd/containerd.sock",
       "image-service-endpoint": "unix:///run/images.sock",
-      "runtime-request-timeout": "90s",
       "eviction-hard":
         "memory.available<100Mi,nodefs.available<10%,nodefs.inodesFree<5%,imagefs.available<15%,imagefs.inodesFree<5%",
       "fail-swap-on": true,
@@ -188,11 +187,7 @@ Deno.test("flags of every shape", () => {
     "10.1.0.0/16",
     "fd01::/64",
   ]);
-  assertEquals([config.serializeImagePulls, config.verbosity, config.runtimeRequestTimeout], [
-    false,
-    4,
-    90_000,
-  ]);
+  assertEquals([config.serializeImagePulls, config.verbosity], [false, 4]);
   assertEquals(config.containerRuntimeEndpoint, "unix:///run/containerd/containerd.sock");
   assertEquals(config.imageServiceEndpoint, "unix:///run/images.sock");
 });
