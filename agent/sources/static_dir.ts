@@ -34,7 +34,7 @@ export interface WatchManifestsOptions {
 const recheckMs = 25;
 /** Covers lost events. */
 const defaultRescanMs = 60_000;
-/** Saving waits for a burst to end; until then the files themselves hold everything. */
+/** Saving waits for a burst to end, as long as the files themselves hold everything. */
 const saveDelayMs = 1_000;
 
 /** Runs until the signal. The first snapshot comes as soon as no file looks half written, after 300 ms at the latest. */
@@ -57,6 +57,7 @@ export async function watchManifests(options: WatchManifestsOptions): Promise<vo
       const located = await locate(state);
       if (located !== state) publish(state = located);
     }
+    if (look.waiting || isBroken(state)) saving.hurry();
     if (await saving.saveWhenDue(state)) publish(state);
     const wait = Math.min(look.waiting ? recheckMs : options.rescanMs ?? defaultRescanMs, saving.dueIn());
     if (await hintWithin(hint, wait, host, signal)) hint = hints.next();
@@ -72,6 +73,10 @@ function createPublisher({ nodeName, onSnapshot }: WatchManifestsOptions, saving
     onSnapshot({ ...snapshot, problems: [...snapshot.problems, ...saving.problems()] });
   };
 }
+
+/** A file does not hold any more what is wanted: only we do. */
+const isBroken = ({ entries }: DirectoryState): boolean =>
+  [...entries.values()].some((entry) => entry.problems.some((p) => p.severity === "error"));
 
 const scannedFiles = (state: DirectoryState) =>
   new Map(
@@ -124,6 +129,8 @@ async function* watchHints({ host, directory, signal }: WatchManifestsOptions): 
 interface Saving {
   load(): Promise<DirectoryState>;
   changed(): void;
+  /** What was to be saved soon is to be saved now. */
+  hurry(): void;
   /** Milliseconds; infinite when there is nothing to save. */
   dueIn(): number;
   /** True when `problems` says something new. */
@@ -155,6 +162,7 @@ function createSaving({ host, directory, lastGoodPath }: WatchManifestsOptions):
       return saved === undefined ? emptyState : rememberedState(saved, directory);
     },
     changed: () => dueAt = Math.min(dueAt, host.monotonic() + saveDelayMs),
+    hurry: () => dueAt = dueAt === Infinity ? dueAt : host.monotonic(),
     dueIn: () => dueAt - host.monotonic(),
     async saveWhenDue(state) {
       if (host.monotonic() < dueAt) return false;
@@ -170,6 +178,7 @@ function createSaving({ host, directory, lastGoodPath }: WatchManifestsOptions):
 const noSaving: Saving = {
   load: () => Promise.resolve(emptyState),
   changed: () => {},
+  hurry: () => {},
   dueIn: () => Infinity,
   saveWhenDue: () => Promise.resolve(false),
   saveNow: () => Promise.resolve(),

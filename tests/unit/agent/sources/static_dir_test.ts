@@ -384,3 +384,15 @@ Deno.test("a broken file from the future is judged, too", async () => {
   assertStringIncludes(run.errors()[0]!, "not YAML");
   await run.stop();
 });
+
+Deno.test("a file that breaks right after a good edit is not waited for: the good version is kept at once", async () => {
+  const host = createFakeHost({ files: { "/manifests/web.yaml": pod("web") } });
+  const first = start(host, { lastGoodPath: "/state/last-good.json" });
+  await host.advance(2000);
+  await host.writeFile("/manifests/web.yaml", pod("web", "demo:2"));
+  await host.settle();
+  await host.writeFile("/manifests/web.yaml", "kind: [");
+  await host.settle();
+  assertStringIncludes(host.text("/state/last-good.json") ?? "", "demo:2");
+  await first.stop();
+});
