@@ -8,7 +8,7 @@ import type { Wish } from "../../agent/model/wish.ts";
 import { emptyMemory, planPod } from "../../agent/model/plan.ts";
 import { derivePodStatus } from "../../agent/model/status.ts";
 import { containerHash } from "../../agent/model/hash.ts";
-import { newestOf, usableSandbox } from "../../agent/model/plan_start.ts";
+import { newestOf, usableSandbox, wantedSandboxHash } from "../../agent/model/plan_start.ts";
 import { defaultBackOff, restartPolicyOf, shouldRestart } from "../../agent/model/restart.ts";
 import {
   applySimulated,
@@ -172,6 +172,55 @@ Deno.test("random lives of a pod converge, keep the order and leave nothing behi
       calm(s, absent, random);
       assertEquals([s.pod.sandboxes.length, s.pod.containers.length, s.pod.hasDirectory], [0, 0, false]);
       assertEquals(s.violations, []);
+    } catch (error) {
+      throw new Error(`seed ${seed}: ${(error as Error).message}`, { cause: error });
+    }
+  }
+});
+
+/** Anything at all: sandboxes and containers that fit nothing, in states that no life leads to. */
+function randomObservation(random: () => number, pod: Pod): Simulation["pod"] {
+  const specs = [...pod.spec!.containers, ...pod.spec!.initContainers ?? []];
+  const hashes = ["", "stale", wantedSandboxHash(pod), ...specs.map((c) => containerHash(pod, c))];
+  const sandboxes = Array.from({ length: Math.floor(random() * 4) }, (_, i) => ({
+    id: `s${i}`,
+    attempt: Math.floor(random() * 5),
+    ready: random() < 0.5,
+    createdAt: 1_700_000_000_000 + i,
+    ips: [],
+    hash: pick(random, hashes),
+    runtimeHandler: "",
+  }));
+  const containers = Array.from({ length: Math.floor(random() * 8) }, (_, i) => ({
+    id: `c${i}`,
+    name: pick(random, ["x", "y", "init", "side", "stranger"]),
+    sandboxId: pick(random, ["s0", "s1", "s2", "nowhere"]),
+    attempt: Math.floor(random() * 4),
+    state: pick(random, ["created", "running", "exited", "unknown"] as const),
+    createdAt: 1_700_000_000_000,
+    ...(random() < 0.5 ? { startedAt: 1_700_000_000_000 } : {}),
+    ...(random() < 0.5 ? { finishedAt: 1_800_000_000_000 } : {}),
+    ...(random() < 0.5 ? { exitCode: pick(random, [0, 1, 255]) } : {}),
+    image: "a:1",
+    imageRef: "a:1",
+    hash: pick(random, hashes),
+    backOff: pick(random, [0, 10_000, Infinity]),
+    graceSeconds: 30,
+    logPath: "",
+  }));
+  return { uid: "u", namespace: "default", name: "p", sandboxes, containers, hasDirectory: random() < 0.5 };
+}
+
+Deno.test("from any observed state the plan comes to an end without throwing", () => {
+  for (let seed = 1; seed <= runs; seed++) {
+    const random = seeded(seed);
+    const pod = randomPod(random);
+    const s = { ...createSimulation("u"), pod: randomObservation(random, pod) };
+    try {
+      calm(s, present(pod), random);
+      assertConverged(pod, s);
+      calm(s, absent, random);
+      assertEquals([s.pod.sandboxes.length, s.pod.containers.length, s.pod.hasDirectory], [0, 0, false]);
     } catch (error) {
       throw new Error(`seed ${seed}: ${(error as Error).message}`, { cause: error });
     }
