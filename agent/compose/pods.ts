@@ -45,7 +45,7 @@ export interface PodPartsOptions {
 }
 
 /** Making one is mostly the work of processes; more at once than this only wait for each other. */
-const sandboxesPerCpu = 2;
+const sandboxesPerCpu = 4;
 const stubResolver = "127.0.0.53";
 const resolvedConf = "/run/systemd/resolve/resolv.conf";
 
@@ -69,7 +69,7 @@ export function createPodParts(o: PodPartsOptions, leave: AbortSignal): PodParts
   const machine = readMachine(config.nodeIPs);
   const runtime = boundSandboxes(
     instrument(o.cri.runtime, "runtime", o.metrics, runtimeCalls),
-    Math.max(4, sandboxesPerCpu * machine.cpus),
+    Math.max(8, sandboxesPerCpu * machine.cpus),
   );
   const images = instrument(o.cri.images, "images", o.metrics, imageCalls);
   const node: NodeFacts = {
