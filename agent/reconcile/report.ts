@@ -38,14 +38,16 @@ export function createReporter(o: { store: StatusStore; apply: ApplyOptions }, i
     }, o.apply.host.now());
 
   /** A container that enters back-off says so once. */
-  const announceBackOff = (status: PodStatus) => {
-    for (const c of status.containerStatuses ?? []) {
+  const announceBackOff = (pod: Pod, status: PodStatus) => {
+    const wanted = [...pod.spec?.containers ?? [], ...pod.spec?.initContainers ?? []];
+    for (const c of [...status.initContainerStatuses ?? [], ...status.containerStatuses ?? []]) {
       const reason = c.state?.waiting?.reason ?? "";
-      const old = before?.containerStatuses?.find((b) => b.name === c.name)?.state?.waiting?.reason;
+      const known = [...before?.initContainerStatuses ?? [], ...before?.containerStatuses ?? []];
+      const old = known.find((b) => b.name === c.name)?.state?.waiting?.reason;
       if (reason === old || !reason.endsWith("BackOff")) continue;
       const what = reason === "CrashLoopBackOff"
         ? `Back-off restarting failed container ${c.name} in pod ${id.name}_${id.namespace}(${id.uid})`
-        : `Back-off pulling image "${c.image}"`;
+        : `Back-off pulling image "${wanted.find((w) => w.name === c.name)?.image ?? ""}"`;
       event("Warning", "BackOff", what, c.name);
     }
   };
@@ -71,7 +73,7 @@ export function createReporter(o: { store: StatusStore; apply: ApplyOptions }, i
         before,
         stopping,
       });
-      if (!stopping) announceBackOff(status);
+      if (!stopping) announceBackOff(desired.pod, status);
       before = status;
       const metadata = { creationTimestamp: status.startTime!, ...desired.pod.metadata };
       const pod: Pod = { apiVersion: "v1", kind: "Pod", ...desired.pod, metadata, status };

@@ -250,6 +250,19 @@ Deno.test("a pull that fails after its image came another way is no reason to wa
     await until(b, "ready", () => isReady(b, "web"));
   }));
 
+Deno.test("the event of a failed pull names the image that is wanted now", () =>
+  withBench(async (b) => {
+    b.reconciler.update(desired(podOf("web", [container("a", "good:1")])));
+    await until(b, "ready", () => isReady(b, "web"));
+    b.fake.fail("images.pull", new AgentError("ErrImagePull", "no such image"));
+    b.reconciler.update(desired(podOf("web", [container("a", "typo:1")])));
+    await until(b, "told", () => b.store.events().some((e) => e.reason === "BackOff"));
+    assertEquals(
+      b.store.events().find((e) => e.reason === "BackOff")?.message,
+      'Back-off pulling image "typo:1"',
+    );
+  }));
+
 Deno.test("a newer wish abandons a pull that hangs", () =>
   withBench(async (b) => {
     const release = b.fake.hold("images.pull");
