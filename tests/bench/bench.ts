@@ -86,9 +86,19 @@ function report(
   for (const [name, why] of Object.entries(lineup.absent)) say(`\n${name}: not runnable here: ${why}`);
 }
 
+/** Ctrl-C leaves nothing behind either. */
+function disposeWhenInterrupted(stack: AsyncDisposableStack): void {
+  for (const signal of ["SIGINT", "SIGTERM"] as const) {
+    Deno.addSignalListener(signal, () => interrupted ??= stack.disposeAsync().finally(() => Deno.exit(130)));
+  }
+}
+
+let interrupted: Promise<void> | undefined;
+
 async function main(): Promise<void> {
   const host = machine();
   await using stack = new AsyncDisposableStack();
+  disposeWhenInterrupted(stack);
   const binary = await measureBinary();
   const lineup = await startPeers(stack);
   const peers = await measure(lineup);
@@ -97,11 +107,15 @@ async function main(): Promise<void> {
   const asJson = (_: string, value: unknown) => value instanceof Map ? Object.fromEntries(value) : value;
   const record = { machine: host, rounds, absent: lineup.absent, rows, samples: { peers, binary } };
   await Deno.writeTextFile(output, JSON.stringify(record, asJson, 1) + "\n");
+  tell("clearing up");
 }
 
 try {
   await main();
+  Deno.exit(0);
 } catch (error) {
+  // What is being measured fails when its peers are taken away.
+  await interrupted;
   tell(`could not measure: ${errorText(error)}`);
   if (error instanceof SuppressedError) tell(errorText(error.suppressed));
   Deno.exit(1);

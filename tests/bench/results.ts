@@ -40,7 +40,9 @@ function row(peers: readonly PeerResults[], what: string, unit: string, pick: Pi
     const value = pick(peer);
     return value === undefined || Number.isNaN(valueOf(value)) ? [] : [[peer.name, value]];
   }));
-  return atMost === undefined ? { what, unit, values } : { what, unit, values, atMost };
+  return atMost === undefined || Number.isNaN(atMost)
+    ? { what, unit, values }
+    : { what, unit, values, atMost };
 }
 
 const summaryOf = (key: keyof Life): Pick => ({ lives }) =>
@@ -70,6 +72,7 @@ function crowdRows(peers: readonly PeerResults[]): Row[] {
     atMost?: number,
   ): Row => row(peers, what, unit, ({ crowd }) => crowd && pick(crowd), atMost);
   return [
+    one(`${count} pods at once → half of the containers run`, "ms", (c) => c.halfStarted),
     one(`${count} pods at once → last container runs`, "ms", (c) => c.started),
     one(`${count} pods at once → all Running`, "ms", (c) => c.shown),
     one(`${count} pods removed → all gone`, "ms", (c) => c.gone),

@@ -5,6 +5,7 @@
 import { type BenchPod, createPods } from "../pods.ts";
 import type { Peer, Resident } from "../peers/peer.ts";
 import { type Memory, readCpuSeconds, readMemory, readWrittenBytes } from "../procfs.ts";
+import { percentile } from "../stats.ts";
 import { pause, whenTrue } from "../wait.ts";
 
 export interface Idle {
@@ -16,8 +17,10 @@ export interface Idle {
 
 export interface Crowd {
   pods: number;
-  /** ms from the first manifest to the last container's start, and to the last status Running. */
+  /** ms from the first manifest until half of the containers, and the last of them, have started. */
+  halfStarted: number;
   started: number;
+  /** … until the last status is Running. */
   shown: number;
   /** ms from the first removal until nothing is known of any pod. */
   gone: number;
@@ -31,10 +34,10 @@ export interface Crowd {
 }
 
 const STEADY_MIB = 0.5;
-const STEADY_SAMPLES = 8;
-const SETTLE_LIMIT = 60;
+const STEADY_SAMPLES = 15;
+const SETTLE_LIMIT = 90;
 
-/** Resident memory has settled when it stays within half a MiB for eight seconds; a minute is waited at most. */
+/** Resident memory has settled when it stays within half a MiB for 15 seconds; 90 are waited at most. */
 async function settledMemory(resident: Resident): Promise<Memory> {
   let [base, steady] = [readMemory(resident.pid()).rss, 0];
   for (let second = 0; second < SETTLE_LIMIT && steady < STEADY_SAMPLES; second++) {
@@ -118,8 +121,11 @@ export async function measureCrowd(
   const begin = Date.now();
   await peer.add(pods);
   const shown = await untilRunning(peer, pods) - begin;
-  const starts = (await Promise.all(pods.map((pod) => peer.containers(pod)))).map((c) => c[0]!.startedAt);
-  const common = { pods: options.count, started: Math.max(...starts) - begin, shown, memory };
+  const starts = (await Promise.all(pods.map((pod) => peer.containers(pod)))).map((c) =>
+    c[0]!.startedAt - begin
+  );
+  const [halfStarted, started] = [percentile(starts, 50), Math.max(...starts)];
+  const common = { pods: options.count, halfStarted, started, shown, memory };
   if (resident === undefined) return { ...common, gone: await removeAll(peer, pods) };
   await remember(options.count);
   options.tell(`${peer.name}: idle for ${options.idleSeconds} s`);
