@@ -21,7 +21,7 @@ export interface StatusStore {
   removePod(uid: string): void;
   /** Sorted by namespace and name. */
   pods(): Pod[];
-  /** Replaces all problems of one owner (`manifests`, `config`, `images`, `runtime`). */
+  /** Replaces all problems of one owner (`manifests`, `config`, `images`, `pod UID`). */
   setProblems(owner: string, problems: readonly Problem[]): void;
   problems(): Problem[];
   /** Merges with an equal event (same object, reason, message) by counting. At most 1000 are kept. */
@@ -64,12 +64,14 @@ export function createStatusStore(): StatusStore {
       const known = pods.get(uid);
       if (known === undefined) return;
       pods.delete(uid);
+      this.setProblems(`pod ${uid}`, []);
       tell({ kind: "pod", uid, pod: known.pod, deleted: true });
     },
     pods: () => [...pods.values()].map((p) => p.pod).sort(byName),
     setProblems(owner, list) {
       if (JSON.stringify(problems.get(owner) ?? []) === JSON.stringify(list)) return;
-      problems.set(owner, list);
+      if (list.length === 0) problems.delete(owner);
+      else problems.set(owner, list);
       tell({ kind: "problems" });
     },
     problems: () => [...problems.values()].flat(),

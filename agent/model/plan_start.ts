@@ -21,7 +21,8 @@ export type Need =
   | { kind: "done"; exitCode: number }
   | { kind: "start"; attempt: number; backOff: number; at: number }
   | { kind: "finishStart"; containerId: string }
-  | { kind: "replace"; observed: ObservedContainer; why: string }
+  /** To be stopped; with `successor`, an attempt, only when all that can fail before it starts has succeeded. */
+  | { kind: "replace"; observed: ObservedContainer; why: string; successor?: number }
   | { kind: "discard"; observed: ObservedContainer }
   | { kind: "update"; containerId: string };
 
@@ -41,7 +42,7 @@ export function usableSandbox(pod: Pod, o: ObservedPod): ObservedSandbox | undef
 
 function needOfRunning(pod: Pod, container: Container, c: ObservedContainer, facts: Facts): Need {
   if (c.hash !== containerHash(pod, container)) {
-    return { kind: "replace", observed: c, why: "its definition changed" };
+    return { kind: "replace", observed: c, why: "its definition changed", successor: c.attempt + 1 };
   }
   const applied = facts.memory.resources.get(c.id) ?? JSON.stringify(c.resources ?? {});
   const wanted = JSON.stringify(container.resources ?? {});
@@ -130,11 +131,15 @@ function planFinished(o: ObservedPod, facts: Facts): Plan {
   return planSteps("finished", steps, facts);
 }
 
-/** The way to a new sandbox: the old one must be gone first, wholly when its definition changed. */
+/**
+ * The way to a new sandbox: while the old one works, it stays until the new one's images and volumes are there; then it
+ * must be gone first, wholly when its definition changed.
+ */
 function planSandbox(wish: Present, o: ObservedPod, facts: Facts): Plan {
   const { pod } = wish.pod;
   const stale = o.sandboxes.filter((s) => s.hash !== wantedSandboxHash(pod));
   const layers: (() => Step[])[] = [
+    () => o.containers.some(isAlive) ? prepareSteps(wish, facts) : [],
     () => stopAlive(o.containers, "the pod's sandbox is to be replaced"),
     () => stopSandboxes(o.sandboxes, facts),
     () => [...removeStrays(o), ...removeSandboxes(stale, o, true)],
@@ -164,12 +169,25 @@ const imageFor = (container: Container, attempt: number, facts: Facts) => {
   return ready?.image === container.image && ready?.attempt === attempt ? ready : undefined;
 };
 
+const imageStep = (container: Container, attempt: number, facts: Facts): Step[] =>
+  imageFor(container, attempt, facts) === undefined
+    ? [{ kind: "ensureImage", container: container.name, attempt }]
+    : [];
+
 function imageSteps(needs: Assessment["needs"], facts: Facts): Step[] {
-  return needs.flatMap(({ container, need }): Step[] =>
-    need.kind === "start" && need.at <= facts.now && imageFor(container, need.attempt, facts) === undefined
-      ? [{ kind: "ensureImage", container: container.name, attempt: need.attempt }]
-      : []
-  );
+  return needs.flatMap(({ container, need }): Step[] => {
+    if (need.kind === "replace" && need.successor !== undefined) {
+      return imageStep(container, need.successor, facts);
+    }
+    return need.kind === "start" && need.at <= facts.now ? imageStep(container, need.attempt, facts) : [];
+  });
+}
+
+/** What may fail and needs no sandbox, for a pod that is to begin anew. */
+function prepareSteps(wish: Present, facts: Facts): Step[] {
+  const spec = wish.pod.pod.spec!;
+  const all = [...spec.initContainers ?? [], ...spec.containers];
+  return [...volumeSteps(wish, facts), ...all.flatMap((c) => imageStep(c, 0, facts))];
 }
 
 function planContainers(
@@ -218,8 +236,12 @@ function containerSteps(
     }
     case "finishStart":
       return [{ kind: "startContainer", container: name, containerId: need.containerId }];
-    case "replace":
-      return stopAlive([need.observed], need.why);
+    case "replace": {
+      const { observed, why, successor } = need;
+      const ready = successor === undefined ||
+        (volumesAreReady && imageFor(container, successor, facts) !== undefined);
+      return ready ? stopAlive([observed], why) : [];
+    }
     case "discard":
       return [removeStep(need.observed)];
     case "update":

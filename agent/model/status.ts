@@ -81,7 +81,7 @@ function terminated(c: ObservedContainer, facts: StatusFacts): ContainerState {
 function waitingFailure(name: string, image: string, facts: Facts): ContainerState | undefined {
   const pull = facts.memory.failures.get(`image:${name}`);
   if (pull !== undefined) {
-    const final = pull.reason === "ErrImageNeverPull" || pull.reason === "InvalidImageName";
+    const final = pull.reason !== "ErrImagePull";
     const reason = final ? pull.reason : "ImagePullBackOff";
     const message = final ? pull.message : `Back-off pulling image "${image}": ErrImagePull: ${pull.message}`;
     return { waiting: { reason, message } };

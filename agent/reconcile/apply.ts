@@ -115,6 +115,7 @@ async function effectOf(
       return await removeSandbox(o, round, step, short);
     case "ensureImage": {
       const request = { ...wishOf(round, step.container), attempt: step.attempt, record: round.record };
+      environmentOf(o, round, step.container, []); // what it names must be there before anything else is tried
       return { kind: "image", image: await ensureImage(o.images, request, abandon) };
     }
     case "runContainer":
@@ -134,8 +135,9 @@ async function effectOf(
       return await updateResources(o, round, step, short);
     case "removePod":
       await removePodLogs(o.host, o.node, round.uid);
-      await o.storage.remove(round.uid, short);
       await o.cgroups.remove(round.uid);
+      // Last: without its directory nobody would know that there is something left of the pod.
+      await o.storage.remove(round.uid, short);
       return nothing;
     default:
       return never(step);
@@ -212,6 +214,7 @@ async function runSandbox(
   signal: AbortSignal,
 ): Promise<StepResult> {
   const directory = podLogDirectory(o.node.podLogsDir, round.desired!.pod);
+  await o.storage.claim(round.uid);
   const [spec] = await Promise.all([sandboxSpec(o, round, attempt), o.host.mkdir(directory, 0o755)]);
   await o.runtime.runPodSandbox(spec, signal);
   return nothing;
@@ -268,6 +271,14 @@ async function startContainer(
   round.record("Normal", "Started", `Started container ${c.name}`, c.name);
 }
 
+/** Throws CreateContainerConfigError when it names something that does not exist. */
+function environmentOf(o: ApplyOptions, round: PodRound, name: string, podIPs: readonly string[]) {
+  const { pod, container } = wishOf(round, name);
+  const resolved = resolveEnv(pod.pod, container, round.objects, { ...o.node, podIPs });
+  if ("error" in resolved) throw new AgentError("CreateContainerConfigError", resolved.error);
+  return resolved;
+}
+
 async function containerSpec(
   o: ApplyOptions,
   round: PodRound,
@@ -278,9 +289,7 @@ async function containerSpec(
   const { pod } = desired;
   const sandbox = round.observed.sandboxes.find((s) => s.id === step.sandboxId)!;
   const podIPs = pod.spec!.hostNetwork === true ? o.node.hostIPs : sandbox.ips;
-  const resolved = resolveEnv(pod, container, round.objects, { ...o.node, podIPs });
-  if ("error" in resolved) throw new AgentError("CreateContainerConfigError", resolved.error);
-  const { env, warnings } = resolved;
+  const { env, warnings } = environmentOf(o, round, step.container, podIPs);
   for (const w of warnings) round.record("Warning", "InvalidEnvironmentVariableNames", w, container.name);
   const [sandboxOf, edits] = await Promise.all([
     sandboxSpec(o, round, sandbox.attempt),

@@ -4,6 +4,7 @@
  */
 import type { StatusStore } from "../status_store.ts";
 import type { Pod, PodStatus } from "../model/gen/v1.ts";
+import type { Problem } from "../model/errors.ts";
 import type { DesiredPod, Wish } from "../model/wish.ts";
 import type { ObservedPod } from "../model/observed.ts";
 import type { Facts } from "../model/plan.ts";
@@ -21,6 +22,25 @@ export interface Reporter {
   ): void;
   /** The runtime cannot be asked, and nothing has been shown of the pod before. */
   unknown(desired: DesiredPod | undefined, message: string): void;
+}
+
+/** Edits that wait, because what is new in them cannot start and what runs shall not end for it. */
+function heldEdits(desired: DesiredPod, status: PodStatus, { memory }: Facts): Problem[] {
+  const { metadata, spec } = desired.pod;
+  const running = new Set(
+    (status.containerStatuses ?? []).filter((c) => c.state?.running).map((c) => c.name),
+  );
+  return (spec?.containers ?? []).flatMap((c, i): Problem[] => {
+    const failure = memory.failures.get(`image:${c.name}`) ?? memory.failures.get("volumes");
+    if (failure === undefined || !running.has(c.name)) return [];
+    return [{
+      severity: "warning",
+      file: desired.origin,
+      object: `Pod ${metadata?.namespace}/${metadata?.name}`,
+      field: `spec.containers[${i}]`,
+      message: `the running container stays until this can start: ${failure.message}`,
+    }];
+  });
 }
 
 export function createReporter(o: { store: StatusStore; apply: ApplyOptions }, id: PodIdentity): Reporter {
@@ -74,6 +94,7 @@ export function createReporter(o: { store: StatusStore; apply: ApplyOptions }, i
         stopping,
       });
       if (!stopping) announceBackOff(desired.pod, status);
+      o.store.setProblems(`pod ${id.uid}`, stopping ? [] : heldEdits(desired, status, facts));
       before = status;
       const metadata = { creationTimestamp: status.startTime!, ...desired.pod.metadata };
       const pod: Pod = { apiVersion: "v1", kind: "Pod", ...desired.pod, metadata, status };

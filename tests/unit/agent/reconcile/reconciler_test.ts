@@ -17,6 +17,7 @@ import { createFakeRuntime, type FakeRuntime } from "../../../fakes/runtime.ts";
 const objects = { configMaps: new Map(), secrets: new Map() };
 
 const storage = (): Storage => ({
+  claim: () => Promise.resolve(),
   publish: () => Promise.resolve(new Map()),
   containerEdits: (_pod, container) => Promise.resolve({ owner: container.name }),
   remove: () => Promise.resolve(),
@@ -250,17 +251,22 @@ Deno.test("a pull that fails after its image came another way is no reason to wa
     await until(b, "ready", () => isReady(b, "web"));
   }));
 
-Deno.test("the event of a failed pull names the image that is wanted now", () =>
+Deno.test("an edit whose image cannot be had ends nothing, says so, and takes effect when it can", () =>
   withBench(async (b) => {
     b.reconciler.update(desired(podOf("web", [container("a", "good:1")])));
     await until(b, "ready", () => isReady(b, "web"));
     b.fake.fail("images.pull", new AgentError("ErrImagePull", "no such image"));
     b.reconciler.update(desired(podOf("web", [container("a", "typo:1")])));
-    await until(b, "told", () => b.store.events().some((e) => e.reason === "BackOff"));
+    await until(b, "told", () => b.store.problems().length > 0);
     assertEquals(
-      b.store.events().find((e) => e.reason === "BackOff")?.message,
-      'Back-off pulling image "typo:1"',
+      b.store.problems()[0]?.message,
+      "the running container stays until this can start: no such image",
     );
+    assertEquals(stateOf(b, "web", "a")?.image, "good:1");
+    assert(isReady(b, "web"));
+    b.reconciler.update(desired(podOf("web", [container("a", "better:1")])));
+    await until(b, "replaced", () => stateOf(b, "web", "a")?.image === "better:1" && isReady(b, "web"));
+    await until(b, "no problem", () => b.store.problems().length === 0);
   }));
 
 Deno.test("a newer wish abandons a pull that hangs", () =>
