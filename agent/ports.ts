@@ -185,6 +185,11 @@ export interface PublishedVolume {
 /** The volumes and generated files of pods, below ROOT/pods/UID. */
 export interface Storage {
   /**
+   * Creates the pod's directory, by which the next run of the agent knows that there is something of the pod on this
+   * node: before anything else of it, and removed after all else. Idempotent.
+   */
+  claim(uid: string): Promise<void>;
+  /**
    * Creates the pod directory and publishes or refreshes every volume; idempotent, and safe after a crash at any
    * point. Returns volumes by name. Throws FailedMount naming volume and cause.
    */

@@ -124,6 +124,7 @@ export function createPodVolumes(options: PodVolumesOptions): Storage {
   }
 
   return {
+    claim: async (uid) => await host.mkdir((await pathsOf(uid)).pod, 0o750),
     publish,
     containerEdits: createContainerEdits(host, options.clusterDomain, pathsOf),
     remove: async (uid, signal) => await removePod(host, await pathsOf(uid), signal),

@@ -16,11 +16,17 @@ import { createFakeRuntime, type FakeRuntime } from "../../../fakes/runtime.ts";
 
 const objects = { configMaps: new Map(), secrets: new Map() };
 
-const storage = (): Storage => ({
-  claim: () => Promise.resolve(),
+const storage = (root: string, disk: string[]): Storage => ({
+  async claim(uid) {
+    disk.push("directory made");
+    await Deno.mkdir(`${root}/pods/${uid}`, { recursive: true });
+  },
   publish: () => Promise.resolve(new Map()),
   containerEdits: (_pod, container) => Promise.resolve({ owner: container.name }),
-  remove: () => Promise.resolve(),
+  async remove(uid) {
+    disk.push("directory removed");
+    await Deno.remove(`${root}/pods/${uid}`, { recursive: true });
+  },
   known: () => Promise.resolve([]),
   terminationMessage: () => Promise.resolve(undefined),
 });
@@ -29,6 +35,8 @@ interface Bench {
   fake: FakeRuntime;
   store: StatusStore;
   reconciler: Reconciler;
+  /** What came and went on the node's disk. */
+  disk: string[];
   leave(): Promise<void>;
 }
 
@@ -48,18 +56,22 @@ function createBench(root: string, fake: FakeRuntime): Bench {
     allocatable: { cpu: 2, memory: 2 ** 31 },
     memoryCapacity: 2 ** 31,
   };
-  const disk = storage();
+  const disk: string[] = [];
+  const volumes = storage(root, disk);
   const { runtime, images } = fake;
   const reconciler = createReconciler({
     runtime,
-    storage: disk,
+    storage: volumes,
     store,
     log: silentLog,
     apply: {
       host,
       runtime,
-      storage: disk,
-      cgroups: { ensure: () => Promise.resolve(""), remove: () => Promise.resolve() },
+      storage: volumes,
+      cgroups: {
+        ensure: () => Promise.resolve(disk.push("cgroup made")).then(() => ""),
+        remove: () => Promise.resolve(void disk.push("cgroup removed")),
+      },
       images: {
         images,
         archives: { settled: () => Promise.resolve(), brought: () => false },
@@ -69,7 +81,7 @@ function createBench(root: string, fake: FakeRuntime): Bench {
       node,
       dns: () => Promise.resolve({ servers: [], searches: [], options: [] }),
     },
-    observe: { host, runtime, storage: disk, logs: node, rootDir: root },
+    observe: { host, runtime, storage: volumes, logs: node, rootDir: root },
   }, stop.signal);
   const watch = runRuntimeWatch({
     host,
@@ -82,7 +94,7 @@ function createBench(root: string, fake: FakeRuntime): Bench {
     stop.abort();
     await Promise.all([reconciler.finished(), watch]);
   };
-  return { fake, store, reconciler, leave };
+  return { fake, store, reconciler, disk, leave };
 }
 
 async function withBench(test: (bench: Bench, root: string) => Promise<void>, fake = createFakeRuntime()) {
@@ -152,6 +164,17 @@ Deno.test("a pod is started, shown as running, and removed without a trace", () 
     b.reconciler.update(desired());
     await until(b, "gone", () => b.store.pods().length === 0);
     assertEquals(b.fake.pods(), []);
+  }));
+
+Deno.test("a pod's directory comes before and goes after all else, so that a crash in between is found", () =>
+  withBench(async (b) => {
+    b.reconciler.update(desired(podOf("web", [container("a")])));
+    await until(b, "ready", () => isReady(b, "web"));
+    assertEquals(b.disk.slice(0, 2), ["directory made", "cgroup made"]);
+    b.disk.length = 0;
+    b.reconciler.update(desired());
+    await until(b, "gone", () => b.store.pods().length === 0);
+    assertEquals(b.disk, ["cgroup removed", "directory removed"]);
   }));
 
 Deno.test("a new image of one container leaves the other and the sandbox alone", () =>
