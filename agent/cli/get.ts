@@ -1,6 +1,6 @@
 /** `agent get`: lists what the agent has, once or as it changes. */
 import { type ApiClient, createApiClient } from "./client.ts";
-import { type Command, CommandError, type ParsedArgs } from "./command.ts";
+import { type Command, type ParsedArgs, UsageError } from "./command.ts";
 import { type Io, socketPath, wantsColour } from "./io.ts";
 import { asList, nameOf, outputFormats, toJson, toYaml } from "./output.ts";
 import { podHead, podRow, type TableOptions } from "./render/pods.ts";
@@ -187,7 +187,11 @@ async function run(args: ParsedArgs, io: Io): Promise<number> {
   try {
     if (word === "images") return await listImages(args, client, io);
     const resource = resources[word];
-    if (resource === undefined) throw new CommandError(`unknown resource "${word}"`);
+    if (resource === undefined) {
+      throw new UsageError(
+        `expected one of ${resourceNames.join(", ")}, found "${args.positional[0] ?? ""}"`,
+      );
+    }
     const wanted: Wanted = {
       resource,
       names,

@@ -34,6 +34,8 @@ export interface AgentOptions {
   verbosity?: number;
   /** Text of a configuration file. */
   config?: string;
+  /** Default 0: none. */
+  healthzPort?: number;
 }
 
 export interface AgentUnderTest {
@@ -42,6 +44,7 @@ export interface AgentUnderTest {
   manifests: string;
   images: string;
   socket: string;
+  healthzPort: number;
   /** The flags that make it a private instance, for other commands on the same instance. */
   flags: readonly string[];
   /** What it has on the machine. */
@@ -158,7 +161,7 @@ export async function createAgent(options: AgentOptions = {}): Promise<AgentUnde
     "--socket",
     socket,
     "--healthz-port",
-    "0",
+    `${options.healthzPort ?? 0}`,
   ];
   if (options.config !== undefined) {
     await Deno.writeTextFile(join(directory, "config.yaml"), options.config);
@@ -246,6 +249,7 @@ export async function createAgent(options: AgentOptions = {}): Promise<AgentUnde
     manifests,
     images,
     socket,
+    healthzPort: options.healthzPort ?? 0,
     flags: base,
     places: () => places,
     runtimeSocket: () => places.socket,

@@ -29,9 +29,10 @@ Deno.test("get: tables, names, formats, namespaces, and what is not there", asyn
     err: 'Error: pods "nope" not found\n',
   });
   assertEquals(await lab.agent("get", "things"), {
-    code: 1,
+    code: 2,
     out: "",
-    err: 'Error: unknown resource "things"\n',
+    err: 'Error: expected one of pods, configmaps, secrets, events, problems, images, found "things"\n' +
+      'See "agent help get".\n',
   });
 });
 
