@@ -41,9 +41,10 @@ const fingerprint = (wish: Wish): string =>
   wish.kind === "absent" ? "absent" : JSON.stringify(wish.pod.pod) + volumesHash(wish.pod.pod, wish.objects);
 
 export function createWorker(o: WorkerOptions, id: PodIdentity, leave: AbortSignal): Worker {
-  const mailbox = createMailbox<Wish>();
+  const mailbox = createMailbox<true>();
   const reporter = createReporter(o, id);
   const published = new Map<string, PublishedVolume>();
+  let newest: Wish | undefined;
   let wish: Wish | undefined;
   let desired: DesiredPod | undefined;
   let memory = emptyMemory;
@@ -58,10 +59,11 @@ export function createWorker(o: WorkerOptions, id: PodIdentity, leave: AbortSign
 
   const facts = (): Facts => ({ now: o.apply.host.now(), backOff: o.apply.node.backOff, memory });
 
-  const adopt = (next: Wish | undefined) => {
-    if (next === undefined) return;
-    wish = next;
-    if (next.kind === "present") desired = next.pod;
+  /** A wish that wakes nobody is adopted, too: the next start takes its variables from the newest objects. */
+  const adopt = (woken: true | undefined) => {
+    wish = newest;
+    if (wish?.kind === "present") desired = wish.pod;
+    if (woken === undefined) return;
     memory = forgive(memory);
     abandon = new AbortController();
   };
@@ -148,10 +150,11 @@ export function createWorker(o: WorkerOptions, id: PodIdentity, leave: AbortSign
     put(next) {
       const text = fingerprint(next);
       const same = text === seen;
+      newest = next;
       seen = text;
       if (same && memory.failures.size === 0) return;
       if (!same) abandon.abort();
-      mailbox.put(next);
+      mailbox.put(true);
     },
     nudge: () => mailbox.nudge(),
     retryImages(brings) {
