@@ -74,6 +74,7 @@ export async function createServices(o: RunOptions, signal: AbortSignal): Promis
         runtime: parts.runtime,
         log,
         nudge: (uid) => parts.reconciler.nudge(uid),
+        listed: (pods) => parts.reconciler.takeOver(pods),
         relist: { withEvents: 60_000, withoutEvents: 1000 },
       }, signal)),
     forever("node status", (signal) => nodeStatus(o, store, snapshots, parts, chosen, heartbeat, signal)),

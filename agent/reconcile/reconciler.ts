@@ -17,6 +17,8 @@ export interface Reconciler {
   retryImages(brings: (image: string) => boolean): void;
   /** Takes over what an earlier run of the agent left: sandboxes, containers, pod directories. Throws when the runtime is away. */
   recover(): Promise<void>;
+  /** Takes over the pods among these that have no worker: the runtime may end a creation after its caller is gone. */
+  takeOver(pods: readonly PodIdentity[]): void;
   /** Ends when every worker has ended, after the signal. */
   finished(): Promise<void>;
   /** Uids with a worker, for the collection of what nobody owns. */
@@ -71,6 +73,12 @@ export function createReconciler(o: ReconcilerOptions, leave: AbortSignal): Reco
     }
   };
 
+  const takeOver = (pods: readonly PodIdentity[]) => {
+    const strangers = pods.filter(({ uid }) => !workers.has(uid) && !found.has(uid));
+    for (const { uid, namespace, name } of strangers) found.set(uid, { uid, namespace, name });
+    if (strangers.length > 0 && latest !== undefined) apply(latest);
+  };
+
   return {
     update(desired) {
       latest = desired;
@@ -84,16 +92,12 @@ export function createReconciler(o: ReconcilerOptions, leave: AbortSignal): Reco
       for (const worker of workers.values()) worker.retryImages(brings);
     },
     async recover() {
-      for (const pod of await o.runtime.observe(undefined, leave)) {
-        if (!workers.has(pod.uid)) {
-          found.set(pod.uid, { uid: pod.uid, namespace: pod.namespace, name: pod.name });
-        }
-      }
-      for (const uid of await o.storage.known()) {
-        if (!workers.has(uid) && !found.has(uid)) found.set(uid, { uid, namespace: "", name: "" });
-      }
-      if (latest !== undefined) apply(latest);
+      const pods: PodIdentity[] = await o.runtime.observe(undefined, leave);
+      const inRuntime = new Set(pods.map((p) => p.uid));
+      const onDisk = (await o.storage.known()).filter((uid) => !inRuntime.has(uid));
+      takeOver([...pods, ...onDisk.map((uid) => ({ uid, namespace: "", name: "" }))]);
     },
+    takeOver,
     async finished() {
       if (!leave.aborted) {
         await new Promise((resolve) => leave.addEventListener("abort", resolve, { once: true }));

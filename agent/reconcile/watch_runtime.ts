@@ -12,6 +12,8 @@ export interface WatchRuntimeOptions {
   runtime: Runtime;
   log: Log;
   nudge(uid?: string): void;
+  /** Told of every whole list: there may be pods in it that nobody looks after. */
+  listed(pods: readonly ObservedPod[]): void;
   /** Between two relists, in ms, with and without events. */
   relist: { withEvents: number; withoutEvents: number };
 }
@@ -61,6 +63,7 @@ async function relistLoop(
       for (const [uid, text] of outlines) if (before.get(uid) !== text) o.nudge(uid);
       for (const uid of before.keys()) if (!outlines.has(uid)) o.nudge(uid);
       before = outlines;
+      o.listed(pods);
     } catch (error) {
       o.log.debug("cannot list the runtime's pods", { error: errorText(error) });
     }

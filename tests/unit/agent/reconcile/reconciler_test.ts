@@ -1,6 +1,7 @@
 /** Whole lives of pods on the fake runtime: what the worker does with plans, outcomes, wishes and nudges. */
 import { assert, assertEquals } from "@std/assert";
 import type { Container, Pod } from "../../../../agent/model/gen/v1.ts";
+import type { SandboxSpec } from "../../../../agent/model/container.ts";
 import type { Desired, DesiredPod } from "../../../../agent/model/wish.ts";
 import { podKey } from "../../../../agent/model/wish.ts";
 import { AgentError } from "../../../../agent/model/errors.ts";
@@ -88,6 +89,7 @@ function createBench(root: string, fake: FakeRuntime): Bench {
     runtime,
     log: silentLog,
     nudge: (uid) => reconciler.nudge(uid),
+    listed: (pods) => reconciler.takeOver(pods),
     relist: { withEvents: 60_000, withoutEvents: 1000 },
   }, stop.signal);
   const leave = async () => {
@@ -232,6 +234,22 @@ Deno.test("what nobody wants any more is removed after recovery, and only when a
     assertEquals(fake.pods().map((p) => p.name), ["other"]);
   }, fake);
 });
+
+Deno.test("a sandbox that appears after its pod was forgotten is removed", () =>
+  withBench(async (b) => {
+    b.reconciler.update(desired());
+    await b.reconciler.recover();
+    const late = createFakeRuntime();
+    await withBench(async (other) => {
+      other.reconciler.update(desired(podOf("late", [container("a")])));
+      await until(other, "ready", () => isReady(other, "late"));
+    }, late);
+    const [call] = late.callsOf("runPodSandbox");
+    await b.fake.runtime.runPodSandbox(call!.args[0] as SandboxSpec, new AbortController().signal);
+    assertEquals(b.fake.pods().map((p) => p.uid), ["late"]);
+    b.reconciler.takeOver(b.fake.pods());
+    while (b.fake.pods().length > 0) await new Promise((resolve) => setTimeout(resolve, 5));
+  }));
 
 Deno.test("a failed pull is shown and a mended manifest is tried at once", () =>
   withBench(async (b) => {
