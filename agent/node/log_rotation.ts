@@ -34,8 +34,10 @@ export async function rotateLog(
   c: ObservedContainer,
   signal: AbortSignal,
 ): Promise<void> {
-  const size = (await o.host.stat(c.logPath))?.size ?? 0;
-  if (size < o.maxSize) return;
+  const found = await o.host.stat(c.logPath);
+  // Renamed by an agent that did not live to say so: the runtime still writes into the renamed file.
+  if (found === undefined) return await o.runtime.reopenContainerLog(c.id, signal);
+  if (found.size < o.maxSize) return;
   const directory = dirname(c.logPath);
   const stem = basename(c.logPath);
   // Room first: the new one and the current one stay besides.

@@ -57,6 +57,13 @@ Deno.test("when the runtime does not open a new log, the old one keeps its name"
     assertEquals(names(path), ["0.log"]);
   }));
 
+Deno.test("after a crash between the rename and the new log, the next look opens one", () =>
+  withLog(async (path, rotate) => {
+    await Deno.writeTextFile(`${path}.20260101-000000`, "x".repeat(20));
+    await rotate();
+    assertEquals(names(path), ["0.log", "0.log.20260101-000000"]);
+  }));
+
 Deno.test("the oldest go first, and other attempts are not touched", () => {
   const list = ["0.log", "0.log.2", "0.log.1", "0.log.3", "1.log", "1.log.1"];
   assertEquals(surplus(list, "0.log", 1), ["0.log.1", "0.log.2"]);
