@@ -43,8 +43,7 @@ export async function watchManifests(options: WatchManifestsOptions): Promise<vo
   const saving = createSaving(options);
   const publish = createPublisher(options, saving);
   let state = await saving.load();
-  const hints = watchHints(options);
-  let hint = hints.next();
+  const hints = listenForHints(options);
   let spoken = false;
   while (!signal.aborted) {
     const scan = await scanDirectory(host, directory, scannedFiles(state));
@@ -60,9 +59,9 @@ export async function watchManifests(options: WatchManifestsOptions): Promise<vo
     if (look.waiting || isBroken(state)) saving.hurry();
     if (await saving.saveWhenDue(state)) publish(state);
     const wait = Math.min(look.waiting ? recheckMs : options.rescanMs ?? defaultRescanMs, saving.dueIn());
-    if (await hintWithin(hint, wait, host, signal)) hint = hints.next();
+    await hints.within(wait);
   }
-  await hints.return(undefined);
+  await hints.ended;
   await saving.saveNow(state);
 }
 
@@ -96,20 +95,33 @@ async function locate(state: DirectoryState): Promise<DirectoryState> {
   return found ? { ...state, entries } : state;
 }
 
-/** True when the hint came before the time was over. */
-async function hintWithin(
-  hint: Promise<unknown>,
-  ms: number,
-  host: Host,
-  signal: AbortSignal,
-): Promise<boolean> {
-  const woken = new AbortController();
-  const slept = host.sleep(Math.max(ms, 0), AbortSignal.any([signal, woken.signal])).catch(() => {});
-  try {
-    return await Promise.race([hint.then(() => true), slept.then(() => false)]);
-  } finally {
-    woken.abort();
-  }
+interface Hints {
+  /** Resolves when a hint has come since the last call, or the time is over. */
+  within(ms: number): Promise<void>;
+  /** After the signal. */
+  ended: Promise<void>;
+}
+
+/** Between two looks nothing is left behind: a quiet directory is looked at for years. */
+function listenForHints(options: WatchManifestsOptions): Hints {
+  const { host, signal } = options;
+  let hinted = false;
+  let wake = () => {};
+  const listen = async () => {
+    for await (const _ of watchHints(options)) {
+      hinted = true;
+      wake();
+    }
+  };
+  return {
+    ended: listen(),
+    async within(ms) {
+      const woken = new AbortController();
+      wake = () => woken.abort();
+      if (!hinted) await host.sleep(Math.max(ms, 0), AbortSignal.any([signal, woken.signal])).catch(() => {});
+      hinted = false;
+    },
+  };
 }
 
 /** Hints for ever: a watch that ends or breaks is set up anew. */
@@ -149,7 +161,7 @@ function createSaving({ host, directory, lastGoodPath }: WatchManifestsOptions):
   const save = async (state: DirectoryState) => {
     dueAt = Infinity;
     try {
-      await host.mkdir(dirname(lastGoodPath));
+      await host.mkdir(dirname(lastGoodPath), 0o700);
       await checkpoint.save(savedFiles(state));
       unsaved = [];
     } catch (error) {
