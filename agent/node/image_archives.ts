@@ -35,6 +35,7 @@ export interface ImageArchivesOptions {
     | "watch"
     | "now"
     | "monotonic"
+    | "sleep"
     | "readText"
     | "writeFileAtomic"
     | "rename"
@@ -59,6 +60,9 @@ export interface ImageArchives {
 }
 
 const RETRY_MS = { first: 500, most: 30_000 };
+/** Covers lost events, and images that somebody removed from the runtime. */
+const SLOW_LOOK_MS = 60_000;
+const WATCH_AGAIN_MS = 1_000;
 
 export function createImageArchives(o: ImageArchivesOptions): ImageArchives {
   const { host, images, log } = o;
@@ -144,8 +148,13 @@ export function createImageArchives(o: ImageArchivesOptions): ImageArchives {
     if ("error" in outcome) {
       if (isTransient(outcome.error)) throw outcome.error;
       const message = `cannot be imported: ${errorText(outcome.error)}`;
-      broken.set(path, { identity, message });
       log.warn("image archive cannot be imported", { file: path, error: message });
+      if (isDiskFull(outcome.error)) {
+        // Stays pending, and is tried at the next look.
+        broken.set(path, { identity: "", message });
+        return true;
+      }
+      broken.set(path, { identity, message });
     } else {
       const names = outcome.value.map((name) => normalizeImageName(name)?.name ?? name);
       broken.delete(path);
@@ -161,8 +170,8 @@ export function createImageArchives(o: ImageArchivesOptions): ImageArchives {
     return true;
   }
 
-  /** Milliseconds after which to look again though nothing happens; `undefined` for never. */
-  async function round(signal: AbortSignal): Promise<number | undefined> {
+  /** Milliseconds after which to look again though nothing happens. */
+  async function round(signal: AbortSignal): Promise<number> {
     if (!made && await host.stat(o.directory) === undefined) await host.mkdir(o.directory, 0o755);
     made = true;
     const plan = await look(signal);
@@ -176,7 +185,7 @@ export function createImageArchives(o: ImageArchivesOptions): ImageArchives {
       announce();
     }
     await checkpoint.save([...imported]);
-    return again ? QUIET_MS : undefined;
+    return again ? QUIET_MS : SLOW_LOOK_MS;
   }
 
   /** Pods do not wait for a directory that cannot be read. */
@@ -192,7 +201,7 @@ export function createImageArchives(o: ImageArchivesOptions): ImageArchives {
     const watching = nudgeOnChange(box, signal);
     let retryMs = RETRY_MS.first;
     while (!signal.aborted) {
-      let lookAgain: number | undefined;
+      let lookAgain: number;
       try {
         lookAgain = await round(signal);
         retryMs = RETRY_MS.first;
@@ -203,16 +212,21 @@ export function createImageArchives(o: ImageArchivesOptions): ImageArchives {
         lookAgain = retryMs;
         retryMs = Math.min(retryMs * 2, RETRY_MS.most);
       }
-      await box.wait(signal, lookAgain === undefined ? undefined : host.monotonic() + lookAgain);
+      await box.wait(signal, host.monotonic() + lookAgain);
     }
     await watching;
   }
 
+  /** A watch that breaks is set up anew. */
   async function nudgeOnChange(box: { nudge(): void }, signal: AbortSignal): Promise<void> {
-    try {
-      for await (const _ of host.watch(o.directory, signal)) box.nudge();
-    } catch (error) {
-      if (!signal.aborted) log.warn("images directory is not watched", { error: errorText(error) });
+    while (!signal.aborted) {
+      try {
+        for await (const _ of host.watch(o.directory, signal)) box.nudge();
+      } catch (error) {
+        if (!signal.aborted) log.debug("images directory is not watched", { error: errorText(error) });
+      }
+      await host.sleep(WATCH_AGAIN_MS, signal).catch(() => {});
+      box.nudge();
     }
   }
 
@@ -240,6 +254,10 @@ function isTransient(error: unknown): boolean {
   return error instanceof AgentError &&
     (error.reason === "RuntimeUnavailable" || error.reason === "DeadlineExceeded");
 }
+
+/** Room can come without a change of the archive. */
+const isDiskFull = (error: unknown): boolean =>
+  /no space left on device|disk quota exceeded/i.test(errorText(error));
 
 async function attempt<T>(effect: () => Promise<T>): Promise<{ value: T } | { error: unknown }> {
   try {

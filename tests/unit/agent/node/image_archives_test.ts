@@ -55,7 +55,11 @@ interface Stage {
 
 const OLD = new Date(Date.now() - 60_000);
 
-async function withStage(test: (stage: Stage) => Promise<void>, prepare?: (s: Stage) => Promise<void>) {
+async function withStage(
+  test: (stage: Stage) => Promise<void>,
+  prepare?: (s: Stage) => Promise<void>,
+  host = createHost(),
+) {
   const root = await Deno.makeTempDir();
   const directory = `${root}/images`;
   await Deno.mkdir(directory);
@@ -72,7 +76,7 @@ async function withStage(test: (stage: Stage) => Promise<void>, prepare?: (s: St
       this.archives = createImageArchives({
         directory,
         checkpointPath: `${root}/imported.json`,
-        host: createHost(),
+        host,
         images: this.store.images,
         log: silentLog,
         report: (problems) => this.problems = problems,
@@ -166,6 +170,43 @@ Deno.test("a broken archive is a problem of its file, until it is mended; it is 
   }, (s) => s.put("a.tar", "broken"));
 });
 
+Deno.test("a full disk is shown, and the archive is tried again when there may be room", async () => {
+  await withStage(async (s) => {
+    await s.until("the problem", () => s.problems.length > 0);
+    const waiting = s.archives.settled("a:1", LIMIT());
+    await s.put("b.tar", `image ${B}`);
+    await waiting;
+    await s.until("no problem", () => s.problems.length === 0);
+    assert(s.archives.brought(A));
+  }, async (s) => {
+    s.store.failures.push(new AgentError("Unknown", "write /blob: no space left on device"));
+    await s.put("a.tar", `image ${A}`);
+  });
+});
+
+Deno.test("a watch that breaks is set up anew", async () => {
+  const real = createHost();
+  let watches = 0;
+  const host = {
+    ...real,
+    sleep: () => Promise.resolve(),
+    watch: (directory: string, signal: AbortSignal) => {
+      if (watches++ === 0) throw new Deno.errors.NotADirectory("replaced by a file for an instant");
+      return real.watch(directory, signal);
+    },
+  };
+  await withStage(
+    async (s) => {
+      await s.until("the second watch", () => watches === 2);
+      await s.put("a.tar", `image ${A}`);
+      await s.archives.settled("a:1", LIMIT());
+      await s.until("a", () => s.archives.brought("a:1"));
+    },
+    undefined,
+    host,
+  );
+});
+
 Deno.test("while the runtime is away nothing is blamed on the archive", async () => {
   await withStage(async (s) => {
     await s.archives.settled("a:1", LIMIT());
@@ -245,7 +286,10 @@ Deno.test("the built-in image is brought when it is missing, and leaves no file"
   const store = createStore();
   const options = { host: createHost(), images: store.images, directory };
   let created = 0;
-  const image = { name: A, create: () => (created++, Promise.resolve(new TextEncoder().encode(`image ${A}`))) };
+  const image = {
+    name: A,
+    create: () => (created++, Promise.resolve(new TextEncoder().encode(`image ${A}`))),
+  };
   try {
     assertEquals(await ensureBuiltinImage(options, image, LIMIT()), true);
     assertEquals(await ensureBuiltinImage(options, image, LIMIT()), false);
