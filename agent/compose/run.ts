@@ -59,8 +59,11 @@ export async function createServices(o: RunOptions, signal: AbortSignal): Promis
     name,
     start: (signal) => ({ finished: runForever(name, run, { signal, log }) }),
   });
+  const settled = createSettled(host, store, snapshots);
+  // Not only when somebody asks: the first question may come when a pod has just been added.
+  store.subscribe(() => void settled(), signal);
   return [
-    apiService(o, store, metrics, parts, heartbeat, createSettled(host, store, snapshots)),
+    apiService(o, store, metrics, parts, heartbeat, settled),
     ...managedServices(o, chosen),
     forever("image archives", (signal) => parts.archives.run(signal)),
     forever("manifests", (signal) => watchSource(o, store, snapshots, parts, signal)),
