@@ -93,6 +93,7 @@ async function createManaged(o: { config: Config; log: Log }): Promise<ChosenRun
     sandboxImage: PAUSE_IMAGE,
     cgroupDriver: config.cgroupDriver === "" ? detected.cgroupDriver : config.cgroupDriver,
     restrictOomScoreAdj: detected.restrictOomScoreAdj,
+    cgroupRoot: config.cgroupRoot,
     registryConfigDir: m.registryConfigDir,
     log: (level, message, fields) => log[level](message, fields),
   });

@@ -32,6 +32,17 @@ export function answers(socket: string, signal: AbortSignal): Promise<boolean> {
   }).catch(() => false);
 }
 
+/** Ids of all sandboxes and containers that CRI lists. */
+export function recordedIds(socket: string, signal: AbortSignal): Promise<Set<string>> {
+  return withClient(socket, async (client) => {
+    const [{ items }, { containers }] = await Promise.all([
+      client.listPodSandbox({}, { signal }),
+      client.listContainers({}, { signal }),
+    ]);
+    return new Set([...items, ...containers].map(({ id }) => id));
+  });
+}
+
 /** Resolves when the server behind the socket closes an idle connection: at once when it dies. Or with the signal. */
 export function untilClosed(socket: string, signal: AbortSignal): Promise<void> {
   return withClient(socket, async (_, channel) => {

@@ -16,11 +16,15 @@ export function splitRule(line: string): string[] {
 
 /**
  * Argument lists for `iptables -t nat`, in order: the rules that name the network (bridge and portmap write its name
- * into the comment), the chains they jump to, and the shared hostPort chains once nobody uses them.
+ * into the comment), the chains they jump to, and the shared hostPort chains once nobody uses them. With `ids` only
+ * the rules of these sandboxes.
  */
-export function planChainRemoval(rules: string, network: string): string[][] {
+export function planChainRemoval(rules: string, network: string, ids?: readonly string[]): string[][] {
   const appended = rules.split("\n").filter((line) => line.startsWith("-A ")).map(splitRule);
-  const ours = appended.filter((words) => words.some((w) => w.includes(`name: "${network}"`)));
+  const named = ids === undefined
+    ? [`name: "${network}"`]
+    : ids.map((id) => `name: "${network}" id: "${id}"`);
+  const ours = appended.filter((words) => words.some((w) => named.some((name) => w.includes(name))));
   const chains = [...new Set(ours.map(target).filter((t) => t !== undefined && /^CNI-/.test(t)))] as string[];
   const own = chains.filter((c) => !HOSTPORT_CHAINS.includes(c));
   const rest = appended.filter((words) => !ours.includes(words) && !own.includes(words[1] ?? ""));
@@ -30,6 +34,12 @@ export function planChainRemoval(rules: string, network: string): string[][] {
     ...own.map((c) => ["-X", c]),
     ...planSharedRemoval(rest, rules),
   ];
+}
+
+/** Ids of the sandboxes that rules of the network name. */
+export function idsInRules(rules: string, network: string): string[] {
+  const named = rules.matchAll(/name: \\"([^"\\]*)\\" id: \\"([^"\\]*)\\"/g);
+  return [...new Set([...named].filter((m) => m[1] === network).map((m) => m[2]!))];
 }
 
 function target(words: string[]): string | undefined {

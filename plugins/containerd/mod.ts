@@ -14,11 +14,14 @@ import {
   endProcess,
   environmentOf,
   findContainerd,
+  findShims,
   isAlive,
   type RunningProcess,
   wasReplaced,
 } from "./processes.ts";
 
+import { clearOrphans } from "./orphans.ts";
+import { sleep } from "./sleep.ts";
 import { endShims, removeShimSockets, unmountBelow } from "./teardown.ts";
 
 export { answers } from "./calls.ts";
@@ -47,6 +50,8 @@ export interface ManagedRuntimeOptions {
   sandboxImage: string;
   cgroupDriver: "cgroupfs" | "systemd";
   restrictOomScoreAdj: boolean;
+  /** The cgroup below which `kubepods` lies. */
+  cgroupRoot: string;
   /** `HOST/hosts.toml` files; containerd reads them at each pull. */
   registryConfigDir: string;
   maxConcurrentDownloads?: number;
@@ -164,7 +169,7 @@ export function createManagedContainerd(options: ManagedRuntimeOptions): Managed
       const begin = performance.now();
       try {
         await ensure(signal);
-        await untilGone(signal);
+        await duringLife(untilGone, signal);
         if (!signal.aborted) log("warn", "containerd ended; starting it again", {});
       } catch (error) {
         if (!signal.aborted) log("warn", "containerd cannot be started", { error: errorText(error) });
@@ -173,6 +178,19 @@ export function createManagedContainerd(options: ManagedRuntimeOptions): Managed
       await sleep(delay, signal);
       delay = Math.min(Math.max(delay * 2, BACKOFF_MS.first), BACKOFF_MS.most);
     }
+  }
+
+  /** Clears up beside `live`, and ends with it. */
+  async function duringLife(
+    live: (signal: AbortSignal) => Promise<void>,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const over = new AbortController();
+    const { bridge: network, binaries } = options;
+    const place = { ...options, network, ipamDir: join(options.stateDir, "ipam"), ctr: binaries.ctr };
+    const clearing = clearOrphans(place, log, AbortSignal.any([signal, over.signal]));
+    await live(signal).finally(() => over.abort());
+    await clearing;
   }
 
   /** Returns when containerd is dead: seen at once by its socket's end, or killed because it was silent for long. */
@@ -200,7 +218,7 @@ export function createManagedContainerd(options: ManagedRuntimeOptions): Managed
       await endProcess(running, STOP_MS);
     }
     signal.throwIfAborted();
-    await endShims(options.socket);
+    await endShims(findShims(options.socket));
     await unmountBelow(options.state);
     await unmountBelow(options.root);
     await removeShimSockets(options.state);
@@ -272,18 +290,4 @@ async function writeIfChanged(path: string, text: string): Promise<void> {
 async function sha256(text: string): Promise<string> {
   const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text));
   return Array.from(new Uint8Array(digest), (b) => b.toString(16).padStart(2, "0")).join("");
-}
-
-/** Returns early, without an error, when the signal aborts. */
-function sleep(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (ms <= 0 || signal.aborted) return resolve();
-    const finish = () => {
-      clearTimeout(timer);
-      signal.removeEventListener("abort", finish);
-      resolve();
-    };
-    const timer = setTimeout(finish, ms);
-    signal.addEventListener("abort", finish);
-  });
 }

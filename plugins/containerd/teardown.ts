@@ -6,26 +6,18 @@
 import { dirname, join } from "@std/path";
 import { mountsWithin, parseMountInfo } from "../../agent/lib/mountinfo.ts";
 import { runProgram } from "./detect.ts";
-import {
-  childrenOf,
-  endProcess,
-  findShims,
-  type RunningProcess,
-  signalProcess,
-  waitForExit,
-} from "./processes.ts";
+import { childrenOf, endProcess, type RunningProcess, signalProcess, waitForExit } from "./processes.ts";
 
 const KILL_MS = 5000;
 
 /** Kills the containers first, so that their shims see the end and clean up, then the shims; then their cgroups. */
-export async function endShims(socket: string): Promise<void> {
-  const shims = findShims(socket);
+export async function endShims(shims: readonly RunningProcess[]): Promise<void> {
   const containers = shims.flatMap(childrenOf);
   const cgroups = containers.flatMap(cgroupsOf);
   containers.forEach((p) => signalProcess(p, "SIGKILL"));
   await Promise.all(containers.map((p) => waitForExit(p, KILL_MS)));
   await Promise.all(shims.map((shim) => endProcess(shim, 500)));
-  await removeCgroups(cgroups);
+  await removeEmptyCgroups(cgroups);
 }
 
 /** Directories of a process in every hierarchy, from /proc/PID/cgroup (cgroups(7)). */
@@ -50,7 +42,7 @@ export function parseCgroups(text: string): string[] {
 }
 
 /** Only empty ones go, and the parent that the runtime made for containers without one. */
-async function removeCgroups(directories: string[]): Promise<void> {
+export async function removeEmptyCgroups(directories: readonly string[]): Promise<void> {
   for (const d of new Set(directories)) await Deno.remove(d).catch(() => undefined);
   const parents = new Set(directories.map(dirname).filter((d) => /\/(k8s\.io|default)$/.test(d)));
   for (const d of parents) await Deno.remove(d).catch(() => undefined);
@@ -64,6 +56,18 @@ export async function unmountBelow(directory: string): Promise<void> {
   for (const mount of mounts.reverse()) {
     const { code } = await runProgram(["umount", mount.path]);
     if (code !== 0) await runProgram(["umount", "-l", mount.path]);
+  }
+}
+
+/** What a shim that containerd does not know kept on disk: its directories, and what it mounted there. */
+export async function removeBundle(
+  { root, state }: { root: string; state: string },
+  id: string,
+): Promise<void> {
+  for (const top of [state, root]) {
+    const bundle = `${top}/io.containerd.runtime.v2.task/k8s.io/${id}`;
+    await unmountBelow(bundle);
+    await Deno.remove(bundle, { recursive: true }).catch(() => undefined);
   }
 }
 

@@ -84,6 +84,7 @@ async function withStage(test: (stage: Stage) => Promise<void>): Promise<void> {
     cniConfDir: `${directory}/net.d`,
     instance: directory,
     bridge: bridgeName(directory),
+    cgroupRoot: "/agent-containerd-test",
     sandboxImage: PAUSE_IMAGE,
     ...await detectHost(),
     registryConfigDir: `${directory}/certs.d`,

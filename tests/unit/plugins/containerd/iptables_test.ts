@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { planChainRemoval, splitRule } from "../../../../plugins/containerd/iptables.ts";
+import { idsInRules, planChainRemoval, splitRule } from "../../../../plugins/containerd/iptables.ts";
 
 const SHARED = `-P PREROUTING ACCEPT
 -P POSTROUTING ACCEPT
@@ -60,4 +60,14 @@ Deno.test("another network's rules, and the chains it needs, are left alone", ()
     1,
   );
   assertEquals(planChainRemoval("-P PREROUTING ACCEPT\n", "agent0"), []);
+});
+
+Deno.test("of one sandbox only its own rules and chains go; the shared ones stay while another uses them", () => {
+  const two = SHARED + SHARED.split("\n").filter((line) => /abc|-N CNI-(DN|1111)/.test(line)).join("\n")
+    .replaceAll("abc", "xyz").replaceAll("CNI-1111", "CNI-2222").replaceAll("CNI-DN-aaaa", "CNI-DN-bbbb");
+  assertEquals(idsInRules(two, "agent0"), ["abc", "xyz"]);
+  assertEquals(idsInRules(two, "agent1"), []);
+  const removal = planChainRemoval(two, "agent0", ["xyz"]).map((args) => args.join(" "));
+  assertEquals(removal.filter((line) => /abc|1111|aaaa|^-[FX] CNI-HOSTPORT/.test(line)), []);
+  assertEquals(removal.filter((line) => line.startsWith("-X")), ["-X CNI-2222", "-X CNI-DN-bbbb"]);
 });
