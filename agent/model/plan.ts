@@ -4,7 +4,7 @@
  */
 import type { Objects, Wish } from "./wish.ts";
 import type { ObservedPod } from "./observed.ts";
-import type { BackOffConfig, Failure } from "./restart.ts";
+import { type BackOffConfig, type Failure, isDue } from "./restart.ts";
 import { planPresent } from "./plan_start.ts";
 import { planAbsent } from "./plan_stop.ts";
 
@@ -111,7 +111,7 @@ export function postpone(steps: Step[], facts: Facts): { steps: Step[]; lookAgai
   const waits: number[] = [];
   const due = steps.filter((s) => {
     const failure = facts.memory.failures.get(failureKey(s));
-    if (failure === undefined || failure.retryAt <= facts.now) return true;
+    if (failure === undefined || isDue(failure, facts.now)) return true;
     waits.push(failure.retryAt);
     return false;
   });

@@ -79,7 +79,7 @@ export function needOf(
   if (!shouldRestart(restartPolicyOf(pod.spec!, container, isInit), exitCode)) {
     return { kind: "done", exitCode };
   }
-  return here ? { kind: "start", attempt: c.attempt + 1, ...nextStart(c, facts.backOff) } : fresh;
+  return here ? { kind: "start", attempt: c.attempt + 1, ...nextStart(c, facts.backOff, facts.now) } : fresh;
 }
 
 interface Assessment {

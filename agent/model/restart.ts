@@ -30,13 +30,20 @@ export const shouldRestart = (policy: RestartPolicy, exitCode: number): boolean 
 
 const step = (backOff: number, c: BackOffConfig) => Math.min(c.cap, backOff === 0 ? c.base : backOff * 2);
 
+/** An exit that lies further in the future than this was before the clock was set back. */
+const clockSlack = 1_000;
+
 /** When may a container that exited start again, and how long will its successor wait after its own exit? */
-export function nextStart(exited: ObservedContainer, c: BackOffConfig): { at: number; backOff: number } {
+export function nextStart(
+  exited: ObservedContainer,
+  c: BackOffConfig,
+  now: number,
+): { at: number; backOff: number } {
   const finished = exited.finishedAt ?? exited.createdAt;
   const ran = finished - (exited.startedAt ?? finished);
-  if (ran >= c.resetAfter) return { at: finished, backOff: step(0, c) };
+  if (ran >= c.resetAfter) return { at: Math.min(finished, now), backOff: step(0, c) };
   const wait = Math.min(exited.backOff, c.cap);
-  return { at: finished + wait, backOff: step(wait, c) };
+  return { at: finished > now + clockSlack ? now : finished + wait, backOff: step(wait, c) };
 }
 
 /** A step that failed, and when it may be tried again. */
@@ -47,6 +54,9 @@ export interface Failure {
   at: number;
   retryAt: number;
 }
+
+/** A failure that lies in the future was before the clock was set back: how long ago is not known. */
+export const isDue = (failure: Failure, now: number): boolean => failure.retryAt <= now || failure.at > now;
 
 /** Registries are asked more rarely than the runtime on this machine. */
 const failureBackOff = (reason: Reason): { base: number; cap: number } =>
