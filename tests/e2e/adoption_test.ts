@@ -101,6 +101,68 @@ async function checkRuntimeDeath(agent: AgentUnderTest): Promise<void> {
   await agent.untilGone("new");
 }
 
+/** Every process of the instance, at once, as when the power goes; mounts and namespaces stay behind as litter. */
+function killEverything(agent: AgentUnderTest): void {
+  const { directory, state } = agent.places();
+  const shims: number[] = [];
+  for (const entry of Deno.readDirSync("/proc")) {
+    if (!/^\d+$/.test(entry.name)) continue;
+    try {
+      const command = Deno.readTextFileSync(`/proc/${entry.name}/cmdline`);
+      if (command.includes(directory) || command.includes(state)) shims.push(Number(entry.name));
+      const cgroups = Deno.readTextFileSync(`/proc/${entry.name}/cgroup`);
+      if (cgroups.includes(agent.places().cgroupRoot)) shims.push(Number(entry.name));
+    } catch {
+      // It ended meanwhile.
+    }
+  }
+  for (const pid of new Set(shims)) {
+    try {
+      Deno.kill(pid, "SIGKILL");
+    } catch {
+      // It ended meanwhile.
+    }
+  }
+}
+
+async function checkPowerCut(agent: AgentUnderTest): Promise<void> {
+  const before = new Map((await untilAllReady(agent)).map((p) => [p.metadata!.name!, p]));
+  await agent.kill();
+  killEverything(agent);
+  await until("nothing of it runs", () => containerdPid(agent) === undefined);
+  await agent.start();
+  await until("all pods run in new containers", async () => {
+    const pods = await agent.pods();
+    return pods.length === names.length && pods.every((p) =>
+      isReady(p) &&
+      statusOf(p, "main").containerID !== statusOf(before.get(p.metadata!.name!)!, "main").containerID
+    );
+  });
+  const tasks = (await agent.ctr("tasks", "list")).split("\n").filter((line) => line.includes("RUNNING"));
+  assertEquals(tasks.length, names.length * 3, "two containers and a sandbox each, no more");
+}
+
+async function checkSandboxDeath(agent: AgentUnderTest): Promise<void> {
+  await agent.write("boxed.yaml", podOf("boxed", [shell("main", `echo begun; ${stay}`)]));
+  const pod = await agent.untilReady("boxed");
+  const id = statusOf(pod, "main").containerID!.replace("containerd://", "");
+  const list = JSON.parse(await agent.ctr("containers", "info", id)) as {
+    Labels: Record<string, string>;
+    Spec: unknown;
+  };
+  const sandbox = /"io\.kubernetes\.cri\.sandbox-id":"([0-9a-f]+)"/.exec(JSON.stringify(list))![1]!;
+  await agent.ctr("tasks", "kill", "--signal", "SIGKILL", sandbox);
+  const after = await agent.untilPod(
+    "boxed",
+    "lives in a new sandbox",
+    (p) => isReady(p) && statusOf(p, "main").containerID !== `containerd://${id}`,
+  );
+  assertEquals(statusOf(after, "main").restartCount, 1);
+  assert(!(await agent.ctr("tasks", "list", "-q")).includes(id), "nothing of the old one runs");
+  await agent.remove("boxed.yaml");
+  await agent.untilGone("boxed");
+}
+
 async function checkBackOffSurvives(agent: AgentUnderTest): Promise<void> {
   await agent.write("crash.yaml", podOf("crash", [shell("main", "exit 1")]));
   const backsOff = (p: Pod) =>
@@ -123,4 +185,6 @@ Deno.test("what outlives the agent and its runtime", async (t) => {
   await t.step("edits, removals and exits while it was dead are seen", () => checkMeanwhile(agent));
   await t.step("a back-off", () => checkBackOffSurvives(agent));
   await t.step("the death of containerd", () => checkRuntimeDeath(agent));
+  await t.step("the death of a sandbox: the pod gets another", () => checkSandboxDeath(agent));
+  await t.step("the death of everything at once: all pods come back", () => checkPowerCut(agent));
 });

@@ -175,6 +175,49 @@ async function checkDelete(agent: AgentUnderTest): Promise<void> {
   assert(!(await agent.ctr("containers", "list", "-q")).includes(identity.containerIds[0]!));
 }
 
+async function checkGrace(agent: AgentUnderTest): Promise<void> {
+  const farewell = `${agent.directory}/farewell`;
+  await Deno.mkdir(farewell);
+  const volumeMounts = [{ name: "out", mountPath: "/out" }];
+  const polite = "trap 'echo bye > /out/polite; exit 0' TERM; sleep 100000 & wait";
+  const deaf = "trap '' TERM; while :; do sleep 100000; done";
+  await agent.write(
+    "grace.yaml",
+    podOf("grace", [shell("polite", polite, { volumeMounts }), shell("deaf", deaf, { volumeMounts })], {
+      terminationGracePeriodSeconds: 1,
+      volumes: [{ name: "out", hostPath: { path: farewell } }],
+    }),
+  );
+  await agent.untilReady("grace");
+  const began = performance.now();
+  await agent.remove("grace.yaml");
+  await agent.untilPod("grace", "terminates", (p) => p.metadata?.deletionTimestamp !== undefined);
+  await agent.untilGone("grace");
+  const ms = performance.now() - began;
+  assertEquals(await Deno.readTextFile(`${farewell}/polite`), "bye\n");
+  assert(ms >= 1000 && ms < 6000, `the deaf one was given a second, and killed: ${ms} ms`);
+}
+
+async function checkSecondThought(agent: AgentUnderTest): Promise<void> {
+  const slow = podOf("again", [shell("main", "trap 'sleep 0.5; exit 0' TERM; echo up; sleep 100000 & wait")]);
+  await agent.write("again.yaml", slow);
+  const before = await agent.untilReady("again");
+  await agent.remove("again.yaml");
+  await agent.untilPod("again", "terminates", (p) => p.metadata?.deletionTimestamp !== undefined);
+  await agent.write("again.yaml", slow);
+  const after = await agent.untilPod(
+    "again",
+    "runs again",
+    (p) =>
+      isReady(p) && p.metadata?.deletionTimestamp === undefined && idOf(p, "main") !== idOf(before, "main"),
+  );
+  const running = (await agent.ctr("tasks", "list")).split("\n").filter((line) => line.includes("RUNNING"));
+  assertEquals(running.length, await countTasks(agent), "nothing of the first life is left running");
+  assertEquals(after.status?.phase, "Running");
+  await agent.remove("again.yaml");
+  await agent.untilGone("again");
+}
+
 Deno.test("edits and removals", async (t) => {
   await using agent = await createAgent();
   await agent.start();
@@ -184,6 +227,8 @@ Deno.test("edits and removals", async (t) => {
   );
   await t.step("resources alone change in place", () => checkResources(agent));
   await t.step("what the sandbox depends on makes a new pod, after the old one", () => checkRecreate(agent));
+  await t.step("a removed pod is asked to end, and killed when its time is over", () => checkGrace(agent));
+  await t.step("a manifest that comes back while its pod ends", () => checkSecondThought(agent));
   await t.step(
     "a removed pod leaves no process, mount, cgroup, address, namespace, log or link",
     () => checkDelete(agent),
