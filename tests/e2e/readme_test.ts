@@ -31,7 +31,12 @@ Deno.test("each command of the tour works, in order, and leaves nothing behind",
   const web = await Deno.readTextFile(`${root}manifests/web.yaml`);
   await Deno.writeTextFile(`${directory}/web.yaml`, web.replaceAll("8088", String(port)));
   const shell = new Deno.Command("timeout", {
-    args: ["120", "bash", "-c", script.join("\n").replaceAll("8088", String(port))],
+    args: [
+      "120",
+      "bash",
+      "-c",
+      "trap 'kill $(jobs -p) 2>/dev/null; wait' EXIT\n" + script.join("\n").replaceAll("8088", String(port)),
+    ],
     cwd: root,
     env: { NO_COLOR: "1" },
   });
