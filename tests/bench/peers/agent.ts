@@ -2,6 +2,7 @@
  * The agent as a user runs it: the built binary with a containerd of its own, told by manifests, seen over its socket.
  * Not for: assertions about it.
  */
+import { errorText } from "../../../agent/model/errors.ts";
 import type { Pod } from "../../../agent/model/gen/v1.ts";
 import { type AgentUnderTest, createAgent } from "../../e2e/agent.ts";
 import type { BenchPod } from "../pods.ts";
@@ -38,6 +39,16 @@ async function whenRunning(socket: string, name: string): Promise<void> {
   }
 }
 
+/** None while it has just been started and refuses to tell half the truth. */
+async function shownPods(agent: AgentUnderTest): Promise<Pod[]> {
+  try {
+    return await agent.pods();
+  } catch (error) {
+    if (/: 503 /.test(errorText(error))) return [];
+    throw error;
+  }
+}
+
 export async function createAgentPeer(): Promise<Peer> {
   const agent: AgentUnderTest = await createAgent({ verbosity: 0 }); // debug messages cost what users do not pay
   await agent.start();
@@ -54,9 +65,9 @@ export async function createAgentPeer(): Promise<Peer> {
       for (const pod of pods) await agent.remove(fileOf(pod));
     },
     whenRunning: (pod) => whenRunning(agent.socket, pod.name),
-    running: async () => runningContainers(await agent.pods()),
+    running: async () => runningContainers(await shownPods(agent)),
     async knows(pods) {
-      const names = new Set((await agent.pods()).map((p) => p.metadata?.name));
+      const names = new Set((await shownPods(agent)).map((p) => p.metadata?.name));
       if (pods.some((pod) => names.has(pod.name))) return true;
       const left = await cri.podNames();
       return pods.some((pod) => left.has(pod.name));

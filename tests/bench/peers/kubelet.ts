@@ -25,7 +25,6 @@ interface Places {
   manifests: string;
   root: string;
   config: string;
-  cgroupRoot: string;
   readOnlyPort: number;
 }
 
@@ -41,7 +40,7 @@ function configuration(p: Places, runtime: BenchRuntime): string {
     readOnlyPort: p.readOnlyPort,
     healthzPort: 0,
     cgroupDriver: "cgroupfs",
-    cgroupRoot: p.cgroupRoot,
+    cgroupRoot: runtime.cgroupRoot,
     failSwapOn: false,
     failCgroupV1: false,
     localStorageCapacityIsolation: false,
@@ -65,12 +64,11 @@ async function preparePlaces(runtime: BenchRuntime): Promise<Places> {
     root,
     manifests: join(runtime.directory, "manifests"),
     config: join(runtime.directory, "kubelet.json"),
-    cgroupRoot: `/agent-bench-${crypto.randomUUID().slice(0, 8)}`,
     readOnlyPort: freePort(),
   };
   await Deno.mkdir(places.manifests);
   await Deno.mkdir(root);
-  for (const mount of cgroupMounts()) await Deno.mkdir(mount + places.cgroupRoot).catch(() => {});
+  for (const mount of cgroupMounts()) await Deno.mkdir(mount + runtime.cgroupRoot).catch(() => {});
   await Deno.writeTextFile(places.config, configuration(places, runtime));
   return places;
 }
@@ -104,7 +102,7 @@ export async function createKubelet(binary: string): Promise<Peer> {
     await stop();
     cri.close();
     await runtime[Symbol.asyncDispose]();
-    for (const mount of cgroupMounts()) await removeTree(mount + places.cgroupRoot);
+    for (const mount of cgroupMounts()) await removeTree(mount + runtime.cgroupRoot);
   };
   try {
     await start();

@@ -16,6 +16,8 @@ import { IMAGE } from "../pods.ts";
 export interface BenchRuntime {
   directory: string;
   socket: string;
+  /** For the peer's pods, should it make cgroups for them. */
+  cgroupRoot: string;
   [Symbol.asyncDispose](): Promise<void>;
 }
 
@@ -29,6 +31,7 @@ export async function pauseArchive(directory: string): Promise<string> {
 export async function startRuntime(): Promise<BenchRuntime> {
   const directory = await Deno.makeTempDir({ prefix: "agent-bench-", dir: "/run" });
   const socket = `${directory}/containerd.sock`;
+  const cgroupRoot = `/${directory.slice("/run/".length)}`;
   const managed = createManagedContainerd({
     root: `${directory}/root`,
     state: `${directory}/state`,
@@ -41,6 +44,7 @@ export async function startRuntime(): Promise<BenchRuntime> {
     instance: directory,
     bridge: bridgeName(directory),
     sandboxImage: PAUSE_IMAGE,
+    cgroupRoot,
     ...await detectHost(),
     registryConfigDir: `${directory}/certs.d`,
   });
@@ -52,6 +56,7 @@ export async function startRuntime(): Promise<BenchRuntime> {
   return {
     directory,
     socket,
+    cgroupRoot,
     async [Symbol.asyncDispose]() {
       await managed.stopForGood(AbortSignal.timeout(120_000));
       await Deno.remove(directory, { recursive: true });
