@@ -2,7 +2,7 @@
  * Where container logs lie: /var/log/pods/NAMESPACE_NAME_UID/CONTAINER/ATTEMPT.log, with the links that log shippers
  * follow in /var/log/containers. Source: the kubelet's kuberuntime. Not for: reading or rotating logs.
  */
-import { basename, dirname, join } from "@std/path";
+import { basename, dirname, join, normalize } from "@std/path";
 import type { Pod } from "../model/gen/v1.ts";
 import type { ObservedContainer, ObservedPod } from "../model/observed.ts";
 import type { Host } from "../ports.ts";
@@ -49,7 +49,8 @@ export async function removeContainerLogs(
   files: boolean,
 ): Promise<void> {
   await host.remove(join(paths.containerLogsDir, logLinkName(pod.name, pod.namespace, c.name, c.id)));
-  if (!files || c.logPath === "") return;
+  // The path is the runtime's word: nothing outside the pods' logs is removed for it.
+  if (!files || !normalize(c.logPath).startsWith(join(paths.podLogsDir, "/"))) return;
   const directory = dirname(c.logPath);
   const stem = basename(c.logPath);
   for (const name of await host.list(directory) ?? []) {

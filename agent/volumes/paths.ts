@@ -38,9 +38,12 @@ export function podPaths(root: string, uid: string): PodPaths {
   };
 }
 
-/** A name as one part of a path: letters, digits, `-`, `_` and `.`, beginning with a letter or digit. */
+/** Whether a name is one part of a path: letters, digits, `-`, `_` and `.`, beginning with a letter or digit. */
+export const isPart = (name: string): boolean => /^[A-Za-z0-9][A-Za-z0-9._-]{0,254}$/.test(name);
+
+/** The name, once it is certain that it is one part of a path. */
 export function part(name: string, what: string): string {
-  if (/^[A-Za-z0-9][A-Za-z0-9._-]{0,254}$/.test(name)) return name;
+  if (isPart(name)) return name;
   throw new AgentError("FailedMount", `${what} ${JSON.stringify(name)} cannot be part of a path`, {
     retry: false,
   });

@@ -13,7 +13,7 @@ import { writeAtomically } from "./atomic_writer.ts";
 import { createContainerEdits } from "./container_edits.ts";
 import { createDirectories, emptyDirTmpfs, tmpfsSize } from "./empty_dir.ts";
 import { publishHostPath } from "./host_path.ts";
-import { type PodPaths, podPaths, podsDirectory } from "./paths.ts";
+import { isPart, type PodPaths, podPaths, podsDirectory } from "./paths.ts";
 import { removePod } from "./remove.ts";
 import { readTerminationMessage } from "./termination.ts";
 
@@ -130,7 +130,8 @@ export function createPodVolumes(options: PodVolumesOptions): Storage {
     remove: async (uid, signal) => await removePod(host, await pathsOf(uid), signal),
     async known() {
       const pods = podsDirectory(options.rootDir);
-      const names = await host.list(pods) ?? [];
+      // A file system's own `lost+found` is no pod.
+      const names = (await host.list(pods) ?? []).filter(isPart);
       const stats = await Promise.all(names.map((name) => host.lstat(join(pods, name))));
       return names.filter((_, i) => stats[i]?.kind === "directory");
     },

@@ -36,3 +36,20 @@ Deno.test("a link leads to the log, goes with its container, and all go with the
   assertEquals([links(), await host.list(paths.podLogsDir)], [[], []]);
   await Deno.remove(root, { recursive: true });
 });
+
+Deno.test("a path that the runtime says is removed below the pods' logs only", async () => {
+  const root = await Deno.makeTempDir();
+  const paths = { podLogsDir: `${root}/pods`, containerLogsDir: `${root}/containers` };
+  const own = `${root}/pods/default_web_u1/main/0.log`;
+  const others = `${root}/precious/0.log`;
+  for (const path of [own, others]) {
+    await host.mkdir(path.slice(0, -"/0.log".length));
+    await Deno.writeTextFile(path, "said");
+  }
+  for (const logPath of [own, others, `${root}/pods/../precious/0.log`, ""]) {
+    const container = { id: "a", name: "main", logPath } as Parameters<typeof removeContainerLogs>[3];
+    await removeContainerLogs(host, paths, emptyObservation("u1", "default", "web"), container, true);
+  }
+  assertEquals([await host.stat(own), await host.readText(others)], [undefined, "said"]);
+  await Deno.remove(root, { recursive: true });
+});

@@ -59,6 +59,7 @@ Deno.test({
       assertEquals([...mounts.values()].map((m) => m.fsType), ["tmpfs", "tmpfs", "tmpfs", "tmpfs"]);
       assert(mounts.get(`${volumes}/kubernetes.io~empty-dir/memory`)?.options.includes("size=1024k"));
       assert(mounts.get(`${volumes}/kubernetes.io~secret/keys`)?.options.includes("nosuid"));
+      await Deno.mkdir(`${root}/pods/lost+found`);
       assertEquals(await storage.known(), ["uid-1"]);
       await storage.remove("uid-1", signal);
       assertEquals(await mountsBelow(pod), []);
