@@ -87,12 +87,13 @@ function known({ observer }: Parts, id: string): RuntimeEvent | undefined {
 }
 
 /** How long CRI may take to notice an exit that containerd has already told; the waits double from 2 ms. */
-const NOTICE_LIMIT_MS = 2000;
+const NOTICE_LIMIT_MS = 60_000;
+const LONGEST_WAIT_MS = 250;
 
-/** The hint waits until CRI's lists show the exit: whoever looks because of it must see it. */
+/** The hint waits until CRI's lists show the exit: whoever looks because of it must see it, and no other hint comes. */
 async function exitHint(parts: Parts, id: string, signal: AbortSignal): Promise<RuntimeEvent | undefined> {
   let uid = parts.observer.uidOf(id);
-  for (let wait = 2, waited = 0; waited < NOTICE_LIMIT_MS; waited += wait, wait *= 2) {
+  for (let wait = 2, waited = 0; waited < NOTICE_LIMIT_MS; waited += wait) {
     const listed = await lookUp(parts.client, id, signal);
     if (listed === undefined) break;
     if (listed.labels[INSTANCE] !== parts.instance) return undefined;
@@ -100,20 +101,23 @@ async function exitHint(parts: Parts, id: string, signal: AbortSignal): Promise<
     if (!listed.alive) break;
     await new Promise((resolve) => setTimeout(resolve, wait));
     if (signal.aborted) break;
+    wait = Math.min(2 * wait, LONGEST_WAIT_MS);
   }
   return uid === undefined ? undefined : { uid };
 }
 
 async function lookUp(client: RuntimeClient, id: string, signal: AbortSignal) {
   const { containers: [container] } = await client.listContainers({ filter: { id } }, within(signal));
-  if (container !== undefined) return { labels: container.labels, alive: isRunning(container) };
+  if (container !== undefined) return { labels: container.labels, alive: mayLive(container) };
   const { items: [sandbox] } = await client.listPodSandbox({ filter: { id } }, within(signal));
   return sandbox === undefined
     ? undefined
     : { labels: sandbox.labels, alive: sandbox.state === PodSandboxState.SANDBOX_READY };
 }
 
-const isRunning = (c: Container): boolean => c.state === ContainerState.CONTAINER_RUNNING;
+/** Short-lived ones have ended before CRI calls them running. */
+const mayLive = (c: Container): boolean =>
+  c.state === ContainerState.CONTAINER_RUNNING || c.state === ContainerState.CONTAINER_CREATED;
 
 /** Yields each result as it comes, so that one slow event does not hold up the others. Ends with its source or signal. */
 async function* mapConcurrently<T, U>(
