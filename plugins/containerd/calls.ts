@@ -2,7 +2,7 @@
  * The few CRI calls that keeping a containerd takes: does it answer, is it still connected, end all its pods. Not for:
  * pods' lives; those are in plugins/cri.
  */
-import { RuntimeServiceDefinition } from "../rpc/gen/cri.ts";
+import { ContainerState, PodSandboxState, RuntimeServiceDefinition } from "../rpc/gen/cri.ts";
 import { type Channel, type Client, createChannel, createClient } from "../rpc/mod.ts";
 
 type RuntimeClient = Client<RuntimeServiceDefinition>;
@@ -32,14 +32,22 @@ export function answers(socket: string, signal: AbortSignal): Promise<boolean> {
   }).catch(() => false);
 }
 
-/** Ids of all sandboxes and containers that CRI lists. */
-export function recordedIds(socket: string, signal: AbortSignal): Promise<Set<string>> {
+/** Ids of all sandboxes and containers that CRI lists, and those of them that have ended and never run again. */
+export function recordedIds(
+  socket: string,
+  signal: AbortSignal,
+): Promise<{ all: Set<string>; ended: Set<string> }> {
   return withClient(socket, async (client) => {
     const [{ items }, { containers }] = await Promise.all([
       client.listPodSandbox({}, { signal }),
       client.listContainers({}, { signal }),
     ]);
-    return new Set([...items, ...containers].map(({ id }) => id));
+    const ended = [
+      ...items.filter((s) => s.state === PodSandboxState.SANDBOX_NOTREADY),
+      ...containers.filter((c) => c.state === ContainerState.CONTAINER_EXITED),
+    ];
+    const idsOf = (list: { id: string }[]) => new Set(list.map(({ id }) => id));
+    return { all: idsOf([...items, ...containers]), ended: idsOf(ended) };
   });
 }
 

@@ -43,13 +43,17 @@ export interface Traces {
   rules: string[];
 }
 
-/** Those traces whose id is on no record. Pure. */
-export function orphansOf(traces: Traces, records: ReadonlySet<string>): Traces {
+/** Those traces whose id is on no record, and the cgroups of what has ended. Pure. */
+export function orphansOf(
+  traces: Traces,
+  records: ReadonlySet<string>,
+  ended: ReadonlySet<string>,
+): Traces {
   const lost = <T extends { id: string }>(list: readonly T[]) => list.filter(({ id }) => !records.has(id));
   const needed = new Set(traces.results.filter((r) => records.has(r.id)).map((r) => r.namespace));
   return {
     shims: lost(traces.shims),
-    cgroups: lost(traces.cgroups),
+    cgroups: traces.cgroups.filter(({ id }) => !records.has(id) || ended.has(id)),
     addresses: lost(traces.addresses),
     results: lost(traces.results),
     namespaces: traces.namespaces.filter((path) => !needed.has(path)),
@@ -84,12 +88,14 @@ export async function clearOrphans(
 /** What is made is recorded before it has a shim or a cgroup, so these are read first and the records after them. */
 export async function removeOrphans(o: OrphanOptions, signal: AbortSignal): Promise<Traces | undefined> {
   const traces = await readTraces(o);
-  const suspects = orphansOf(traces, await recordedIds(o.socket, signal));
+  const { all: listed, ended } = await recordedIds(o.socket, signal);
+  const suspects = orphansOf(traces, listed, ended);
   if (countOf(suspects) === 0 || o.ctr === undefined) return undefined;
   // CRI lists only what is complete.
   const all = await runProgram([o.ctr, "--address", o.socket, "-n", "k8s.io", "containers", "list", "-q"]);
   if (all.code !== 0) return undefined;
-  const orphans = orphansOf(traces, new Set(all.stdout.split("\n").filter((id) => id !== "")));
+  const records = new Set(all.stdout.split("\n").filter((id) => id !== ""));
+  const orphans = orphansOf(traces, records, ended);
   if (countOf(orphans) === 0) return undefined;
   signal.throwIfAborted();
   await remove(o, orphans);

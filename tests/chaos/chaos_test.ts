@@ -71,11 +71,26 @@ async function killRuntime({ world, kills }: Stage): Promise<void> {
   await waitForExit(running, 5000);
 }
 
-async function untilCalm({ agent, world, kills, violations }: Stage, wanted: Wanted): Promise<void> {
+/** What the agent says of its pods, for who must find out why the world does not come to rest. */
+async function testimony({ agent, world }: Stage): Promise<string> {
+  const pods = (await agent.pods()).map((p) => `${p.metadata?.name}: ${JSON.stringify(p.status)}`);
+  const events = (await agent.api<{ items: { message?: string; reason?: string }[] }>("/events")).items;
+  return [
+    ...pods,
+    JSON.stringify(await world.lists()),
+    ...events.slice(-30).map((e) => JSON.stringify(e)),
+  ].join("\n");
+}
+
+async function untilCalm(stage: Stage, wanted: Wanted): Promise<void> {
+  const { agent, world, kills, violations } = stage;
   const end = performance.now() + patienceMs;
   for (let last: string[] = ["nothing was seen"]; last.length > 0;) {
     if (violations.length > 0) throw new Error(violations.join("\n"));
-    if (performance.now() > end) throw new Error(`it does not come to rest:\n${last.join("\n")}`);
+    if (performance.now() > end) {
+      const said = await testimony(stage).catch(String);
+      throw new Error(`it does not come to rest:\n${last.join("\n")}\n${said}`);
+    }
     await sleep(lookMs);
     // What changes between two reads is wrong only for a moment, and so is a runtime that is just being started.
     last = await agent.pods().then(async (pods) => complaints(wanted, pods, await world.read(), kills))
@@ -101,13 +116,17 @@ async function play(stage: Stage, script: readonly Move[]): Promise<void> {
     } catch (error) {
       throw new Error(
         `seed ${seed}: ${(error as Error).message}\n${done.slice(-60).join("\n")}\n${
-          stage.agent.log().slice(-6000)
+          logTail(stage.agent.log())
         }`,
         { cause: error },
       );
     }
   }
 }
+
+/** Without what every start says. */
+const logTail = (log: string) =>
+  log.split("\n").filter((line) => !line.includes("service is up")).slice(-60).join("\n");
 
 Deno.test({
   name: `${kills} kills, seed ${seed}: what is wanted runs, started once, and nothing else is left`,

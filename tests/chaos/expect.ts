@@ -14,9 +14,11 @@ import {
 import type { Wanted } from "./script.ts";
 import type { Lists, World, WorldContainer, WorldSandbox } from "./world.ts";
 
-/** A start and a kill this close together, in ms, and the runtime may have taken the start back: it is made again. */
-const cutOffAfter = 250;
-const clockTick = 20;
+/**
+ * A kill this long, in ms, before or after a program began, and its start may have been cut off: the runtime, which
+ * learns that its client is gone, ends what it has just begun, and the next agent starts it again.
+ */
+const cutOff = { before: 200, after: 250 };
 
 /** A wanted pod with what the runtime has of it. */
 interface Place {
@@ -135,7 +137,7 @@ function insideComplaints(
 }
 
 function startComplaints(wanted: Wanted, world: World, kills: readonly number[]): string[] {
-  const isCutOff = (at: number) => kills.some((k) => k >= at - clockTick && k <= at + cutOffAfter);
+  const isCutOff = (at: number) => kills.some((k) => k >= at - cutOff.before && k <= at + cutOff.after);
   return [...new Set(world.starts.map((s) => s.key))].flatMap((key) => {
     const times = world.starts.filter((s) => s.key === key).map((s) => s.at).sort();
     const due = wanted.starts.get(key) ?? 0;

@@ -66,7 +66,7 @@ export function createScript(o: ScriptOptions): Move[] {
   const pick = <T>(list: readonly T[]): T => list[below(list.length)]!;
   const pods = new Map<string, ChaosPod>();
   const brokenPods = new Set<string>();
-  const removed: string[] = [];
+  const removed: ChaosPod[] = [];
   const starts = new Map<string, number>();
   let version = 0;
 
@@ -85,10 +85,12 @@ export function createScript(o: ScriptOptions): Move[] {
   const textOf = (pod: ChaosPod) => podText(pod, o.startsDirectory);
 
   const add = (): Move => {
-    const shape = pick(shapes);
-    const name = removed.length > 0 && random() < 0.3
-      ? removed.splice(below(removed.length), 1)[0]!
-      : `p${++version}`;
+    const again = removed.length > 0 && random() < 0.3
+      ? removed.splice(below(removed.length), 1)[0]
+      : undefined;
+    // What comes back under its name before the agent has seen it go is an edit, and keeps its volumes.
+    const shape = again?.shape ?? pick(shapes);
+    const name = again?.name ?? `p${++version}`;
     const containers = containerNamesOf(shape).map((name): ChaosContainer => ({
       name,
       command: ++version,
@@ -113,7 +115,7 @@ export function createScript(o: ScriptOptions): Move[] {
   const remove = (pod: ChaosPod): Move => {
     pods.delete(pod.name);
     brokenPods.delete(pod.name);
-    removed.push(pod.name);
+    removed.push(pod);
     const files: [string, string?][] = [[podFile(pod)]];
     if (hasPage(pod)) files.splice(below(2), 0, [pageFile(pod)]);
     return write(`remove ${pod.name}`, ...files);

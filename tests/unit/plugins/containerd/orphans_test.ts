@@ -14,7 +14,7 @@ const traces: Traces = {
 };
 
 Deno.test("what bears an id that is on no record is an orphan; a network namespace is one when no record joined it", () => {
-  assertEquals(orphansOf(traces, new Set(["a"])), {
+  assertEquals(orphansOf(traces, new Set(["a"]), new Set()), {
     shims: [shim("lost")],
     cgroups: [trace("lost")],
     addresses: [trace("lost")],
@@ -24,11 +24,11 @@ Deno.test("what bears an id that is on no record is an orphan; a network namespa
   });
 });
 
-Deno.test("with everything on record only a namespace that nobody joined is an orphan", () => {
-  const orphans = orphansOf(traces, new Set(["a", "lost", "another"]));
+Deno.test("with everything on record the cgroup of what has ended and a namespace that nobody joined are orphans", () => {
+  const orphans = orphansOf(traces, new Set(["a", "lost", "another"]), new Set(["a"]));
   assertEquals(orphans, {
     shims: [],
-    cgroups: [],
+    cgroups: [trace("a")],
     addresses: [],
     results: [],
     namespaces: ["/ns/never-joined"],
