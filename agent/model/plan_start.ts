@@ -9,7 +9,7 @@ import type { Wish } from "./wish.ts";
 import type { ObservedContainer, ObservedPod, ObservedSandbox } from "./observed.ts";
 import { containerHash, sandboxHash } from "./hash.ts";
 import { volumesHash } from "./volumes.ts";
-import { nextStart, restartPolicyOf, shouldRestart } from "./restart.ts";
+import { nextStart, restartPolicyOf, shouldRestart, wasCutOff } from "./restart.ts";
 import { isAlive, removeSandboxes, removeStrays, stopAlive, stopSandboxes } from "./plan_stop.ts";
 
 type Present = Extract<Wish, { kind: "present" }>;
@@ -74,6 +74,7 @@ export function needOf(
     return here && !changed ? { kind: "finishStart", containerId: c.id } : { kind: "discard", observed: c };
   }
   if (changed) return fresh;
+  if (wasCutOff(c)) return { kind: "discard", observed: c };
   const exitCode = c.exitCode ?? 137;
   if (isInit && !isSidecar(container) && exitCode === 0 && !here) return fresh;
   if (!shouldRestart(restartPolicyOf(pod.spec!, container, isInit), exitCode)) {

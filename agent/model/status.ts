@@ -6,7 +6,7 @@ import type { Container, ContainerState, ContainerStatus, Pod, PodCondition, Pod
 import type { ObservedContainer, ObservedPod } from "./observed.ts";
 import type { Facts } from "./plan.ts";
 import { assess, type Need, newestOf, usableSandbox, wantedSandboxHash } from "./plan_start.ts";
-import { restartPolicyOf, shouldRestart } from "./restart.ts";
+import { restartPolicyOf, shouldRestart, wasCutOff } from "./restart.ts";
 import { qosClass } from "./qos.ts";
 
 export interface StatusFacts extends Facts {
@@ -109,7 +109,9 @@ function stateOf(
   const c = newestOf(o, container.name);
   const idle = (pod.spec!.initContainers ?? []).length > 0 ? "PodInitializing" : "ContainerCreating";
   const failure = facts.stopping ? undefined : waitingFailure(container.name, container.image ?? "", facts);
-  if (c === undefined || c.state === "created") return failure ?? { waiting: { reason: idle } };
+  if (c === undefined || c.state === "created" || wasCutOff(c)) {
+    return failure ?? { waiting: { reason: idle } };
+  }
   if (c.state === "running") {
     return { running: c.startedAt === undefined ? {} : { startedAt: isoTime(c.startedAt) } };
   }
@@ -138,7 +140,7 @@ function containerStatus(
   const state = stateOf(pod, container, o, facts);
   const sidecar = isInit && container.restartPolicy === "Always";
   const succeeded = isInit && !sidecar && state.terminated?.exitCode === 0;
-  const before = state.waiting !== undefined && c?.state === "exited" ? c : attempts[1];
+  const before = state.waiting !== undefined && c?.state === "exited" && !wasCutOff(c) ? c : attempts[1];
   const running = state.running !== undefined;
   return {
     name: container.name,
