@@ -47,6 +47,10 @@ export function createReporter(o: { store: StatusStore; apply: ApplyOptions }, i
   const firstSeen = o.apply.host.now();
   let before: PodStatus | undefined;
   let deletedAt: number | undefined;
+  let inits = new Set<string>();
+
+  const fieldPath = (container: string) =>
+    `spec.${inits.has(container) ? "initContainers" : "containers"}{${container}}`;
 
   const event: Reporter["event"] = (type, reason, message, container) =>
     o.store.addEvent({
@@ -54,7 +58,7 @@ export function createReporter(o: { store: StatusStore; apply: ApplyOptions }, i
       reason,
       message,
       object: { kind: "Pod", namespace: id.namespace, name: id.name, uid: id.uid },
-      ...(container === undefined ? {} : { fieldPath: `spec.containers{${container}}` }),
+      ...(container === undefined ? {} : { fieldPath: fieldPath(container) }),
     }, o.apply.host.now());
 
   /** A container that enters back-off says so once. */
@@ -81,6 +85,7 @@ export function createReporter(o: { store: StatusStore; apply: ApplyOptions }, i
     },
     status(desired, wish, observed, facts) {
       if (desired === undefined) return;
+      inits = new Set(desired.pod.spec?.initContainers?.map((c) => c.name));
       const stopping = wish.kind === "absent";
       if (!stopping) deletedAt = undefined;
       else deletedAt ??= facts.now;

@@ -191,6 +191,17 @@ Deno.test("a new image of one container leaves the other and the sandbox alone",
     assertEquals(stateOf(b, "web", "a")?.restartCount, 1);
   }));
 
+Deno.test("events name the container, and whether it is an init container", () =>
+  withBench(async (b) => {
+    const pod = podOf("web", [container("a")], { initContainers: [container("first")] });
+    b.reconciler.update(desired(pod));
+    await until(b, "init runs", () => b.fake.callsOf("startContainer").length === 1);
+    b.fake.exit("first", 0);
+    await until(b, "ready", () => isReady(b, "web"));
+    const started = b.store.events().filter((e) => e.reason === "Started").map((e) => e.fieldPath);
+    assertEquals(started, ["spec.initContainers{first}", "spec.containers{a}"]);
+  }));
+
 Deno.test("an exit is followed by a restart at once, the next one by back-off", () =>
   withBench(async (b) => {
     b.reconciler.update(desired(podOf("web", [container("a")])));
