@@ -33,8 +33,3 @@ export function buildInfo(): BuildInfo {
   // Deno's user agent is `Deno/<version>`; it serves here because only few files may name Deno itself.
   return { ...(globalThis.__AGENT_BUILD__ ?? fromSource), deno: navigator.userAgent.replace(/^Deno\//, "") };
 }
-
-/** One line for people: `agent 0.1.0 (commit abc, deno 2.9.6, self-extracting)`. */
-export function describeBuild(build: BuildInfo): string {
-  return `agent ${build.version} (commit ${build.commit}, deno ${build.deno}, ${build.packaging})`;
-}

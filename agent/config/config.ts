@@ -202,6 +202,3 @@ function toManagedRuntime(
     ...(podCIDRv6 !== undefined && { podCIDRv6 }),
   };
 }
-
-/** Path of the socket of a `unix://` endpoint. */
-export const socketPathOf = (endpoint: string): string => endpoint.replace(/^unix:\/\//, "");

@@ -5,7 +5,7 @@
 import type { Problem } from "../model/errors.ts";
 import { keys, type KeySpec } from "./keys.ts";
 import type { Setting, Settings } from "./settings.ts";
-import { expectation, readFlagTexts } from "./values.ts";
+import { readFlagTexts } from "./values.ts";
 
 /** Structurally a flag of agent/cli. Values are given to `settingsFromFlags` as they were typed. */
 export interface ConfigFlag {
@@ -195,10 +195,4 @@ export function settingsFromEnvironment(env: Readonly<Record<string, string>>): 
     else settings.push({ spec, value: reading.value, place });
   }
   return { settings, problems };
-}
-
-/** What a flag expects, for its help: `a duration such as 10s or 2m30s`. */
-export function flagExpectation(name: string): string | undefined {
-  const spec = keyByFlag.get(name);
-  return spec === undefined ? undefined : expectation(spec);
 }

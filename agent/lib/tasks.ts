@@ -1,6 +1,6 @@
 /**
- * The one supervisor of long-lived loops: an error is logged and followed by a pause, an abort is a normal return, and
- * everything that was started is awaited. Not for: work that ends by itself.
+ * The one supervisor of long-lived loops: an error is logged and followed by a pause, and an abort is a normal
+ * return. Not for: work that ends by itself.
  */
 import type { Log } from "./log.ts";
 
@@ -74,40 +74,4 @@ async function pauseOrAbort(ms: number, signal: AbortSignal): Promise<void> {
   await promise;
   clearTimeout(timer);
   signal.removeEventListener("abort", end);
-}
-
-export interface TaskFailure {
-  name: string;
-  error: unknown;
-}
-
-export interface TaskGroup {
-  /** Starts at once with the group's signal; nothing is started once it has aborted. */
-  start(name: string, run: (signal: AbortSignal) => Promise<void>): void;
-  /** Resolves when everything that was started, also meanwhile, has ended: with what threw, in the order of ending. */
-  awaitAll(): Promise<TaskFailure[]>;
-}
-
-/** Whatever a task throws after the abort is its way of stopping; what it throws before is a failure. */
-export function createTaskGroup(signal: AbortSignal): TaskGroup {
-  const running = new Set<Promise<void>>();
-  const failures: TaskFailure[] = [];
-  const watchOver = async (name: string, run: (signal: AbortSignal) => Promise<void>) => {
-    try {
-      await run(signal);
-    } catch (error) {
-      if (!signal.aborted) failures.push({ name, error });
-    }
-  };
-  return {
-    start(name, run) {
-      if (signal.aborted) return;
-      const task = watchOver(name, run).finally(() => running.delete(task));
-      running.add(task);
-    },
-    async awaitAll() {
-      while (running.size > 0) await Promise.all(running);
-      return failures;
-    },
-  };
 }

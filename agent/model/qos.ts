@@ -196,12 +196,3 @@ export function podCgroupLimits(pod: Pod): CgroupLimits {
   if (declared("memory")) result.memory = Math.ceil(limits["memory"] ?? 0);
   return result;
 }
-
-/** cpu.shares of the cgroup that holds all pods of a class: burstable ones weigh what they ask for together. */
-export function qosShares(pods: Iterable<Pod>): { burstable: number; besteffort: number } {
-  let cores = 0;
-  for (const pod of pods) {
-    if (qosClass(pod) === "Burstable") cores += podResources(pod).requests["cpu"] ?? 0;
-  }
-  return { burstable: cpuShares(cores), besteffort: 2 };
-}

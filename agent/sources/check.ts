@@ -5,7 +5,7 @@
 import type { Problem } from "../model/errors.ts";
 import { adoptScan, emptyState, snapshotOf } from "./directory_state.ts";
 import { locateProblems } from "./locate.ts";
-import { type ManifestFile, type ScanFiles, type ScannedFile, scanPath } from "./manifest_files.ts";
+import { type ScanFiles, type ScannedFile, scanPath } from "./manifest_files.ts";
 import { mergeSnapshots } from "./merge.ts";
 import { staticPod } from "./static_pod.ts";
 
@@ -13,11 +13,6 @@ import { staticPod } from "./static_pod.ts";
 export async function checkFiles(host: ScanFiles, paths: readonly string[]): Promise<Problem[]> {
   const scans = await Promise.all(paths.map((path) => scanPath(host, path)));
   return await check(scans.flatMap((s) => s.files), scans.flatMap((s) => s.problems));
-}
-
-/** The same for texts that are at hand. */
-export function checkManifests(manifests: readonly ManifestFile[]): Promise<Problem[]> {
-  return check(manifests.map((m) => ({ ...m, identity: "", settled: true, mtimeMs: -Infinity })), []);
 }
 
 async function check(files: readonly ScannedFile[], problems: readonly Problem[]): Promise<Problem[]> {

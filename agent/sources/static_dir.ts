@@ -16,8 +16,6 @@ import { scanDirectory } from "./manifest_files.ts";
 import type { Snapshot } from "./merge.ts";
 import { staticPod } from "./static_pod.ts";
 
-export { type ManifestFile, readManifests } from "./manifest_files.ts";
-
 export interface WatchManifestsOptions {
   host: Host;
   /** Or a single file. */

@@ -232,11 +232,6 @@ export function createManagedContainerd(options: ManagedRuntimeOptions): Managed
   return { ensure, run, stopForGood };
 }
 
-/** Whether a managed containerd has kept its things below `root` before. */
-export async function wasManagedBefore(root: string): Promise<boolean> {
-  return await Deno.stat(`${root}/io.containerd.metadata.v1.bolt/meta.db`).then(() => true, () => false);
-}
-
 async function prepare(options: ManagedRuntimeOptions): Promise<void> {
   if (new TextEncoder().encode(options.socket).length > MAX_SOCKET_PATH) {
     throw unavailable(

@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { configFlags, flagExpectation, settingsFromFlags } from "../../../../agent/config/flags.ts";
+import { configFlags, settingsFromFlags } from "../../../../agent/config/flags.ts";
 import { keyByName } from "../../../../agent/config/keys.ts";
 
 Deno.test("no flag occurs twice, and each has the shape of help", () => {
@@ -34,10 +34,4 @@ Deno.test("flags that are absent set nothing", () => {
     settings: [],
     problems: [],
   });
-});
-
-Deno.test("help can say what is expected", () => {
-  assertEquals(flagExpectation("runtime-request-timeout"), "a duration such as 10s or 2m30s");
-  assertEquals(flagExpectation("logging-format"), "one of text, json");
-  assertEquals(flagExpectation("no-such"), undefined);
 });

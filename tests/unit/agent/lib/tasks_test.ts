@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { createLog } from "../../../../agent/lib/log.ts";
-import { createTaskGroup, runForever } from "../../../../agent/lib/tasks.ts";
+import { runForever } from "../../../../agent/lib/tasks.ts";
 
 /** A supervisor whose pauses take no time and are recorded. */
 function supervised(signal: AbortSignal) {
@@ -74,25 +74,4 @@ Deno.test("an abort during the pause ends it", async () => {
   await failed.promise;
   controller.abort();
   await forever;
-});
-
-Deno.test("a group awaits all, also what was started meanwhile, and tells failures from stopping", async () => {
-  const controller = new AbortController();
-  const group = createTaskGroup(controller.signal);
-  const ended: string[] = [];
-  group.start("broken", () => Promise.reject(new Error("at once")));
-  group.start("parent", (signal) => {
-    group.start("child", async () => {
-      await new Promise((resolve) => signal.addEventListener("abort", resolve));
-      ended.push("child");
-      throw new Error("interrupted");
-    });
-    return Promise.resolve(void ended.push("parent"));
-  });
-  await Promise.resolve();
-  controller.abort();
-  group.start("late", () => Promise.resolve(void ended.push("late")));
-  const failures = await group.awaitAll();
-  assertEquals(ended, ["parent", "child"]);
-  assertEquals(failures.map((f) => [f.name, (f.error as Error).message]), [["broken", "at once"]]);
 });

@@ -9,7 +9,6 @@ import {
   podCgroupLimits,
   podResources,
   qosClass,
-  qosShares,
   sharesOfWeight,
 } from "../../../../agent/model/qos.ts";
 
@@ -118,8 +117,4 @@ Deno.test("arithmetic of shares, quota and weight", () => {
   for (const weight of [1, 2, 39, 100, 9_999, 10_000]) {
     assertEquals(cpuWeight(sharesOfWeight(weight)), weight);
   }
-  assertEquals(
-    qosShares([podOf([container({ requests: { cpu: "1" } })]), podOf([container(both("4", "1Gi"))])]),
-    { burstable: 1024, besteffort: 2 },
-  );
 });

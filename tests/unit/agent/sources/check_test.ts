@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { formatProblem } from "../../../../agent/model/errors.ts";
-import { checkFiles, checkManifests } from "../../../../agent/sources/check.ts";
+import { checkFiles } from "../../../../agent/sources/check.ts";
 import { createFakeHost } from "../../../fakes/host.ts";
 
 const pod = (name: string, spec = "") =>
@@ -27,7 +27,6 @@ Deno.test("files and directories are judged together, each problem at its place"
 });
 
 Deno.test("a good manifest has no problem", async () => {
-  assertEquals(await checkManifests([{ path: "-", text: pod("web") }]), []);
   assertEquals(
     await checkFiles(createFakeHost({ files: { "/web.yaml": pod("web") } }), ["/web.yaml", "/web.yaml"]),
     [],
@@ -35,6 +34,6 @@ Deno.test("a good manifest has no problem", async () => {
 });
 
 Deno.test("a broken text has its line", async () => {
-  const [problem] = await checkManifests([{ path: "-", text: "a: [" }]);
-  assertEquals([problem?.file, problem?.line], ["-", 1]);
+  const [problem] = await checkFiles(createFakeHost({ files: { "/web.yaml": "a: [" } }), ["/web.yaml"]);
+  assertEquals([problem?.file, problem?.line], ["/web.yaml", 1]);
 });
