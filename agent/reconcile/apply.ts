@@ -239,8 +239,9 @@ async function removeContainer(
   logs = true,
 ): Promise<StepResult> {
   const c = round.observed.containers.find((c) => c.id === id);
-  await o.runtime.removeContainer(id, signal);
+  // First, while a crash still leaves the container that tells of them.
   if (c !== undefined) await removeContainerLogs(o.host, o.node, round.observed, c, logs);
+  await o.runtime.removeContainer(id, signal);
   return nothing;
 }
 

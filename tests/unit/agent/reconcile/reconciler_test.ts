@@ -179,6 +179,20 @@ Deno.test("a pod's directory comes before and goes after all else, so that a cra
     assertEquals(b.disk, ["cgroup removed", "directory removed"]);
   }));
 
+Deno.test("the link to a log goes before its container: what is left of a removal that was cut off still tells of it", () =>
+  withBench(async (b, root) => {
+    b.reconciler.update(desired(podOf("web", [container("a")])));
+    await until(b, "ready", () => isReady(b, "web"));
+    const links = () => [...Deno.readDirSync(`${root}/containers`)].length;
+    assertEquals(links(), 1);
+    b.fake.fail("removeContainer", new AgentError("KillContainerError", "cut off"));
+    const removing = () => b.fake.callsOf("removeContainer").length > 0;
+    b.reconciler.update(desired());
+    while (!removing()) await new Promise((resolve) => setTimeout(resolve, 1));
+    assertEquals(links(), 0);
+    await until(b, "gone", () => b.store.pods().length === 0);
+  }));
+
 Deno.test("a new image of one container leaves the other and the sandbox alone", () =>
   withBench(async (b) => {
     b.reconciler.update(desired(podOf("web", [container("a"), container("b")])));
