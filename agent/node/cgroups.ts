@@ -4,6 +4,7 @@
  * containers' own cgroups (the runtime's), statistics.
  */
 import { dirname, join } from "@std/path";
+import { once } from "../lib/once.ts";
 import { AgentError, errorText } from "../model/errors.ts";
 import { type CgroupLimits, cpuPeriod, cpuWeight, kubepodsCgroup, sharesOfWeight } from "../model/qos.ts";
 import { podCgroup, podCgroupLimits, type QosClass, qosClass } from "../model/qos.ts";
@@ -53,12 +54,11 @@ const systemdCgroups = (root: string): PodCgroups => ({
 function cgroupfsCgroups({ host, root, limits }: CgroupOptions): PodCgroups {
   /** What this process wrote, by path: the same again is not written. */
   const written = new Map<string, string>();
-  let found: Promise<Hierarchies> | undefined;
-  let shares: Promise<Map<string, number>> | undefined;
   let weighing: Promise<void> = Promise.resolve();
-  const hierarchies = () => found ??= findHierarchies(host);
-  const pathOf = (qos: QosClass, uid: string) => podCgroup(root, qos, checked(uid), "cgroupfs");
   const kubepods = kubepodsCgroup(root);
+  const hierarchies = once(() => findHierarchies(host));
+  const shares = once(async () => readShares(host, await hierarchies(), `${kubepods}/burstable`));
+  const pathOf = (qos: QosClass, uid: string) => podCgroup(root, qos, checked(uid), "cgroupfs");
 
   async function write(path: string, cgroup: CgroupLimits): Promise<void> {
     const text = JSON.stringify(cgroup);
@@ -80,7 +80,7 @@ function cgroupfsCgroups({ host, root, limits }: CgroupOptions): PodCgroups {
   }
 
   async function reweigh(uid: string, own: number | undefined): Promise<void> {
-    const known = await (shares ??= readShares(host, await hierarchies(), `${kubepods}/burstable`));
+    const known = await shares();
     if (known.get(uid) === own) return;
     if (own === undefined) known.delete(uid);
     else known.set(uid, own);

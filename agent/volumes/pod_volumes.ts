@@ -6,6 +6,7 @@ import { join } from "@std/path";
 import type { Pod, Volume } from "../model/gen/v1.ts";
 import type { DesiredPod, Objects } from "../model/wish.ts";
 import type { PodFacts } from "../model/downward.ts";
+import { once } from "../lib/once.ts";
 import { AgentError, errorText } from "../model/errors.ts";
 import { nestedMountPoints, volumePayload } from "../model/volumes.ts";
 import type { Host, PublishedVolume, Storage } from "../ports.ts";
@@ -39,7 +40,6 @@ export function createPodVolumes(options: PodVolumesOptions): Storage {
   const facts: PodFacts = { ...node, podIPs: [] };
   const allocatableMemory = node.allocatable["memory"] ?? 0;
   const publishDirectory = createDirectories(host);
-  let root: Promise<string> | undefined;
 
   /** Mount tables know only paths without symlinks. */
   async function resolveRoot(): Promise<string> {
@@ -49,8 +49,8 @@ export function createPodVolumes(options: PodVolumesOptions): Storage {
     }
     return await host.realPath(options.rootDir) ?? options.rootDir;
   }
-  const pathsOf = async (uid: string) =>
-    podPaths(await (root ??= resolveRoot().catch((e) => (root = undefined, Promise.reject(e)))), uid);
+  const root = once(resolveRoot);
+  const pathsOf = async (uid: string) => podPaths(await root(), uid);
 
   async function publish(
     desired: DesiredPod,

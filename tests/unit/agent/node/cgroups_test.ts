@@ -176,6 +176,20 @@ Deno.test("cgroup v2: controllers are passed on down to the pod, limits in its o
     assertEquals(await cgroups.known(), ["u1", "u2"]);
   }));
 
+Deno.test("a first look that fails, at a cgroup that is just going, holds up no later pod", () =>
+  inUnified(async (root, unified) => {
+    await Deno.mkdir(`${root}/kubepods/burstable/podgone`, { recursive: true });
+    let fails = true;
+    const readText: Host["readText"] = (path) =>
+      fails && path.endsWith("podgone/cpu.weight")
+        ? Promise.reject(new Error("No such device (os error 19)"))
+        : unified.readText(path);
+    const cgroups = createCgroups({ host: { ...unified, readText }, root: "/", driver: "cgroupfs" });
+    await assertRejects(() => cgroups.ensure(burstable("u1", "1")), AgentError, "No such device");
+    fails = false;
+    assertEquals(await cgroups.ensure(burstable("u1", "1")), "/kubepods/burstable/podu1");
+  }));
+
 Deno.test("systemd's slices are only named", async () => {
   const refusing = new Proxy(host, { get: (_, name) => () => Promise.reject(new Error(String(name))) });
   const cgroups = createCgroups({ host: refusing, root: "/", driver: "systemd" });
