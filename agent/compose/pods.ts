@@ -6,6 +6,7 @@ import { join } from "@std/path";
 import type { Config } from "../config/config.ts";
 import type { Log } from "../lib/log.ts";
 import { instrument, type Metrics } from "../lib/metrics.ts";
+import { once } from "../lib/once.ts";
 import type { Host, Images, Runtime } from "../ports.ts";
 import type { StatusStore } from "../status_store.ts";
 import type { DnsConfig } from "../model/container.ts";
@@ -56,12 +57,6 @@ async function readResolvConf(host: Host, path: string): Promise<DnsConfig | und
   const conf = await read(path);
   const onlyStub = conf.servers.length > 0 && conf.servers.every((s) => s === stubResolver);
   return onlyStub && await host.stat(resolvedConf) !== undefined ? await read(resolvedConf) : conf;
-}
-
-/** Made once, when first asked for; a failure is not kept. */
-function once<T>(create: () => Promise<T>): () => Promise<T> {
-  let made: Promise<T> | undefined;
-  return () => made ??= create().catch((error) => (made = undefined, Promise.reject(error)));
 }
 
 export function createPodParts(o: PodPartsOptions, leave: AbortSignal): PodParts {
