@@ -12,7 +12,7 @@ import { pauseArchive } from "./runtime.ts";
 import { PAUSE_IMAGE } from "../../../plugins/cri/pause_image.ts";
 import { findBinaries } from "../../../plugins/containerd/mod.ts";
 
-const NETWORK = "bench";
+const NETWORK = "agent-bench";
 
 interface Inspected {
   Id: string;
@@ -33,6 +33,7 @@ cni_plugin_dirs = ["${cniBinDir}"]
 [engine]
 cgroup_manager = "cgroupfs"
 events_logger = "none"
+lock_type = "file"
 infra_image = "${PAUSE_IMAGE}"
 infra_command = "/pause"
 `;
@@ -139,10 +140,13 @@ async function endPodman(podman: Podman): Promise<void> {
   await podman.ask("network", "rm", "--force", NETWORK);
   await output("umount", [`${directory}/root/overlay`]);
   if (bridge !== undefined) await output("ip", ["link", "delete", bridge]);
-  await run(
-    "sh",
-    "-c",
-    "rmdir /sys/fs/cgroup/libpod_parent /sys/fs/cgroup/*/libpod_parent 2>/dev/null || true",
-  );
+  await run("sh", "-c", removeEmptyCgroups);
+  // Where host-local notes addresses unless it is told otherwise, which podman does not.
+  await Deno.remove(`/var/lib/cni/networks/${NETWORK}`, { recursive: true }).catch(() => {});
   await Deno.remove(directory, { recursive: true });
 }
+
+/** Podman leaves those of pods in hierarchies that it limits nothing in. Only empty ones can go, so others' stay. */
+const removeEmptyCgroups = `for parent in /sys/fs/cgroup/libpod_parent /sys/fs/cgroup/*/libpod_parent; do
+  find "$parent" -depth -type d -exec rmdir {} ';' 2>/dev/null
+done; true`;
