@@ -145,6 +145,29 @@ export interface Runtime {
   events(signal: AbortSignal): AsyncIterable<RuntimeEvent>;
 }
 
+/** Which streams a session has. With a terminal there is no stderr of its own. */
+export interface StreamKinds {
+  stdin: boolean;
+  stdout: boolean;
+  stderr: boolean;
+  tty: boolean;
+}
+
+/**
+ * Sessions with containers, as the CRI streams them: each call returns the URL where the runtime's own streaming server
+ * waits for the one client that knows it (it bears a token that ends with its first use, or after a minute).
+ */
+export interface Streams {
+  exec(
+    containerId: string,
+    command: readonly string[],
+    kinds: StreamKinds,
+    signal: AbortSignal,
+  ): Promise<string>;
+  attach(containerId: string, kinds: StreamKinds, signal: AbortSignal): Promise<string>;
+  portForward(sandboxId: string, ports: readonly number[], signal: AbortSignal): Promise<string>;
+}
+
 export interface ImageStatus {
   /** Content id (`sha256:…`). */
   id: string;

@@ -11,6 +11,7 @@ import { healthChecks, type HealthOptions } from "./health.ts";
 import { addImageRoutes, type ApiImages } from "./images.ts";
 import { attemptEnded, findLog, type LogFiles, readLog } from "./logs.ts";
 import { streamOf } from "./stream.ts";
+import { addStreamRoutes, type StreamRoutes } from "./streams.ts";
 import { eventKey, eventObject, listOf, podObject, problemKey, problemObject } from "./v1.ts";
 import { secretSummary, statusOf, withKind } from "./v1.ts";
 import { type Watched, watchStream } from "./watch.ts";
@@ -26,6 +27,8 @@ export interface LocalApiOptions extends HealthOptions {
   /** The root of the pods' log directories and the files below it. */
   logs: { directory: string; files: LogFiles };
   images: ApiImages;
+  /** exec, attach and port-forward. */
+  sessions: Pick<StreamRoutes, "runtime" | "streams">;
   /** Milliseconds since the epoch. */
   now(): number;
   /** Ends the open streams when the agent leaves. */
@@ -152,6 +155,7 @@ export function createLocalApi(options: LocalApiOptions): Hono {
   });
   app.get("/containerLogs/:ns/:pod/:container", (c) => containerLogs(c, options));
   addImageRoutes(app, options.images, options.signal);
+  addStreamRoutes(app, { store: options.store, signal: options.signal, ...options.sessions });
   const paths = [...new Set(app.routes.map((route) => route.path))];
   app.notFound((c) => c.json(statusOf("NotFound", `no such path; paths here: ${paths.join(", ")}`), 404));
   app.onError((error, c) => c.json(statusOf("InternalError", errorText(error)), 500));

@@ -10,6 +10,8 @@ export interface ApiClient {
   bytes(path: string, signal: AbortSignal): AsyncGenerator<Uint8Array>;
   /** JSON lines as they come; with a body it is a POST. */
   lines<T>(path: string, body: unknown, signal: AbortSignal): AsyncGenerator<T>;
+  /** POSTs, and returns the URL that the answer redirects to. */
+  redirect(path: string, signal: AbortSignal): Promise<string>;
   close(): void;
 }
 
@@ -76,7 +78,7 @@ export function createApiClient(socket: string): ApiClient {
       if (signal.aborted) throw error;
       throw new CommandError(await whyUnreachable(socket));
     }
-    if (!response.ok) throw await refusal(response);
+    if (!response.ok && response.status !== 302) throw await refusal(response);
     return response;
   };
   const bytes = async function* (path: string, init: RequestInit, signal: AbortSignal) {
@@ -96,6 +98,15 @@ export function createApiClient(socket: string): ApiClient {
         rest = lines.pop()!;
         for (const line of lines) yield JSON.parse(line) as T;
       }
+    },
+    async redirect(path, signal) {
+      const response = await request(path, { method: "POST", redirect: "manual" }, signal);
+      await response.body?.cancel();
+      const location = response.headers.get("location");
+      if (location === null) {
+        throw new CommandError(`${path}: expected a redirect, found status ${response.status}`);
+      }
+      return location;
     },
     close: () => client.close(),
   };

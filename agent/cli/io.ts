@@ -38,11 +38,26 @@ export interface Manifest {
 /** The configuration as config/config.ts parsed it. */
 export type EffectiveConfig = Pick<ParsedConfig, "values" | "origin">;
 
+/** Standard input as a session with a container needs it. */
+export interface Input {
+  isTerminal: boolean;
+  /** Up to the end of the input; bytes as they come. */
+  chunks(): AsyncIterable<Uint8Array>;
+  /** Raw: each key at once and unseen, Ctrl-C as a byte. Only for terminals. Returns what undoes it. */
+  makeRaw(): () => void;
+  /** Cells of the terminal, wherever one is; `undefined` where there is none. */
+  size(): { columns: number; rows: number } | undefined;
+  /** Calls back when the terminal's size has changed. */
+  onResize(listener: () => void, signal: AbortSignal): void;
+  /** Calls back with the exit status when the program is told to end (SIGINT, SIGTERM, SIGHUP), instead of ending it. */
+  onEnd(listener: (status: number) => void, signal: AbortSignal): void;
+}
+
 /** The terminal: what terminal.ts makes of the real one. */
 export interface Terminal {
   /** Writes all of it to standard output. Throws BrokenPipe when nobody reads any more. */
   out(chunk: string | Uint8Array): Promise<void>;
-  err(text: string): Promise<void>;
+  err(chunk: string | Uint8Array): Promise<void>;
   /** Whether a person looks at standard output, and at standard error. */
   outIsTerminal: boolean;
   errIsTerminal: boolean;
@@ -50,6 +65,7 @@ export interface Terminal {
   columns(): number;
   env(name: string): string | undefined;
   readStdin(): Promise<string>;
+  input: Input;
   cwd(): string;
 }
 

@@ -11,10 +11,12 @@ import { completionCommand } from "./completion.ts";
 import { configCommand } from "./config.ts";
 import { deleteCommand } from "./delete.ts";
 import { describe } from "./describe.ts";
+import { attach, exec } from "./exec.ts";
 import { get } from "./get.ts";
 import { images } from "./images.ts";
 import { type Io, wantsColour } from "./io.ts";
 import { logs } from "./logs.ts";
+import { portForward } from "./port_forward.ts";
 import { type CommandGroup, commandHelp, overview } from "./render/help.ts";
 import { createPaint } from "./render/text.ts";
 import { status } from "./status.ts";
@@ -62,7 +64,7 @@ export function commandGroups(io: Io, argv: readonly string[] = []): CommandGrou
       title: "The agent",
       commands: [runCommand(io, argv), status, configCommand(io.config.flags), teardownCommand(io), version],
     },
-    { title: "Pods", commands: [get, describe, logs, apply, deleteCommand] },
+    { title: "Pods", commands: [get, describe, logs, exec, attach, portForward, apply, deleteCommand] },
     { title: "Manifests and images", commands: [check, images] },
     { title: "The command line", commands: [completion, help(io)] },
   ];

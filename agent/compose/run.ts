@@ -63,7 +63,7 @@ export async function createServices(o: RunOptions, signal: AbortSignal): Promis
   // Not only when somebody asks: the first question may come when a pod has just been added.
   store.subscribe(() => void settled(), signal);
   return [
-    apiService(o, store, metrics, parts, heartbeat, settled),
+    apiService(o, store, metrics, parts, chosen, heartbeat, settled),
     ...managedServices(o, chosen),
     forever("image archives", (signal) => parts.archives.run(signal)),
     forever("manifests", (signal) => watchSource(o, store, snapshots, parts, signal)),
@@ -200,6 +200,7 @@ function apiService(
   store: StatusStore,
   metrics: Metrics,
   parts: PodParts,
+  chosen: ChosenRuntime,
   heartbeat: Heartbeat,
   settled: () => boolean,
 ): Service {
@@ -233,6 +234,7 @@ function apiService(
           },
           importArchive: async (path, signal) => brought(await images.importArchive(path, signal)),
         },
+        sessions: { runtime: parts.runtime, streams: chosen.cri.streams },
         now: () => host.now(),
         signal,
       });

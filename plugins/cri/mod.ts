@@ -1,7 +1,7 @@
 /**
  * The container runtime (containerd, CRI-O) as the Runtime and Images ports, over CRI v1 on unix sockets.
  */
-import type { Images, Runtime } from "../../agent/ports.ts";
+import type { Images, Runtime, Streams } from "../../agent/ports.ts";
 import { EventsDefinition } from "../rpc/gen/containerd_events.ts";
 import { ImageServiceDefinition, RuntimeServiceDefinition } from "../rpc/gen/cri.ts";
 import { createChannel, createClient } from "../rpc/mod.ts";
@@ -10,6 +10,7 @@ import { readEvents } from "./events.ts";
 import { createImages } from "./images.ts";
 import { createObserver } from "./observer.ts";
 import { createRuntime } from "./runtime.ts";
+import { createStreams } from "./streams.ts";
 
 export { createPauseImageArchive, PAUSE_IMAGE } from "./pause_image.ts";
 export { toLinuxResources } from "./resources.ts";
@@ -32,6 +33,7 @@ export interface CriOptions {
 export interface Cri {
   runtime: Runtime;
   images: Images;
+  streams: Streams;
   /** Ends the connections; calls under way fail. */
   close(): void;
 }
@@ -64,6 +66,7 @@ export function createCri(options: CriOptions): Cri {
   return {
     runtime,
     images: createImages(imageClient, importer),
+    streams: createStreams(client),
     close: () => {
       channel.close();
       if (imageChannel !== channel) imageChannel.close();

@@ -24,6 +24,14 @@ function createStage(options: Partial<LocalApiOptions> = {}) {
       pull: (image) => Promise.resolve(`${image}@sha256:1`),
       importArchive: () => Promise.reject(new AgentError("ErrImagePull", "no such archive")),
     },
+    sessions: {
+      runtime: { observe: () => Promise.resolve([]) },
+      streams: {
+        exec: () => Promise.reject(new Error("not asked")),
+        attach: () => Promise.reject(new Error("not asked")),
+        portForward: () => Promise.reject(new Error("not asked")),
+      },
+    },
     now: () => 1_000_000,
     signal: new AbortController().signal,
     ...options,

@@ -239,14 +239,16 @@ Deno.test("apply --wait waits for this version of the pod; delete --wait until i
   });
   const old = runningPod("web");
   lab.store.putPod(old);
-  lab.io.err = (text) => {
+  lab.io.err = (chunk) => {
+    const text = String(chunk);
     // The old version is ready, and not what is waited for.
     if (text.includes("not seen")) lab.store.putPod(seen({ ...old, status: { phase: "Pending" } }));
     if (text.includes("Pending")) lab.store.putPod(seen(old));
     return Promise.resolve();
   };
   assertEquals((await lab.agent("apply", "-f", "-", "--wait")).code, 0);
-  lab.io.err = (text) => {
+  lab.io.err = (chunk) => {
+    const text = String(chunk);
     if (text.includes("Running")) lab.store.removePod("uid-default-web");
     return Promise.resolve();
   };

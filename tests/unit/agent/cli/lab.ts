@@ -4,7 +4,7 @@
  */
 import { createHealthApi } from "../../../../agent/api/health.ts";
 import type { ApiImages } from "../../../../agent/api/images.ts";
-import { createLocalApi } from "../../../../agent/api/local.ts";
+import { createLocalApi, type LocalApiOptions } from "../../../../agent/api/local.ts";
 import { serveApi } from "../../../../agent/api/serve.ts";
 import type { Io } from "../../../../agent/cli/io.ts";
 import { runCli } from "../../../../agent/cli/mod.ts";
@@ -60,7 +60,16 @@ const noImages: ApiImages = {
   importArchive: () => Promise.reject(new Error("no archive here")),
 };
 
-export async function createLab(images: ApiImages = noImages): Promise<Lab> {
+const noSessions: LocalApiOptions["sessions"] = {
+  runtime: { observe: () => Promise.resolve([]) },
+  streams: {
+    exec: () => Promise.reject(new Error("no runtime here")),
+    attach: () => Promise.reject(new Error("no runtime here")),
+    portForward: () => Promise.reject(new Error("no runtime here")),
+  },
+};
+
+export async function createLab(images: ApiImages = noImages, sessions = noSessions): Promise<Lab> {
   const directory = await Deno.makeTempDir({ prefix: "agent-cli-" });
   const [manifests, socket] = [`${directory}/manifests`, `${directory}/agent.sock`];
   await Deno.mkdir(manifests);
@@ -86,6 +95,7 @@ export async function createLab(images: ApiImages = noImages): Promise<Lab> {
       config: () => ({ values: { hostnameOverride: "node-1" }, origin: { hostnameOverride: "default" } }),
       logs: { directory: `${directory}/logs`, files: host },
       images,
+      sessions,
       now: () => now,
       signal: ends.signal,
     }),
@@ -101,8 +111,8 @@ export async function createLab(images: ApiImages = noImages): Promise<Lab> {
       said.out += typeof chunk === "string" ? chunk : decoder.decode(chunk);
       return Promise.resolve();
     },
-    err(text) {
-      said.err += text;
+    err(chunk) {
+      said.err += typeof chunk === "string" ? chunk : decoder.decode(chunk);
       return Promise.resolve();
     },
     outIsTerminal: false,
@@ -110,6 +120,18 @@ export async function createLab(images: ApiImages = noImages): Promise<Lab> {
     columns: () => 80,
     env: (name) => name === "AGENT_SOCKET" ? socket : undefined,
     readStdin: () => Promise.resolve(stdin.text),
+    input: {
+      isTerminal: false,
+      async *chunks() {
+        yield new TextEncoder().encode(stdin.text);
+      },
+      makeRaw: () => {
+        throw new Error("not a terminal");
+      },
+      size: () => undefined,
+      onResize: () => {},
+      onEnd: () => {},
+    },
     cwd: () => directory,
     now: () => now,
     build: { version: "1.2.3", commit: "abc", packaging: "source", target: "", deno: "2.9.6" },
