@@ -60,9 +60,10 @@ function podCount(pods: readonly Pod[]): string {
 export function renderStatus({ status, problems, pods, now }: Look, paint: Paint): string {
   const { runtime, paths } = status;
   const endpoint = runtime.managed ? `${runtime.endpoint}, supervised by this agent` : runtime.endpoint;
+  const name = runtime.name === "" ? "unknown" : `${runtime.name} ${runtime.version}`;
   const rows: (readonly [string, string])[] = [
     ["Node", `${status.nodeName} (agent ${status.version}, up ${humanDuration(now - status.startedAt)})`],
-    ["Runtime", `${runtime.name} ${runtime.version} (${endpoint})`],
+    ["Runtime", `${name} (${endpoint})`],
     ["Addresses", status.addresses.join(", ") || "none"],
     [
       "Conditions",
