@@ -9,7 +9,7 @@ import type { Wish } from "./wish.ts";
 import type { ObservedContainer, ObservedPod, ObservedSandbox } from "./observed.ts";
 import { containerHash, sandboxHash } from "./hash.ts";
 import { volumesHash } from "./volumes.ts";
-import { nextStart, restartPolicyOf, shouldRestart, wasCutOff } from "./restart.ts";
+import { isGivenUp, nextStart, restartPolicyOf, shouldRestart } from "./restart.ts";
 import { isAlive, removeSandboxes, removeStrays, stopAlive, stopSandboxes } from "./plan_stop.ts";
 
 type Present = Extract<Wish, { kind: "present" }>;
@@ -34,6 +34,13 @@ export function wantedSandboxHash(pod: Pod): string {
 
 export const newestOf = (o: ObservedPod, name: string): ObservedContainer | undefined =>
   o.containers.filter((c) => c.name === name).sort((a, b) => b.attempt - a.attempt)[0];
+
+/**
+ * Whether a start was cut off because the agent that asked for it died. That is nobody's exit, and no restart policy
+ * judges it; a start that failed for this agent, however it failed, is another matter.
+ */
+export const wasCutOff = (c: ObservedContainer, facts: Facts): boolean =>
+  isGivenUp(c) && !facts.memory.failures.has(`container:${c.name}`);
 
 export function usableSandbox(pod: Pod, o: ObservedPod): ObservedSandbox | undefined {
   const newest = o.sandboxes[0];
@@ -74,7 +81,7 @@ export function needOf(
     return here && !changed ? { kind: "finishStart", containerId: c.id } : { kind: "discard", observed: c };
   }
   if (changed) return fresh;
-  if (wasCutOff(c)) return { kind: "discard", observed: c };
+  if (wasCutOff(c, facts)) return { kind: "discard", observed: c };
   const exitCode = c.exitCode ?? 137;
   if (isInit && !isSidecar(container) && exitCode === 0 && !here) return fresh;
   if (!shouldRestart(restartPolicyOf(pod.spec!, container, isInit), exitCode)) {

@@ -28,13 +28,10 @@ export function restartPolicyOf(spec: PodSpec, container: Container, isInit: boo
 export const shouldRestart = (policy: RestartPolicy, exitCode: number): boolean =>
   policy === "Always" || (policy === "OnFailure" && exitCode !== 0);
 
-/**
- * Whether the container's start was cut off because the agent that asked for it died: containerd gives up what nobody
- * waits for. That is nobody's exit, and no restart policy judges it.
- */
-export const wasCutOff = (c: ObservedContainer): boolean =>
+/** Whether the runtime gave the container's start up before its program began: nobody waited for it any more. */
+export const isGivenUp = (c: ObservedContainer): boolean =>
   c.state === "exited" && c.startedAt === undefined && c.reason === "StartError" &&
-  /context canceled/.test(c.message ?? "");
+  /context canceled|signal: killed/.test(c.message ?? "");
 
 const step = (backOff: number, c: BackOffConfig) => Math.min(c.cap, backOff === 0 ? c.base : backOff * 2);
 

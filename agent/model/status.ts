@@ -5,8 +5,8 @@
 import type { Container, ContainerState, ContainerStatus, Pod, PodCondition, PodStatus } from "./gen/v1.ts";
 import type { ObservedContainer, ObservedPod } from "./observed.ts";
 import type { Facts } from "./plan.ts";
-import { assess, type Need, newestOf, usableSandbox, wantedSandboxHash } from "./plan_start.ts";
-import { restartPolicyOf, shouldRestart, wasCutOff } from "./restart.ts";
+import { assess, type Need, newestOf, usableSandbox, wantedSandboxHash, wasCutOff } from "./plan_start.ts";
+import { restartPolicyOf, shouldRestart } from "./restart.ts";
 import { qosClass } from "./qos.ts";
 
 export interface StatusFacts extends Facts {
@@ -61,7 +61,7 @@ function podFailure(facts: Facts): { reason: string; message: string } | undefin
 
 function terminated(c: ObservedContainer, facts: StatusFacts): ContainerState {
   const exitCode = c.exitCode ?? 137;
-  const message = facts.messages.get(c.id) ?? c.message;
+  const message = facts.messages.get(c.id) || c.message;
   return {
     terminated: {
       exitCode,
@@ -109,7 +109,7 @@ function stateOf(
   const c = newestOf(o, container.name);
   const idle = (pod.spec!.initContainers ?? []).length > 0 ? "PodInitializing" : "ContainerCreating";
   const failure = facts.stopping ? undefined : waitingFailure(container.name, container.image ?? "", facts);
-  if (c === undefined || c.state === "created" || wasCutOff(c)) {
+  if (c === undefined || c.state === "created" || wasCutOff(c, facts)) {
     return failure ?? { waiting: { reason: idle } };
   }
   if (c.state === "running") {
@@ -140,7 +140,9 @@ function containerStatus(
   const state = stateOf(pod, container, o, facts);
   const sidecar = isInit && container.restartPolicy === "Always";
   const succeeded = isInit && !sidecar && state.terminated?.exitCode === 0;
-  const before = state.waiting !== undefined && c?.state === "exited" && !wasCutOff(c) ? c : attempts[1];
+  const before = state.waiting !== undefined && c?.state === "exited" && !wasCutOff(c, facts)
+    ? c
+    : attempts[1];
   const running = state.running !== undefined;
   return {
     name: container.name,

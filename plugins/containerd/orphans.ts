@@ -43,21 +43,22 @@ export interface Traces {
   rules: string[];
 }
 
-/** Those traces whose id is on no record, and the cgroups of what has ended. Pure. */
+/** Those traces whose id is on no record; of what has ended also the cgroups and, its address being gone, the rules. Pure. */
 export function orphansOf(
   traces: Traces,
   records: ReadonlySet<string>,
   ended: ReadonlySet<string>,
 ): Traces {
   const lost = <T extends { id: string }>(list: readonly T[]) => list.filter(({ id }) => !records.has(id));
+  const isOver = (id: string) => !records.has(id) || ended.has(id);
   const needed = new Set(traces.results.filter((r) => records.has(r.id)).map((r) => r.namespace));
   return {
     shims: lost(traces.shims),
-    cgroups: traces.cgroups.filter(({ id }) => !records.has(id) || ended.has(id)),
+    cgroups: traces.cgroups.filter(({ id }) => isOver(id)),
     addresses: lost(traces.addresses),
     results: lost(traces.results),
     namespaces: traces.namespaces.filter((path) => !needed.has(path)),
-    rules: traces.rules.filter((id) => !records.has(id)),
+    rules: traces.rules.filter(isOver),
   };
 }
 

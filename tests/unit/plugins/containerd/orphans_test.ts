@@ -24,7 +24,7 @@ Deno.test("what bears an id that is on no record is an orphan; a network namespa
   });
 });
 
-Deno.test("with everything on record the cgroup of what has ended and a namespace that nobody joined are orphans", () => {
+Deno.test("with everything on record cgroup and rules of what has ended and a namespace that nobody joined are orphans", () => {
   const orphans = orphansOf(traces, new Set(["a", "lost", "another"]), new Set(["a"]));
   assertEquals(orphans, {
     shims: [],
@@ -32,6 +32,6 @@ Deno.test("with everything on record the cgroup of what has ended and a namespac
     addresses: [],
     results: [],
     namespaces: ["/ns/never-joined"],
-    rules: [],
+    rules: ["a"],
   });
 });
