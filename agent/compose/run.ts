@@ -207,8 +207,10 @@ function apiService(
   const { config, host } = o;
   const ready = () => {
     const condition = store.status()?.conditions.find((c) => c.type === "Ready");
-    if (condition?.status === "True") return { ok: true, reasons: [] };
-    return { ok: false, reasons: [condition?.message ?? "the agent is starting"] };
+    if (condition?.status !== "True") {
+      return { ok: false, reasons: [condition?.message ?? "the agent is starting"] };
+    }
+    return settled() ? { ok: true, reasons: [] } : { ok: false, reasons: ["not every pod has a status yet"] };
   };
   const { images, nodeConfig, reconciler } = parts;
   const brought = <T>(result: T): T => {
