@@ -24,7 +24,11 @@ export function streamOf(
         else controller.error(error);
       }
     },
-    cancel: () => gone.abort(),
+    async cancel() {
+      gone.abort();
+      // Between two chunks the generator waits for nobody but us; it may hold a file.
+      await chunks.return(undefined).catch(() => {});
+    },
   }, { highWaterMark: 0 });
 }
 
