@@ -183,7 +183,7 @@ async function checkDirectory(agent: AgentUnderTest): Promise<void> {
   await Deno.rename(agent.manifests, elsewhere);
   await untilProblem(agent, "the directory is missed again", isAway);
   await agent.stop();
-  await agent.start().catch(() => {});
+  await agent.start();
   await agent.untilPod("tough", "is still known", isReady);
   assertEquals(identityOf((await agent.pod("tough"))!), before, "also over a restart");
   await Deno.mkdir(agent.manifests);
