@@ -3,12 +3,12 @@
  * pods that need their images wait for them. Not for: the import itself (Images), or collecting images.
  */
 import { join } from "@std/path";
-import { type Checkpoint, createCheckpoint } from "../lib/checkpoint.ts";
 import type { Log } from "../lib/log.ts";
 import { createMailbox } from "../lib/mailbox.ts";
 import { AgentError, errorText, type Problem } from "../model/errors.ts";
 import { normalizeImageName } from "../model/image_name.ts";
 import type { Host, Images } from "../ports.ts";
+import { openImports } from "./image_archive_imports.ts";
 import { readArchiveNames } from "./image_archive_names.ts";
 import {
   type ArchiveFile,
@@ -66,7 +66,7 @@ const WATCH_AGAIN_MS = 1_000;
 
 export function createImageArchives(o: ImageArchivesOptions): ImageArchives {
   const { host, images, log } = o;
-  const checkpoint = createImportCheckpoint(o);
+  const checkpoint = openImports(host, o.checkpointPath, (message) => log.warn(message));
   const imported = new Map<string, ImportRecord>();
   const broken = new Map<string, { identity: string; message: string }>();
   /** Since when each file has been seen as it is. */
@@ -282,26 +282,4 @@ async function orAborted(promise: Promise<void>, signal: AbortSignal): Promise<v
   } finally {
     signal.removeEventListener("abort", onAbort);
   }
-}
-
-function createImportCheckpoint(o: ImageArchivesOptions): Checkpoint<[string, ImportRecord][]> {
-  return createCheckpoint({
-    files: o.host,
-    path: o.checkpointPath,
-    version: 1,
-    parse: parseRecords,
-    report: (message) => o.log.warn(message),
-  });
-}
-
-function parseRecords(value: unknown): [string, ImportRecord][] {
-  if (!Array.isArray(value)) throw new TypeError("expected a list of imports");
-  return value.map((entry: unknown) => {
-    const [path, record] = Array.isArray(entry) ? entry as unknown[] : [];
-    const { identity, names } = (record ?? {}) as { identity?: unknown; names?: unknown };
-    if (typeof path !== "string" || typeof identity !== "string" || !Array.isArray(names)) {
-      throw new TypeError("expected [path, { identity, names }]");
-    }
-    return [path, { identity, names: names.filter((n) => typeof n === "string") }];
-  });
 }
