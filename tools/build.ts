@@ -19,7 +19,7 @@ import { capture, describeFile } from "./shell.ts";
 const v8Flags = ["--max-semi-space-size=2", "--expose-gc"];
 
 /** Flags for every packaging; the launcher adds those that keep a plain `deno run` from looking around. */
-const flags = ["-A", "--no-config", `--v8-flags=${v8Flags.join(",")}`];
+const flags = ["-A", "-q", "--no-config", `--v8-flags=${v8Flags.join(",")}`];
 
 async function bundleProgram(directory: string): Promise<string> {
   const out = join(directory, "bundle.js");

@@ -200,7 +200,7 @@ Deno.test("attach: a container's own terminal and input, and only its output wit
   });
 });
 
-Deno.test("port-forward leads to a port that only the pod has; a dead port is told; the pod may be replaced meanwhile", async () => {
+Deno.test("port-forward leads to a port that only the pod has; a dead port is refused; the pod may be replaced meanwhile", async () => {
   await using agent = await createAgent();
   const server = (text: string): Container => ({
     name: "server",

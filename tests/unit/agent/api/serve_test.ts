@@ -133,7 +133,17 @@ Deno.test("over TCP there is health, and neither pods nor reasons", async () => 
   assertEquals(await get("/healthz"), [200, "ok"]);
   assertEquals(await get("/livez?verbose"), [200, "ok"]);
   assertEquals(await get("/readyz?verbose"), [503, "not ok"]);
-  for (const path of ["/pods", "/metrics", "/config", "/healthz/../pods", "//pods", "/"]) {
+  for (
+    const path of [
+      "/pods",
+      "/exec/default/web/app?command=id&output=1",
+      "/metrics",
+      "/config",
+      "/healthz/../pods",
+      "//pods",
+      "/",
+    ]
+  ) {
     assertEquals((await get(path))[0], 404, path);
   }
   const post = await fetch(`${url}/healthz`, { method: "POST", body: "x" });
