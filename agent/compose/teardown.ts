@@ -49,6 +49,8 @@ export async function teardown(
   if (open > 0) o.report(`${open} pods did not end in time`);
   if (chosen.containerd !== undefined) await chosen.containerd.stopForGood(signal);
   await ourCgroups.removeRoot();
+  // An agent that was killed leaves its socket.
+  await host.remove(config.socket).catch(() => {});
   // The instance's volatile directory; it stays when it holds something else.
   await host.remove(dirname(config.managedRuntime.state)).catch(() => {});
   o.report("done: no pod of this instance is left");

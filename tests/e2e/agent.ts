@@ -209,6 +209,7 @@ export async function createAgent(options: AgentOptions = {}): Promise<AgentUnde
     const torn = await output(binary, ["teardown", ...base, ...flags]);
     client.close();
     const left = await instanceLeftovers(places);
+    if (await Deno.lstat(socket).then(() => true, () => false)) left.push(`socket ${socket}`);
     if (torn.code !== 0 || left.length > 0) {
       throw new Error(
         `teardown: ${torn.code} ${torn.stderr}\nleft behind:\n${left.join("\n")}\n${log().slice(-3000)}`,

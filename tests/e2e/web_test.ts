@@ -61,4 +61,7 @@ Deno.test("two containers share localhost and a volume, a ConfigMap is the page,
     () => Deno.connect({ hostname: "127.0.0.1", port: hostPort }),
     Deno.errors.ConnectionRefused,
   );
+  await agent.write("web.yaml", web);
+  await agent.untilPod("web", "is begun", () => true);
+  await agent.kill(); // Teardown takes away what nobody ended.
 });
