@@ -6,6 +6,8 @@
 import type { ContainerSpec, SandboxSpec } from "./model/container.ts";
 import type { ContainerEdits } from "./model/edits.ts";
 import type { ObservedPod } from "./model/observed.ts";
+import type { ProbeResult } from "./model/probe.ts";
+import type { NetworkTarget } from "./model/probe_target.ts";
 import type { RegistryAuth } from "./model/pull_secrets.ts";
 import type { DesiredPod, Objects } from "./model/wish.ts";
 import type { Container, ResourceRequirements } from "./model/gen/v1.ts";
@@ -115,6 +117,13 @@ export interface RuntimeEvent {
   uid?: string;
 }
 
+export interface ExecResult {
+  /** undefined: it ran past its timeout. */
+  exitCode: number | undefined;
+  /** What it wrote to standard output, then what it wrote to standard error; at most 10 KiB each. */
+  output: string;
+}
+
 /** The CRI runtime service, in our words. Lists only what bears this instance's label. */
 export interface Runtime {
   version(signal: AbortSignal): Promise<RuntimeVersion>;
@@ -138,6 +147,13 @@ export interface Runtime {
     signal: AbortSignal,
   ): Promise<void>;
   reopenContainerLog(id: string, signal: AbortSignal): Promise<void>;
+  /** Runs a command in a container to its end; what runs past the timeout is killed. Throws when it cannot be run at all. */
+  execSync(
+    id: string,
+    command: readonly string[],
+    timeoutSeconds: number,
+    signal: AbortSignal,
+  ): Promise<ExecResult>;
   /**
    * Hints that something happened; a hint comes no earlier than `observe` shows it. Ends when the signal aborts; throws
    * AgentError when the stream breaks, with `retry` false where the runtime has no events at all: relist instead.
@@ -196,6 +212,12 @@ export interface Images {
   remove(image: string, signal: AbortSignal): Promise<void>;
   /** Imports an OCI or docker archive (.tar, .tar.gz, .tar.zst); returns the names it brought. Pinned against collection. */
   importArchive(path: string, signal: AbortSignal): Promise<string[]>;
+}
+
+/** Questions of probes over the network, each on a connection of its own. */
+export interface Prober {
+  /** Always an answer: nobody there, or none in time, is a failure. Throws only when the signal aborts. */
+  ask(target: NetworkTarget, timeoutMs: number, signal: AbortSignal): Promise<ProbeResult>;
 }
 
 /** What one volume of a pod became: a path on the host, to be mounted where containers ask for it. */

@@ -19,6 +19,7 @@ const operations: Record<string, string> = {
   stopContainer: "stop_container",
   removeContainer: "remove_container",
   updateContainerResources: "update_container",
+  execSync: "exec_sync",
 };
 const imageOperations: Record<string, string> = {
   list: "list_images",

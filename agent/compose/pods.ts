@@ -20,6 +20,7 @@ import { createGate } from "../reconcile/gate.ts";
 import { createReconciler, type Reconciler } from "../reconcile/reconciler.ts";
 import { createPodVolumes } from "../volumes/pod_volumes.ts";
 import type { Cri } from "../../plugins/cri/mod.ts";
+import { createProber } from "../../plugins/probe/mod.ts";
 import { detectHost } from "../../plugins/containerd/mod.ts";
 import { readMachine } from "./machine.ts";
 import { imageCalls, runtimeCalls } from "./metrics.ts";
@@ -47,6 +48,9 @@ export interface PodPartsOptions {
 
 /** Making one is mostly the work of processes; more at once than this only wait for each other. */
 const sandboxesPerCpu = 4;
+/** Probes that run a command, at once: each is a process that the runtime makes. */
+const execProbesPerCpu = 8;
+const networkProbes = 256;
 const stubResolver = "127.0.0.53";
 const resolvedConf = "/run/systemd/resolve/resolv.conf";
 
@@ -113,6 +117,14 @@ export function createPodParts(o: PodPartsOptions, leave: AbortSignal): PodParts
     store,
     log,
     observe: { host, runtime, storage, logs: node, rootDir: config.rootDir },
+    probes: {
+      host,
+      runtime,
+      prober: createProber(),
+      places: { exec: createGate(execProbesPerCpu * machine.cpus), network: createGate(networkProbes) },
+      hostIPs: node.hostIPs,
+      jitter: Math.random,
+    },
     apply: {
       host,
       runtime,

@@ -63,13 +63,9 @@ const podRows: readonly Row[] = [
 
 /** Below `spec.containers[]` and `spec.initContainers[]`. */
 const containerRows: readonly Row[] = [
-  { severity: "warning", field: "livenessProbe", why: "has no effect yet" },
-  {
-    severity: "warning",
-    field: "readinessProbe",
-    why: "has no effect yet: the container counts as ready while it runs",
-  },
-  { severity: "warning", field: "startupProbe", why: "has no effect yet" },
+  { severity: "error", field: "livenessProbe.grpc", why: notYet },
+  { severity: "error", field: "readinessProbe.grpc", why: notYet },
+  { severity: "error", field: "startupProbe.grpc", why: notYet },
   { severity: "warning", field: "lifecycle.postStart", why: "has no effect yet" },
   { severity: "warning", field: "lifecycle.preStop", why: "has no effect yet" },
   {

@@ -28,7 +28,7 @@ export function derivePodStatus(pod: Pod, o: ObservedPod, facts: StatusFacts): P
   const spec = pod.spec!;
   const inits = (spec.initContainers ?? []).map((c) => containerStatus(pod, c, true, o, facts));
   const apps = spec.containers.map((c) => containerStatus(pod, c, false, o, facts));
-  const phase = podPhase(pod, inits, apps);
+  const phase = podPhase(pod, inits, apps, (name) => failedProbe(name, o, facts));
   const sandbox = usableSandbox(pod, o) ?? o.sandboxes.find((s) => s.ready);
   const ips = spec.hostNetwork === true ? [...facts.hostIPs] : sandbox?.ips ?? [];
   const started = Math.min(facts.firstSeen, ...o.sandboxes.map((s) => s.createdAt));
@@ -109,9 +109,7 @@ function stateOf(
   const c = newestOf(o, container.name);
   const idle = (pod.spec!.initContainers ?? []).length > 0 ? "PodInitializing" : "ContainerCreating";
   const failure = facts.stopping ? undefined : waitingFailure(container.name, container.image ?? "", facts);
-  if (c === undefined || c.state === "created" || wasCutOff(c, facts)) {
-    return failure ?? { waiting: { reason: idle } };
-  }
+  if (c === undefined || c.state === "created" || wasCutOff(c, facts)) return failure ?? { waiting: { reason: idle } };
   if (c.state === "running") {
     return { running: c.startedAt === undefined ? {} : { startedAt: isoTime(c.startedAt) } };
   }
@@ -140,17 +138,16 @@ function containerStatus(
   const state = stateOf(pod, container, o, facts);
   const sidecar = isInit && container.restartPolicy === "Always";
   const succeeded = isInit && !sidecar && state.terminated?.exitCode === 0;
-  const before = state.waiting !== undefined && c?.state === "exited" && !wasCutOff(c, facts)
-    ? c
-    : attempts[1];
+  const before = state.waiting !== undefined && c?.state === "exited" && !wasCutOff(c, facts) ? c : attempts[1];
   const running = state.running !== undefined;
+  const { started, ready } = (running && c && facts.probes.get(c.id)) || { started: running, ready: running };
   return {
     name: container.name,
     image: c?.image || (container.image ?? ""),
     imageID: c?.imageRef ?? "",
     ...(c === undefined ? {} : { containerID: `${facts.runtimeName}://${c.id}` }),
-    ready: running && (!isInit || sidecar) || succeeded,
-    started: running,
+    ready: ready && (!isInit || sidecar) || succeeded,
+    started,
     restartCount: c?.attempt ?? 0,
     state,
     ...(before === undefined ? {} : { lastState: terminated(before, facts) }),
@@ -158,8 +155,16 @@ function containerStatus(
   };
 }
 
-/** The kubelet's getPhase. A waiting container that ran before counts as stopped. */
-export function podPhase(pod: Pod, inits: ContainerStatus[], apps: ContainerStatus[]): string {
+const failedProbe = (name: string, o: ObservedPod, facts: Facts): boolean =>
+  facts.probes.get(newestOf(o, name)?.id ?? "")?.failed !== undefined;
+
+/** The kubelet's getPhase. A waiting container that ran before counts as stopped, one that a probe ended as failed. */
+export function podPhase(
+  pod: Pod,
+  inits: ContainerStatus[],
+  apps: ContainerStatus[],
+  failed: (name: string) => boolean,
+): string {
   const spec = pod.spec!;
   const regular = inits.filter((_, i) => spec.initContainers![i]!.restartPolicy !== "Always");
   const exit = (s: ContainerStatus) => s.state?.terminated ?? s.lastState?.terminated;
@@ -177,8 +182,9 @@ export function podPhase(pod: Pod, inits: ContainerStatus[], apps: ContainerStat
   if (apps.some((s) => s.state?.running !== undefined)) return "Running";
   const willRun = apps.some((s, i) => {
     const end = exit(s);
-    return end !== undefined &&
-      shouldRestart(restartPolicyOf(spec, spec.containers[i]!, false), end.exitCode);
+    const exitCode = failed(s.name) ? 137 : end?.exitCode;
+    return exitCode !== undefined &&
+      shouldRestart(restartPolicyOf(spec, spec.containers[i]!, false), exitCode);
   });
   if (willRun) return "Running";
   return apps.every((s) => exit(s)?.exitCode === 0) ? "Succeeded" : "Failed";
@@ -196,7 +202,8 @@ function podConditions(
   facts: StatusFacts,
 ): PodCondition[] {
   const ended = phase === "Succeeded" || phase === "Failed";
-  const unready = apps.filter((s) => !s.ready).map((s) => s.name);
+  const sidecars = inits.filter((_, i) => initSpecs[i]!.restartPolicy === "Always");
+  const unready = [...sidecars, ...apps].filter((s) => !s.ready).map((s) => s.name);
   const uninitialized = inits.filter((s, i) => !initPassed(s, initSpecs[i]!)).map((s) => s.name);
   const appsStarted = apps.some((s) => s.containerID !== undefined);
   const initialized = phase === "Succeeded" || uninitialized.length === 0 || appsStarted;

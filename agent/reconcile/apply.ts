@@ -120,13 +120,8 @@ async function effectOf(
     }
     case "runContainer":
       return await runContainer(o, round, step, short);
-    case "startContainer": {
-      const attempt = round.observed.containers.find((c) => c.id === step.containerId)?.attempt ?? 0;
-      await startContainer(o, round, { name: step.container, id: step.containerId, attempt }, short);
-      return nothing;
-    }
     case "stopContainer":
-      round.record("Normal", "Killing", `Stopping container ${step.container}: ${step.why}`, step.container);
+      round.record("Normal", "Killing", killingText(step), step.container);
       await o.runtime.stopContainer(step.containerId, step.graceSeconds, abandon);
       return nothing;
     case "removeContainer":
@@ -144,11 +139,17 @@ async function effectOf(
   }
 }
 
+/** After a failed probe in the kubelet's words, which tell what becomes of the container. */
+function killingText({ container, why, probe }: Extract<Step, { kind: "stopContainer" }>): string {
+  return probe === undefined
+    ? `Stopping container ${container}: ${why}`
+    : `Container ${container} failed ${probe.kind} probe${probe.restarts ? ", will be restarted" : ""}`;
+}
+
 const failureReasons: Partial<Record<Step["kind"], string>> = {
   publishVolumes: "FailedMount",
   runSandbox: "FailedCreatePodSandBox",
   runContainer: "Failed",
-  startContainer: "Failed",
   stopSandbox: "FailedKillPod",
   removePod: "FailedRemovePod",
 };

@@ -17,10 +17,12 @@ import { type ApplyOptions, applySteps } from "./apply.ts";
 import { type ObserveOptions, observePod, type PodIdentity, readMessages } from "./observe.ts";
 import { createReporter } from "./report.ts";
 import type { RecordEvent } from "./images.ts";
+import { createPodProbes, type ProbeOptions } from "./probes.ts";
 
 export interface WorkerOptions {
   apply: ApplyOptions;
   observe: ObserveOptions;
+  probes: ProbeOptions;
   store: StatusStore;
   log: Log;
 }
@@ -57,7 +59,14 @@ export function createWorker(o: WorkerOptions, id: PodIdentity, leave: AbortSign
   const record: RecordEvent = (type, reason, message, container) =>
     reporter.event(type, reason, message, container);
 
-  const facts = (): Facts => ({ now: o.apply.host.now(), backOff: o.apply.node.backOff, memory });
+  const probes = createPodProbes(o.probes, record, () => mailbox.nudge());
+
+  const facts = (): Facts => ({
+    now: o.apply.host.now(),
+    backOff: o.apply.node.backOff,
+    memory,
+    probes: probes.verdicts(),
+  });
 
   /** A wish that wakes nobody is adopted, too: the next start takes its variables from the newest objects. */
   const adopt = (woken: true | undefined) => {
@@ -101,6 +110,7 @@ export function createWorker(o: WorkerOptions, id: PodIdentity, leave: AbortSign
       adopt(mailbox.take());
       welcomeImages();
       const observed = await observePod(o.observe, id, wish!.kind === "absent", leave);
+      probes.follow(desired?.pod, observed, wish!.kind === "absent");
       messages = await readMessages(o.observe.storage, observed, messages);
       const plan = planPod(wish!, observed, facts());
       reporter.status(desired, wish!, observed, { ...facts(), messages });
@@ -161,6 +171,6 @@ export function createWorker(o: WorkerOptions, id: PodIdentity, leave: AbortSign
       arrived.push(brings);
       mailbox.nudge();
     },
-    finished: run(),
+    finished: run().finally(probes.end),
   };
 }

@@ -15,6 +15,11 @@ export function shortMessage(message: string): string {
 export const isNotFound = (error: unknown): boolean =>
   error instanceof RpcError && error.code === Code.NOT_FOUND;
 
+/** A command ran past its timeout; containerd before 1.7 says so in words only. */
+export const isTimeout = (error: unknown): boolean =>
+  error instanceof RpcError &&
+  (error.code === Code.DEADLINE_EXCEEDED || /timeout \S+ exceeded/.test(error.details));
+
 export const isUnimplemented = (error: unknown): boolean =>
   error instanceof RpcError && error.code === Code.UNIMPLEMENTED;
 

@@ -2,11 +2,11 @@
  * The Runtime port over CRI v1. Not for: translation (translate_*.ts, observe.ts), creation twice (create.ts).
  */
 import type { Reason } from "../../agent/model/errors.ts";
-import type { Runtime, RuntimeStatus } from "../../agent/ports.ts";
+import type { ExecResult, Runtime, RuntimeStatus } from "../../agent/ports.ts";
 import { CgroupDriver, type StatusResponse } from "../rpc/gen/cri.ts";
 import { type RuntimeClient, within } from "./client.ts";
 import { createCreator } from "./create.ts";
-import { isNotFound, isUnimplemented, toAgentError } from "./errors.ts";
+import { isNotFound, isTimeout, isUnimplemented, toAgentError } from "./errors.ts";
 import type { Observer } from "./observer.ts";
 import { toCriResourceUpdate, toLinuxResources } from "./resources.ts";
 import type { SecurityOptions } from "./security.ts";
@@ -87,8 +87,35 @@ export function createRuntime(
       effect("Unknown", signal, async () => {
         await client.reopenContainerLog({ containerId: id }, within(signal));
       }),
+    execSync: (id, command, timeoutSeconds, signal) =>
+      effect("Unknown", signal, () => execSync(client, id, command, timeoutSeconds, signal)),
     events,
   };
+}
+
+/** As much as the kubelet keeps of a probe's output. */
+const MAX_OUTPUT = 10 * 1024;
+
+async function execSync(
+  client: RuntimeClient,
+  containerId: string,
+  command: readonly string[],
+  timeoutSeconds: number,
+  signal: AbortSignal,
+): Promise<ExecResult> {
+  const decode = (bytes: Uint8Array) => new TextDecoder().decode(bytes.subarray(0, MAX_OUTPUT));
+  const timeout = BigInt(Math.ceil(timeoutSeconds));
+  try {
+    const request = { containerId, cmd: [...command], timeout };
+    const { exitCode, stdout, stderr } = await client.execSync(
+      request,
+      within(signal, timeoutSeconds * 1000),
+    );
+    return { exitCode, output: decode(stdout) + decode(stderr) };
+  } catch (error) {
+    if (signal.aborted || !isTimeout(error)) throw error;
+    return { exitCode: undefined, output: "" };
+  }
 }
 
 function createStatus(client: RuntimeClient): (signal: AbortSignal) => Promise<RuntimeStatus> {

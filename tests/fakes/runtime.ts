@@ -5,7 +5,7 @@
  */
 import type { ContainerSpec } from "../../agent/model/container.ts";
 import type { ObservedPod } from "../../agent/model/observed.ts";
-import type { Images, ImageStatus, Runtime, RuntimeEvent } from "../../agent/ports.ts";
+import type { ExecResult, Images, ImageStatus, Runtime, RuntimeEvent } from "../../agent/ports.ts";
 import { AgentError } from "../../agent/model/errors.ts";
 import { createFakeImages } from "./images.ts";
 import { createWorld } from "./runtime_world.ts";
@@ -28,6 +28,8 @@ export interface FakeRuntimeOptions {
   onStart?: (spec: ContainerSpec) => number | undefined;
   /** Exit code of a container that is stopped with a grace period; default 143. */
   stopCode?: number;
+  /** What a command in a container does; default it succeeds in silence. */
+  onExec?: (container: ContainerSpec, command: readonly string[]) => ExecResult;
 }
 
 export interface ExitOptions {
@@ -212,6 +214,12 @@ export function createFakeRuntime(options: FakeRuntimeOptions = {}): FakeRuntime
     },
     reopenContainerLog: async (id, signal) => {
       await pass("reopenContainerLog", [id], signal);
+    },
+    execSync: async (id, command, timeoutSeconds, signal) => {
+      await pass("execSync", [id, command, timeoutSeconds], signal);
+      const container = world.containers.get(id);
+      if (container?.state !== "running") throw new AgentError("Unknown", `container "${id}" is not running`);
+      return options.onExec?.(container.spec, command) ?? { exitCode: 0, output: "" };
     },
     async *events(signal) {
       await pass("events", [], signal);

@@ -72,7 +72,7 @@ const absent: Wish = { kind: "absent", uid: "u", key: "default/p" };
 function settle(s: Simulation, wish: Wish, random: () => number) {
   const desired = wish.kind === "present" ? wish.pod : undefined;
   for (let round = 0; round < 60; round++) {
-    const facts = { now: s.now, backOff: defaultBackOff, memory: s.memory };
+    const facts = { now: s.now, backOff: defaultBackOff, memory: s.memory, probes: s.probes };
     const plan = planPod(wish, structuredClone(s.pod), facts);
     if (desired !== undefined) {
       derivePodStatus(desired.pod, s.pod, {
@@ -99,7 +99,19 @@ function disturb(s: Simulation, random: () => number) {
   if (random() < 0.2) s.memory = emptyMemory;
   if (random() < 0.05 && running[0] !== undefined) running[0].state = "created";
   if (random() < 0.05 && running[0] !== undefined) running[0].state = "unknown";
+  const probed = running.filter((c) => c.name !== "init");
+  if (probed.length > 0 && random() < 0.3) speak(s, pick(random, probed).id, random);
   s.now += Math.floor(random() * 400_000);
+}
+
+/** A probe says something about a running container. */
+function speak(s: Simulation, id: string, random: () => number) {
+  const kind = pick(random, ["startup", "liveness"] as const);
+  s.probes.set(id, {
+    started: random() < 0.5,
+    ready: random() < 0.5,
+    ...(random() < 0.5 ? { failed: { kind, message: "simulated" } } : {}),
+  });
 }
 
 function assertConverged(pod: Pod, s: Simulation) {
@@ -108,7 +120,7 @@ function assertConverged(pod: Pod, s: Simulation) {
   const rests = (c: Container, isInit: boolean) => {
     const r = newestOf(s.pod, c.name);
     return r?.state === "exited" && r.hash === containerHash(pod, c) &&
-      !shouldRestart(restartPolicyOf(spec, c, isInit), r.exitCode!);
+      !shouldRestart(restartPolicyOf(spec, c, isInit), s.probes.get(r.id)?.failed ? 137 : r.exitCode!);
   };
   const failedInit = inits.find((c) => rests(c, true) && newestOf(s.pod, c.name)!.exitCode !== 0);
   if (failedInit !== undefined || spec.containers.every((c) => rests(c, false))) {
@@ -124,6 +136,10 @@ function assertConverged(pod: Pod, s: Simulation) {
   for (const c of spec.containers) {
     const r = newestOf(s.pod, c.name);
     assert(rests(c, false) || r?.state === "running", `${c.name} should run: ${JSON.stringify(r)}`);
+    assert(
+      r?.state !== "running" || s.probes.get(r.id)?.failed === undefined,
+      `${c.name} has failed a probe`,
+    );
     if (r?.state === "running") assertEquals([r.hash, r.sandboxId], [containerHash(pod, c), sandbox.id]);
   }
 }
@@ -131,6 +147,8 @@ function assertConverged(pod: Pod, s: Simulation) {
 /** Lets time pass and init containers succeed until nothing is left to wait for. */
 function calm(s: Simulation, wish: Wish, random: () => number) {
   s.failing = 0;
+  // What fails stays failed; what was still starting has started.
+  for (const verdict of s.probes.values()) verdict.started = true;
   for (let i = 0; i < 60; i++) {
     const plan = settle(s, wish, random);
     const inits = wish.kind === "present" ? wish.pod.pod.spec!.initContainers ?? [] : [];

@@ -13,6 +13,7 @@ import { derivePodStatus } from "../../agent/model/status.ts";
 import { wantedSandboxHash } from "../../agent/model/plan_start.ts";
 import { containerHash } from "../../agent/model/hash.ts";
 import { volumesHash } from "../../agent/model/volumes.ts";
+import type { Verdict } from "../../agent/model/probe.ts";
 import { defaultBackOff } from "../../agent/model/restart.ts";
 import { emptyObjects } from "../fuzz/simulated_pod.ts";
 
@@ -26,6 +27,8 @@ interface StoryFacts {
   images?: [string, { attempt: number; image: string; ref: string; user: string }][];
   failures?: [string, { reason: string; message: string; count: number; at: string; retryAt: string }][];
   stoppedSandboxes?: string[];
+  /** By container id. */
+  probes?: Record<string, Verdict>;
 }
 
 const read = (path: string) => JSON.parse(Deno.readTextFileSync(path));
@@ -79,7 +82,8 @@ function tell(directory: string) {
   pod.metadata = { ...pod.metadata, uid: "u" };
   const facts: StoryFacts = read(`${directory}/facts.json`);
   const observed = readObserved(`${directory}/observed.json`, pod);
-  const base = { now, backOff: defaultBackOff, memory: readMemory(facts, pod) };
+  const probes = new Map(Object.entries(facts.probes ?? {}));
+  const base = { now, backOff: defaultBackOff, memory: readMemory(facts, pod), probes };
   const wish: Wish = facts.absent === true
     ? { kind: "absent", uid: "u", key: "default/web" }
     : { kind: "present", pod: { pod, uid: "u", source: "file", origin: "pod.yaml" }, objects: emptyObjects };

@@ -198,9 +198,9 @@ Deno.test("what has no effect yet is a warning, and the pod runs", () => {
       hostUsers: true,
     },
     {},
-    { livenessProbe: { exec: { command: ["true"] } } },
+    { lifecycle: { preStop: { exec: { command: ["true"] } } } },
   );
-  assertEquals(fields(text, "warning"), ["spec.nodeSelector", `${c}.livenessProbe`]);
+  assertEquals(fields(text, "warning"), ["spec.nodeSelector", `${c}.lifecycle.preStop`]);
   assertEquals(fields(text, "error"), []);
   assertEquals(parseManifest("f", text).pods.length, 1);
 });

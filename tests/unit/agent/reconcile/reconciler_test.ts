@@ -13,6 +13,7 @@ import { createStatusStore, type StatusStore } from "../../../../agent/status_st
 import { createGate } from "../../../../agent/reconcile/gate.ts";
 import { createReconciler, type Reconciler } from "../../../../agent/reconcile/reconciler.ts";
 import { runRuntimeWatch } from "../../../../agent/reconcile/watch_runtime.ts";
+import { probeOptions } from "../../../fakes/prober.ts";
 import { createFakeRuntime, type FakeRuntime } from "../../../fakes/runtime.ts";
 
 const objects = { configMaps: new Map(), secrets: new Map() };
@@ -83,6 +84,7 @@ function createBench(root: string, fake: FakeRuntime): Bench {
       dns: () => Promise.resolve({ servers: [], searches: [], options: [] }),
     },
     observe: { host, runtime, storage: volumes, logs: node, rootDir: root },
+    probes: probeOptions(host, runtime),
   }, stop.signal);
   const watch = runRuntimeWatch({
     host,

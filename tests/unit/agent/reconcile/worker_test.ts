@@ -4,10 +4,11 @@ import { silentLog } from "../../../../agent/lib/log.ts";
 import type { ConfigMap, Pod } from "../../../../agent/model/gen/v1.ts";
 import type { Wish } from "../../../../agent/model/wish.ts";
 import type { Storage } from "../../../../agent/ports.ts";
-import { createStatusStore } from "../../../../agent/status_store.ts";
+import { createStatusStore, type StatusStore } from "../../../../agent/status_store.ts";
 import { createHost } from "../../../../agent/host.ts";
 import { createGate } from "../../../../agent/reconcile/gate.ts";
 import { createWorker, type Worker } from "../../../../agent/reconcile/worker.ts";
+import { probeOptions } from "../../../fakes/prober.ts";
 import { createFakeRuntime, type FakeRuntime } from "../../../fakes/runtime.ts";
 
 const id = { uid: "u1", namespace: "default", name: "web" };
@@ -21,11 +22,14 @@ const storage: Storage = {
   terminationMessage: () => Promise.resolve(undefined),
 };
 
-async function withWorker(test: (fake: FakeRuntime, worker: Worker) => Promise<void>) {
+async function withWorker(
+  test: (fake: FakeRuntime, worker: Worker, store: StatusStore) => Promise<void>,
+  fake = createFakeRuntime(),
+) {
   const root = await Deno.makeTempDir();
   const leave = new AbortController();
   const host = createHost();
-  const fake = createFakeRuntime();
+  const store = createStatusStore();
   const { runtime, images } = fake;
   const node = {
     nodeName: "n",
@@ -41,9 +45,10 @@ async function withWorker(test: (fake: FakeRuntime, worker: Worker) => Promise<v
   const archives = { settled: () => Promise.resolve(), brought: () => false };
   const worker = createWorker(
     {
-      store: createStatusStore(),
+      store,
       log: silentLog,
       observe: { host, runtime, storage, logs: node, rootDir: root },
+      probes: probeOptions(host, runtime),
       apply: {
         host,
         runtime,
@@ -58,7 +63,7 @@ async function withWorker(test: (fake: FakeRuntime, worker: Worker) => Promise<v
     leave.signal,
   );
   try {
-    await test(fake, worker);
+    await test(fake, worker, store);
   } finally {
     leave.abort();
     await worker.finished;
@@ -106,3 +111,60 @@ Deno.test("variables of a changed ConfigMap restart nothing, and are there at th
     await untilStarted(fake, 2);
     assertEquals(skyOf(fake), "grey");
   }));
+
+function probedWish(probe: object, restartPolicy: string): Wish {
+  const wish = wishWith("blue");
+  if (wish.kind === "absent") throw new Error("unreachable");
+  const spec = { ...pod.spec!, restartPolicy, containers: [{ ...pod.spec!.containers[0]!, ...probe }] };
+  return { ...wish, pod: { ...wish.pod, pod: { ...pod, spec } } };
+}
+
+const dying = { exec: { command: ["check"] }, periodSeconds: 0.01, failureThreshold: 2 };
+
+Deno.test("a failed liveness probe ends its container with the probe's grace, and another follows, also after exit 0", async () => {
+  let failing = true;
+  const onExec = () => ({ exitCode: failing ? 1 : 0, output: "deaf" });
+  await withWorker(async (fake, worker, store) => {
+    worker.put(probedWish({ livenessProbe: { ...dying, terminationGracePeriodSeconds: 7 } }, "OnFailure"));
+    await untilStarted(fake, 1);
+    while (fake.callsOf("stopContainer").length === 0) await new Promise((r) => setTimeout(r, 5));
+    failing = false;
+    await untilStarted(fake, 2);
+    assertEquals(fake.callsOf("stopContainer").map((c) => c.args[1]), [7]);
+    const told = store.events().map((e) => `${e.reason}: ${e.message}`);
+    assertEquals(told.filter((e) => /^(Unhealthy|Killing)/.test(e)), [
+      "Unhealthy: Liveness probe failed: deaf",
+      "Killing: Container a failed liveness probe, will be restarted",
+    ]);
+    assertEquals(store.pods()[0]?.status?.phase, "Running");
+  }, createFakeRuntime({ onExec, stopCode: 0 }));
+});
+
+Deno.test("a pod becomes ready when its probe says so, and an agent that comes back does not take that away", async () => {
+  let code = 1;
+  const fake = createFakeRuntime({ onExec: () => ({ exitCode: code, output: "" }) });
+  const wish = probedWish({ readinessProbe: dying }, "Always");
+  const readiness = (store: StatusStore) => store.pods()[0]?.status?.containerStatuses?.[0]?.ready;
+  const isReady = async (store: StatusStore, wanted: boolean) => {
+    while (readiness(store) !== wanted) await new Promise((r) => setTimeout(r, 2));
+  };
+  await withWorker(async (_fake, worker, store) => {
+    worker.put(wish);
+    await untilStarted(fake, 1);
+    await isReady(store, false);
+    code = 0;
+    await isReady(store, true);
+  }, fake);
+  await withWorker(async (_fake, worker, store) => {
+    const seen: unknown[] = [];
+    const stop = new AbortController();
+    store.subscribe((change) => change.kind === "pod" && seen.push(readiness(store)), stop.signal);
+    worker.put(wish);
+    await isReady(store, true);
+    code = 1;
+    await isReady(store, false);
+    stop.abort();
+    assertEquals(seen, [true, false]);
+  }, fake);
+  assertEquals(fake.callsOf("startContainer").length, 1);
+});

@@ -1,0 +1,207 @@
+/**
+ * Asks what the probes of one pod's containers want to know, each when it is due: one timer a probe, nothing in between.
+ * What follows from the answers is model/probe.ts; what becomes of the container is the planner's. Not for: those.
+ */
+import type { Container, Pod } from "../model/gen/v1.ts";
+import type { Host, Prober, Runtime } from "../ports.ts";
+import type { ObservedContainer, ObservedPod } from "../model/observed.ts";
+import {
+  beginWatch,
+  dueOf,
+  hasProbes,
+  learn,
+  probeEvent,
+  type ProbeKind,
+  probeKinds,
+  type ProbeResult,
+  reviseWatch,
+  timeoutOf,
+  type Verdict,
+  verdictOf,
+  type Watch,
+} from "../model/probe.ts";
+import { type ProbeTarget, probeTarget } from "../model/probe_target.ts";
+import { errorText } from "../model/errors.ts";
+import type { Gate } from "./gate.ts";
+import type { RecordEvent } from "./images.ts";
+
+export interface ProbeOptions {
+  host: Pick<Host, "now" | "monotonic">;
+  runtime: Pick<Runtime, "execSync">;
+  prober: Prober;
+  /** At most so many at once on this node: each command is a process, each question a socket. */
+  places: { exec: Gate; network: Gate };
+  hostIPs: readonly string[];
+  /** 0 to 1, random. */
+  jitter(): number;
+}
+
+export interface PodProbes {
+  /** Begins, revises and ends probing as the newest observation asks. `ending`: the pod is to be removed. */
+  follow(pod: Pod | undefined, observed: ObservedPod, ending: boolean): void;
+  /** By container id. */
+  verdicts(): ReadonlyMap<string, Verdict>;
+  /** Ends every question; the worker goes. */
+  end(): void;
+}
+
+interface Subject {
+  watch: Watch;
+  container: Container;
+  podIP: string | undefined;
+  timers: Map<ProbeKind, ReturnType<typeof setTimeout>>;
+  asking: Set<ProbeKind>;
+  /** Ends the questions under way. */
+  stop: AbortController;
+}
+
+interface Surroundings {
+  podIP: string | undefined;
+  ending: boolean;
+  /** The pod has gone on after this container: it had started. */
+  passed: boolean;
+}
+
+/** Longest message of a probe that is shown. */
+const maxMessage = 1024;
+const longestTimer = 2 ** 31 - 1;
+
+export function createPodProbes(o: ProbeOptions, record: RecordEvent, changed: () => void): PodProbes {
+  const subjects = new Map<string, Subject>();
+  let first = true;
+
+  const rest = (s: Subject) => {
+    for (const timer of s.timers.values()) clearTimeout(timer);
+    s.timers.clear();
+    s.stop.abort();
+  };
+
+  /** One timer for each probe that is due some time and not being asked; timers that are set are set anew. */
+  const schedule = (id: string, s: Subject) => {
+    for (const kind of probeKinds) {
+      clearTimeout(s.timers.get(kind));
+      s.timers.delete(kind);
+      const due = dueOf(s.watch, kind);
+      if (due === undefined || s.asking.has(kind) || s.stop.signal.aborted) continue;
+      const wait = Math.ceil(Math.max(0, due - o.host.monotonic()));
+      const timer = setTimeout(() => {
+        if (wait > longestTimer) schedule(id, s);
+        else ask(id, s, kind);
+      }, Math.min(wait, longestTimer));
+      s.timers.set(kind, timer);
+    }
+  };
+
+  const ask = async (id: string, s: Subject, kind: ProbeKind) => {
+    s.timers.delete(kind);
+    s.asking.add(kind);
+    const probe = s.watch.tracks[kind]!.probe;
+    const target = probeTarget(probe, s.container, s.podIP);
+    const result = await put(o, id, target, timeoutOf(probe), s.stop.signal);
+    s.asking.delete(kind);
+    if (s.stop.signal.aborted) return;
+    // An answer to a question that has been edited away since says nothing.
+    if (s.watch.tracks[kind]?.probe === probe) conclude(s, kind, result);
+    schedule(id, s);
+  };
+
+  const conclude = (s: Subject, kind: ProbeKind, result: ProbeResult) => {
+    const before = JSON.stringify(verdictOf(s.watch));
+    s.watch = learn(s.watch, kind, result, o.host.monotonic());
+    const event = probeEvent(kind, result);
+    if (event !== undefined) record("Warning", event.reason, event.message, s.container.name);
+    if (JSON.stringify(verdictOf(s.watch)) !== before) changed();
+  };
+
+  const begin = (container: Container, c: ObservedContainer, adopted: boolean): Subject => {
+    const age = c.startedAt === undefined ? 0 : o.host.now() - c.startedAt;
+    return {
+      watch: beginWatch(container, { now: o.host.monotonic(), age, adopted, jitter: o.jitter() }),
+      container,
+      podIP: undefined,
+      timers: new Map(),
+      asking: new Set(),
+      stop: new AbortController(),
+    };
+  };
+
+  const followOne = (container: Container, c: ObservedContainer, at: Surroundings) => {
+    const known = subjects.get(c.id);
+    if (known === undefined && !hasProbes(container)) return;
+    const s = known ?? begin(container, c, first && at.passed);
+    subjects.set(c.id, s);
+    s.watch = reviseWatch(s.watch, container, at.ending, o.host.monotonic());
+    s.container = container;
+    s.podIP = at.podIP;
+    schedule(c.id, s);
+  };
+
+  return {
+    follow(pod, observed, ending) {
+      if (pod === undefined) return;
+      const { initContainers = [], containers = [], hostNetwork = false } = pod.spec ?? {};
+      const order = [...initContainers, ...containers];
+      for (const c of observed.containers) {
+        const i = order.findIndex((spec) => spec.name === c.name);
+        if (c.state !== "running" || i < 0) continue;
+        const sandbox = observed.sandboxes.find((s) => s.id === c.sandboxId);
+        const podIP = (hostNetwork ? o.hostIPs : sandbox?.ips)?.[0];
+        const passed = i >= initContainers.length || hasCome(order.slice(i + 1), c.sandboxId, observed);
+        followOne(order[i]!, c, { podIP, ending, passed });
+      }
+      first = false;
+      for (const [id, s] of subjects) {
+        const seen = observed.containers.find((c) => c.id === id);
+        if (seen?.state !== "running") rest(s);
+        if (seen === undefined) subjects.delete(id);
+      }
+    },
+    verdicts: () => new Map([...subjects].map(([id, s]) => [id, verdictOf(s.watch)])),
+    end() {
+      for (const s of subjects.values()) rest(s);
+    },
+  };
+}
+
+/** Whether any of these has been there: the sidecar before them must have been started then. */
+const hasCome = (later: readonly Container[], sandboxId: string, observed: ObservedPod): boolean =>
+  observed.containers.some((c) => c.sandboxId === sandboxId && later.some((l) => l.name === c.name));
+
+/** Asks; whatever goes wrong on the way is `unknown`, and says nothing about the container. */
+async function put(
+  o: ProbeOptions,
+  id: string,
+  target: ProbeTarget,
+  timeoutMs: number,
+  signal: AbortSignal,
+): Promise<ProbeResult> {
+  try {
+    switch (target.kind) {
+      case "error":
+        return { outcome: "unknown", message: target.message };
+      case "exec":
+        return await o.places.exec.run(() => askExec(o, id, target.command, timeoutMs, signal), signal);
+      default:
+        return await o.places.network.run(() => o.prober.ask(target, timeoutMs, signal), signal);
+    }
+  } catch (error) {
+    return { outcome: "unknown", message: errorText(error) };
+  }
+}
+
+async function askExec(
+  o: ProbeOptions,
+  id: string,
+  command: string[],
+  timeoutMs: number,
+  signal: AbortSignal,
+): Promise<ProbeResult> {
+  const { exitCode, output } = await o.runtime.execSync(id, command, timeoutMs / 1000, signal);
+  if (exitCode === undefined) {
+    return {
+      outcome: "failure",
+      message: `command "${command.join(" ")}" timed out after ${timeoutMs / 1000}s`,
+    };
+  }
+  return { outcome: exitCode === 0 ? "success" : "failure", message: output.slice(0, maxMessage) };
+}

@@ -1,0 +1,160 @@
+/**
+ * One GET of HTTP/1.1 on a connection of its own: status and Location are kept, the body is read a little and dropped.
+ * Certificates are not verified, as the kubelet does not: a probe asks an address, and the pod is trusted by nobody.
+ * Not for: fetching anything. Source: RFC 9112.
+ */
+
+export interface Answer {
+  status: number;
+  location?: string;
+}
+
+interface Wire {
+  write(bytes: Uint8Array): Promise<void>;
+  /** undefined: the other side has closed. */
+  read(): Promise<Uint8Array | undefined>;
+  close(): void;
+}
+
+const MAX_HEAD = 64 * 1024;
+/** Read so that a server can finish its answer before the connection goes; as much as the kubelet reads. */
+const MAX_BODY = 10 * 1024;
+
+/** Throws when no answer came that HTTP knows. */
+export async function get(
+  url: URL,
+  headers: readonly { name: string; value: string }[],
+  signal: AbortSignal,
+): Promise<Answer> {
+  const request = requestText(url, headers);
+  const wire = await (url.protocol === "https:" ? openTls(url, signal) : openTcp(url, signal));
+  signal.addEventListener("abort", wire.close);
+  try {
+    signal.throwIfAborted();
+    await wire.write(new TextEncoder().encode(request));
+    const { head, rest } = await readHead(wire);
+    const answer = parseHead(head);
+    await drain(wire, head, rest);
+    return answer;
+  } finally {
+    signal.removeEventListener("abort", wire.close);
+    wire.close();
+  }
+}
+
+const hostOf = (url: URL) => url.hostname.replace(/^\[|\]$/g, "");
+const portOf = (url: URL) => Number(url.port || (url.protocol === "https:" ? 443 : 80));
+
+async function openTcp(url: URL, signal: AbortSignal): Promise<Wire> {
+  const conn = await Deno.connect({ hostname: hostOf(url), port: portOf(url), signal });
+  const buffer = new Uint8Array(4096);
+  let open = true;
+  return {
+    async write(bytes) {
+      for (let at = 0; at < bytes.length;) at += await conn.write(bytes.subarray(at));
+    },
+    async read() {
+      const n = await conn.read(buffer);
+      return n === null ? undefined : buffer.slice(0, n);
+    },
+    close() {
+      if (open) conn.close();
+      open = false;
+    },
+  };
+}
+
+/** Deno's own TLS always verifies. */
+async function openTls(url: URL, signal: AbortSignal): Promise<Wire> {
+  const tls = await import("node:tls");
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  const socket = tls.connect(
+    { host: hostOf(url), port: portOf(url), rejectUnauthorized: false },
+    () => resolve(),
+  );
+  const quit = () => socket.destroy(new Error("aborted"));
+  signal.addEventListener("abort", quit);
+  socket.on("error", reject);
+  try {
+    await promise;
+  } catch (error) {
+    socket.destroy();
+    throw error;
+  } finally {
+    signal.removeEventListener("abort", quit);
+  }
+  const chunks = socket[Symbol.asyncIterator]();
+  return {
+    write: (bytes) =>
+      new Promise((done, fail) =>
+        socket.write(bytes, (error?: Error | null) => error ? fail(error) : done())
+      ),
+    async read() {
+      const { done, value } = await chunks.next();
+      return done === true ? undefined : value as Uint8Array;
+    },
+    close: () => void socket.destroy(),
+  };
+}
+
+/** A header given with an empty value is left out, also where it would stand by itself. */
+function requestText(url: URL, headers: readonly { name: string; value: string }[]): string {
+  for (const { name, value } of headers) {
+    if (!/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/.test(name) || /[\r\n\0]/.test(value)) {
+      throw new Error(`"${name}" is not a header that can be sent`);
+    }
+  }
+  const given = new Set(headers.map((h) => h.name.toLowerCase()));
+  const own = [["Host", url.host], ["User-Agent", "kube-probe/1.36"], ["Accept", "*/*"]]
+    .filter(([name]) => !given.has(name!.toLowerCase()));
+  const lines = [...own, ...headers.filter((h) => h.value !== "").map((h) => [h.name, h.value])]
+    .map(([name, value]) => `${name}: ${value}`);
+  return [`GET ${url.pathname}${url.search} HTTP/1.1`, ...lines, "Connection: close", "", ""].join("\r\n");
+}
+
+const text = (bytes: Uint8Array) => new TextDecoder("latin1").decode(bytes);
+
+/** The final status line and headers, and what came of the body with them; interim answers are passed over. */
+async function readHead(wire: Wire): Promise<{ head: string; rest: string }> {
+  let seen = "";
+  for (;;) {
+    const end = /\r?\n\r?\n/.exec(seen);
+    if (end !== null) {
+      const [head, rest] = [seen.slice(0, end.index), seen.slice(end.index + end[0].length)];
+      if (!/^HTTP\/1\.\d 1(?!01)\d\d/.test(head)) return { head, rest };
+      seen = rest;
+      continue;
+    }
+    if (seen.length >= 5 && !seen.startsWith("HTTP/")) throw new Error("malformed HTTP response");
+    if (seen.length > MAX_HEAD) throw new Error(`the answer's headers are longer than ${MAX_HEAD} bytes`);
+    const bytes = await wire.read();
+    if (bytes === undefined) throw new Error(seen === "" ? "EOF" : "unexpected EOF");
+    seen += text(bytes);
+  }
+}
+
+const headerOf = (head: string, name: string) =>
+  new RegExp(`^${name}:[ \\t]*(.*?)[ \\t]*\\r?$`, "im").exec(head)?.[1];
+
+function parseHead(head: string): Answer {
+  const status = /^HTTP\/1\.\d (\d{3})(?: |\r|\n|$)/.exec(head)?.[1];
+  if (status === undefined) {
+    throw new Error(`malformed HTTP status line "${head.slice(0, 60).split("\r")[0]}"`);
+  }
+  const location = headerOf(head, "location");
+  return { status: Number(status), ...(location === undefined ? {} : { location }) };
+}
+
+async function drain(wire: Wire, head: string, rest: string): Promise<void> {
+  const status = Number(head.slice(9, 12));
+  if (status < 200 || status === 204 || status === 304) return;
+  const length = Number(headerOf(head, "content-length") ?? Infinity);
+  const chunked = /chunked/i.test(headerOf(head, "transfer-encoding") ?? "");
+  let [count, tail] = [rest.length, rest.slice(-8)];
+  while (count < Math.min(length, MAX_BODY) && !(chunked && /(^|\n)0\r\n\r\n$/.test(tail))) {
+    const bytes = await wire.read();
+    if (bytes === undefined) return;
+    count += bytes.length;
+    tail = (tail + text(bytes)).slice(-8);
+  }
+}

@@ -1,0 +1,218 @@
+/** Probes on real containers: what they gate, what their failure brings, and that a new agent does not forget. */
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import type { Container, Pod, Probe } from "../../agent/model/gen/v1.ts";
+import { type AgentUnderTest, createAgent, isReady } from "./agent.ts";
+import { until } from "./containerd.ts";
+import { podOf, shell, statusOf, stay } from "./pods.ts";
+
+/** A directory on the host whose files tell the probes what to answer. */
+interface Flags {
+  readonly mount: Partial<Container>;
+  readonly spec: { volumes: { name: string; hostPath: { path: string } }[] };
+  set(name: string): Promise<void>;
+  clear(name: string): Promise<void>;
+  /** How often a probe that writes to this file has been run. */
+  count(name: string): number;
+}
+
+async function createFlags(agent: AgentUnderTest): Promise<Flags> {
+  const path = `${agent.directory}/flags`;
+  await Deno.mkdir(path);
+  return {
+    mount: { volumeMounts: [{ name: "flags", mountPath: "/flags" }] },
+    spec: { volumes: [{ name: "flags", hostPath: { path } }] },
+    set: (name) => Deno.writeTextFile(`${path}/${name}`, ""),
+    clear: (name) => Deno.remove(`${path}/${name}`),
+    count(name) {
+      try {
+        return Deno.readTextFileSync(`${path}/${name}`).length;
+      } catch {
+        return 0;
+      }
+    },
+  };
+}
+
+/** Succeeds while the flag is there; leaves a mark for each time it is run. */
+const asks = (flag: string, more: Partial<Probe> = {}): Probe => ({
+  exec: {
+    command: [
+      "sh",
+      "-c",
+      `printf x >> /flags/asked-${flag}; test -f /flags/${flag} || { echo no ${flag}; false; }`,
+    ],
+  },
+  periodSeconds: 1,
+  timeoutSeconds: 5,
+  ...more,
+});
+
+interface Told {
+  reason: string;
+  message: string;
+  involvedObject: { name: string };
+}
+
+async function eventsOf(agent: AgentUnderTest, name: string): Promise<Told[]> {
+  const { items } = await agent.api<{ items: Told[] }>("/events");
+  return items.filter((e) => e.involvedObject.name === name);
+}
+
+const untilAsked = (flags: Flags, flag: string, times: number) =>
+  until(
+    `${flag} is asked ${times} times more`,
+    ((from) => () => flags.count(`asked-${flag}`) >= from + times)(
+      flags.count(`asked-${flag}`),
+    ),
+  );
+
+const readyPod = (flags: Flags) =>
+  podOf("ready", [
+    shell("main", stay, { ...flags.mount, readinessProbe: asks("ready", { failureThreshold: 2 }) }),
+  ], flags.spec);
+
+async function checkReadiness(agent: AgentUnderTest, flags: Flags): Promise<void> {
+  await agent.write("ready.yaml", readyPod(flags));
+  await untilAsked(flags, "ready", 2);
+  const waiting = await agent.untilPod("ready", "runs", (p) => p.status?.phase === "Running");
+  assertEquals([statusOf(waiting, "main").ready, statusOf(waiting, "main").started], [false, true]);
+  const condition = waiting.status?.conditions?.find((c) => c.type === "Ready");
+  assertEquals([condition?.reason, condition?.message], [
+    "ContainersNotReady",
+    "containers with unready status: [main]",
+  ]);
+  await flags.set("ready");
+  const ready = await agent.untilReady("ready");
+  await flags.clear("ready");
+  const after = await agent.untilPod("ready", "is unready again", (p) => !isReady(p));
+  assertEquals(
+    statusOf(after, "main").containerID,
+    statusOf(ready, "main").containerID,
+    "nothing is restarted",
+  );
+  const told = (await eventsOf(agent, "ready")).find((e) => e.reason === "Unhealthy");
+  assertEquals(told?.message, "Readiness probe failed: no ready\n");
+  await flags.set("ready");
+  await agent.untilReady("ready");
+}
+
+async function checkLiveness(agent: AgentUnderTest, flags: Flags): Promise<void> {
+  const livenessProbe = asks("alive", { failureThreshold: 2, terminationGracePeriodSeconds: 1 });
+  await flags.set("alive");
+  // The first process of a container ignores TERM unless it asks for it.
+  const deafOnce = "[ -e /flags/again ] && trap 'exit 0' TERM; touch /flags/again; sleep 100000 & wait";
+  await agent.write(
+    "live.yaml",
+    podOf("live", [shell("main", deafOnce, { ...flags.mount, livenessProbe })], {
+      ...flags.spec,
+      terminationGracePeriodSeconds: 600,
+    }),
+  );
+  const before = await agent.untilReady("live");
+  await untilAsked(flags, "alive", 3);
+  assertEquals(statusOf((await agent.pod("live"))!, "main").restartCount, 0);
+  await flags.clear("alive");
+  const after = await agent.untilPod("live", "is restarted", (p) => statusOf(p, "main").restartCount === 1);
+  assertEquals(statusOf(after, "main").lastState?.terminated?.exitCode, 137);
+  assertEquals(after.status?.podIP, before.status?.podIP);
+  const told = (await eventsOf(agent, "live")).map((e) => `${e.reason}: ${e.message}`);
+  assert(told.includes("Unhealthy: Liveness probe failed: no alive\n"), told.join("\n"));
+  assert(told.includes("Killing: Container main failed liveness probe, will be restarted"), told.join("\n"));
+  await flags.set("alive");
+  await agent.remove("live.yaml");
+}
+
+async function checkStartup(agent: AgentUnderTest, flags: Flags): Promise<void> {
+  const slow = shell("main", stay, {
+    ...flags.mount,
+    startupProbe: asks("started", { failureThreshold: 100 }),
+    livenessProbe: asks("started-too", { failureThreshold: 1, periodSeconds: 60 }),
+  });
+  const sidecar = shell("side", stay, {
+    ...flags.mount,
+    restartPolicy: "Always",
+    startupProbe: asks("side", { failureThreshold: 100 }),
+  });
+  await agent.write(
+    "slow.yaml",
+    podOf("slow", [slow], flags.spec),
+    podOf("ordered", [shell("main", stay)], { ...flags.spec, initContainers: [sidecar] }),
+  );
+  await untilAsked(flags, "started", 3);
+  await untilAsked(flags, "side", 3);
+  const held = await agent.untilPod("slow", "runs", (p) => p.status?.phase === "Running");
+  const { started, ready, restartCount } = statusOf(held, "main");
+  assertEquals([started, ready, restartCount, flags.count("asked-started-too")], [false, false, 0, 0]);
+  const ordered = (await agent.pod("ordered"))!;
+  assertEquals(statusOf(ordered, "side").started, false);
+  assertEquals(statusOf(ordered, "main").state?.waiting?.reason, "PodInitializing");
+  for (const flag of ["started-too", "started", "side"]) await flags.set(flag);
+  await Promise.all([agent.untilReady("slow"), agent.untilReady("ordered")]);
+  await until("liveness is asked", () => flags.count("asked-started-too") > 0);
+  assertEquals(statusOf((await agent.pod("slow"))!, "main").restartCount, 0);
+}
+
+const webPod = (): Pod =>
+  podOf("web", [
+    shell("main", "mkdir /www; echo hello > /www/index.html; httpd -p 8080 -h /www; " + stay, {
+      ports: [{ name: "http", containerPort: 8080 }],
+      readinessProbe: { httpGet: { port: "http" }, periodSeconds: 1 },
+      livenessProbe: { tcpSocket: { port: 8080 }, periodSeconds: 1, initialDelaySeconds: 1 },
+    }),
+    shell("stuck", stay, {
+      readinessProbe: { exec: { command: ["sleep", "3000"] }, periodSeconds: 1, timeoutSeconds: 1 },
+    }),
+    shell("lost", stay, { readinessProbe: { httpGet: { port: 8080, path: "/missing" }, periodSeconds: 1 } }),
+  ]);
+
+async function checkNetwork(agent: AgentUnderTest): Promise<void> {
+  await agent.write("web.yaml", webPod());
+  const pod = await agent.untilPod("web", "the server is ready", (p) => statusOf(p, "main").ready);
+  const told = (text: string) =>
+    until(text, async () => (await eventsOf(agent, "web")).some((e) => e.message === text));
+  await told("Readiness probe failed: HTTP probe failed with statuscode: 404");
+  await told('Readiness probe failed: command "sleep 3000" timed out after 1s');
+  assertEquals([statusOf(pod, "lost").ready, isReady(pod)], [false, false]);
+  assertMatch((await agent.cli("get", "pods")).stdout, /^web +1\/3 +Running +0 /m);
+}
+
+/** The world cannot tell what probes have said: who was ready stays so until they say otherwise. */
+async function checkNewAgent(agent: AgentUnderTest, flags: Flags): Promise<void> {
+  const before = statusOf(await agent.untilReady("ready"), "main").containerID;
+  await agent.kill();
+  await agent.start();
+  const from = flags.count("asked-ready");
+  await until("the new agent asks", async () => {
+    const pod = await agent.pod("ready");
+    assert(pod === undefined || isReady(pod), "ready all the time");
+    return pod !== undefined && flags.count("asked-ready") >= from + 2;
+  });
+  await agent.stop();
+  await flags.clear("ready");
+  await agent.start();
+  const seen: boolean[] = [];
+  await until("it is unready", async () => {
+    const pod = await agent.pod("ready");
+    if (pod !== undefined) seen.push(isReady(pod));
+    return seen.includes(false);
+  });
+  assertEquals(seen[0], true, "not before a probe has failed often enough");
+  assertEquals(statusOf((await agent.pod("ready"))!, "main").containerID, before);
+}
+
+Deno.test("probes", async (t) => {
+  await using agent = await createAgent();
+  await agent.start();
+  const flags = await createFlags(agent);
+  await t.step("readiness comes and goes, and restarts nothing", () => checkReadiness(agent, flags));
+  await t.step(
+    "a failed liveness probe restarts, with the probe's own grace",
+    () => checkLiveness(agent, flags),
+  );
+  await t.step(
+    "liveness and a sidecar's successors wait for the startup probe",
+    () => checkStartup(agent, flags),
+  );
+  await t.step("a web server is asked on the pod's address", () => checkNetwork(agent));
+  await t.step("an agent that is killed or stopped changes no readiness", () => checkNewAgent(agent, flags));
+});

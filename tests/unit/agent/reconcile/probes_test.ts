@@ -1,0 +1,214 @@
+/** The runner of probes by itself: what it asks, when, how many at once, and that nothing of it stays behind. */
+import { assert, assertEquals } from "@std/assert";
+import type { Container, Pod, Probe } from "../../../../agent/model/gen/v1.ts";
+import {
+  emptyObservation,
+  type ObservedContainer,
+  type ObservedPod,
+} from "../../../../agent/model/observed.ts";
+import type { ExecResult } from "../../../../agent/ports.ts";
+import { createHost } from "../../../../agent/host.ts";
+import { createGate } from "../../../../agent/reconcile/gate.ts";
+import { createPodProbes, type PodProbes } from "../../../../agent/reconcile/probes.ts";
+import { type Answer, createFakeProber } from "../../../fakes/prober.ts";
+
+type Exec = (id: string, command: readonly string[], signal: AbortSignal) => ExecResult | Promise<ExecResult>;
+
+interface Lab {
+  probes: PodProbes;
+  events: string[];
+  asked: string[];
+  /** Resolves with the next change of a verdict. */
+  change(): Promise<void>;
+}
+
+function createLab(o: { exec?: Exec; answer?: Answer; places?: number } = {}): Lab {
+  const [events, asked]: string[][] = [[], []];
+  let wake = () => {};
+  const execSync = async (id: string, command: readonly string[], _timeout: number, signal: AbortSignal) => {
+    asked!.push(`${id}: ${command.join(" ")}`);
+    return await (o.exec?.(id, command, signal) ?? { exitCode: 0, output: "" });
+  };
+  const gate = () => createGate(o.places ?? 10);
+  const probes = createPodProbes(
+    {
+      host: createHost(),
+      runtime: { execSync },
+      prober: createFakeProber(o.answer),
+      places: { exec: gate(), network: gate() },
+      hostIPs: ["192.0.2.1"],
+      jitter: () => 0,
+    },
+    (_type, reason, message) => events!.push(`${reason}: ${message}`),
+    () => wake(),
+  );
+  return { probes, events: events!, asked: asked!, change: () => new Promise((resolve) => wake = resolve) };
+}
+
+const often = (more: Partial<Probe>): Probe => ({ periodSeconds: 0.01, failureThreshold: 1, ...more });
+const check = (name = "check", more: Partial<Probe> = {}) => often({ exec: { command: [name] }, ...more });
+
+const podOf = (...containers: Partial<Container>[]): Pod => ({
+  metadata: { name: "web" },
+  spec: { containers: containers.map((c, i) => ({ name: `c${i}`, image: "a", ...c })) },
+});
+
+const running = (pod: Pod, state: ObservedContainer["state"] = "running"): ObservedPod => ({
+  ...emptyObservation("u", "default", "web"),
+  sandboxes: [{
+    id: "box",
+    attempt: 0,
+    ready: true,
+    createdAt: 1,
+    ips: ["10.0.0.5"],
+    hash: "",
+    runtimeHandler: "",
+  }],
+  containers: pod.spec!.containers.map((c) => ({
+    id: `${c.name}-id`,
+    name: c.name,
+    sandboxId: "box",
+    attempt: 0,
+    state,
+    createdAt: Date.now(),
+    startedAt: Date.now(),
+    image: "a",
+    imageRef: "a",
+    hash: "",
+    backOff: 0,
+    graceSeconds: 30,
+    logPath: "",
+  })),
+});
+
+/** A pod whose containers have been seen to start. */
+function begin(lab: Lab, pod: Pod): void {
+  lab.probes.follow(pod, emptyObservation("u", "default", "web"), false);
+  lab.probes.follow(pod, running(pod), false);
+}
+
+const until = async (what: () => boolean) => {
+  while (!what()) await new Promise((resolve) => setTimeout(resolve, 2));
+};
+
+Deno.test("verdicts follow the answers, and only a change of them is told", async () => {
+  let code = 1;
+  const lab = createLab({ exec: () => ({ exitCode: code, output: "not yet" }) });
+  begin(lab, podOf({ readinessProbe: check() }));
+  assertEquals(lab.probes.verdicts().get("c0-id"), { started: true, ready: false });
+  await until(() => lab.events.length >= 3);
+  assertEquals(lab.events[0], "Unhealthy: Readiness probe failed: not yet");
+  const changed = lab.change();
+  code = 0;
+  await changed;
+  assertEquals(lab.probes.verdicts().get("c0-id"), { started: true, ready: true });
+  lab.probes.end();
+});
+
+Deno.test("a command that runs too long fails, one that cannot be run counts for nothing", async () => {
+  const exec: Exec = (_id, [name]) => {
+    if (name === "lost") throw new Error("runtime away");
+    return { exitCode: undefined, output: "" };
+  };
+  const lab = createLab({ exec });
+  const changed = lab.change();
+  begin(lab, podOf({ livenessProbe: check("slow") }, { livenessProbe: check("lost") }));
+  await changed;
+  await until(() => lab.events.filter((e) => e.includes("errored")).length >= 3);
+  assertEquals(lab.probes.verdicts().get("c0-id")?.failed?.message, 'command "slow" timed out after 1s');
+  assertEquals(lab.probes.verdicts().get("c1-id")?.failed, undefined);
+  assertEquals(lab.asked.filter((a) => a.startsWith("c0")).length, 1, "what has failed is not asked again");
+  assert(lab.events.includes("Unhealthy: Liveness probe errored: runtime away"));
+  lab.probes.end();
+});
+
+Deno.test("questions over the network go to the pod's address, or the node's", async () => {
+  const asked: string[] = [];
+  const answer: Answer = (t) => {
+    asked.push(t.kind === "tcp" ? `${t.host}:${t.port}` : t.url);
+    return { outcome: "success", message: "" };
+  };
+  const container = {
+    readinessProbe: often({ tcpSocket: { port: 80 } }),
+    livenessProbe: often({ httpGet: { port: 81 } }),
+  };
+  for (const hostNetwork of [false, true]) {
+    const lab = createLab({ answer });
+    const pod = podOf(container);
+    begin(lab, { ...pod, spec: { ...pod.spec!, hostNetwork } });
+    const from = asked.length;
+    await until(() => asked.length >= from + 2);
+    const host = hostNetwork ? "192.0.2.1" : "10.0.0.5";
+    assertEquals(new Set(asked.slice(from)), new Set([`${host}:80`, `http://${host}:81/`]));
+    lab.probes.end();
+  }
+});
+
+Deno.test("a container that has ended is asked no more, but why it was ended is still known", async () => {
+  const lab = createLab({ exec: () => ({ exitCode: 1, output: "" }) });
+  const pod = podOf({ livenessProbe: check("live"), readinessProbe: check("ready") });
+  const changed = lab.change();
+  begin(lab, pod);
+  await changed;
+  lab.probes.follow(pod, running(pod, "exited"), false);
+  const asked = lab.asked.length;
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  assertEquals(lab.asked.length, asked);
+  assertEquals(lab.probes.verdicts().get("c0-id")?.failed?.kind, "liveness");
+  lab.probes.follow(pod, emptyObservation("u", "default", "web"), false);
+  assertEquals(lab.probes.verdicts().size, 0);
+});
+
+Deno.test("no more at once than there are places, and a question under way ends with its container", async () => {
+  let [under, most, given] = [0, 0, 0];
+  const exec: Exec = (_id, _command, signal) => {
+    most = Math.max(most, ++under);
+    return new Promise((_, reject) =>
+      signal.addEventListener("abort", () => (under--, given++, reject(new Error("aborted"))), { once: true })
+    );
+  };
+  const lab = createLab({ exec, places: 2 });
+  const pod = podOf(...Array.from({ length: 5 }, () => ({ readinessProbe: check() })));
+  begin(lab, pod);
+  await until(() => under === 2);
+  await new Promise((resolve) => setTimeout(resolve, 30));
+  assertEquals([under, most], [2, 2]);
+  lab.probes.follow(pod, running(pod, "exited"), false);
+  await until(() => under === 0);
+  assertEquals([most, given, lab.events], [2, 2, []]);
+});
+
+Deno.test("an edited probe replaces the one that is being asked", async () => {
+  const answers: (() => void)[] = [];
+  const exec: Exec = (_id, [name]) =>
+    name === "old"
+      ? new Promise((resolve) => answers.push(() => resolve({ exitCode: 1, output: "" })))
+      : { exitCode: 0, output: "" };
+  const lab = createLab({ exec });
+  begin(lab, podOf({ livenessProbe: check("old") }));
+  await until(() => answers.length === 1);
+  const edited = podOf({ livenessProbe: check("new") });
+  lab.probes.follow(edited, running(edited), false);
+  answers[0]!();
+  await until(() => lab.asked.includes("c0-id: new"));
+  assertEquals([lab.probes.verdicts().get("c0-id")?.failed, lab.events], [undefined, []]);
+  lab.probes.end();
+});
+
+Deno.test("what ran before counts as ready, a sidecar only when the pod has gone on after it", () => {
+  const side: Container = { name: "side", image: "a", restartPolicy: "Always", startupProbe: check() };
+  const pod = podOf({ readinessProbe: check(), startupProbe: check() });
+  const whole = { ...pod, spec: { ...pod.spec!, initContainers: [side] } };
+  const all = running({ ...pod, spec: { containers: [side, ...pod.spec!.containers] } });
+  const first = createLab();
+  first.probes.follow(whole, all, false);
+  assertEquals([...first.probes.verdicts().values()], [
+    { started: true, ready: true },
+    { started: true, ready: true },
+  ]);
+  first.probes.end();
+  const early = createLab();
+  early.probes.follow(whole, { ...all, containers: all.containers.slice(0, 1) }, false);
+  assertEquals(early.probes.verdicts().get("side-id")?.started, false);
+  early.probes.end();
+});
