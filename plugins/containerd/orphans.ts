@@ -93,7 +93,7 @@ export async function removeOrphans(o: OrphanOptions, signal: AbortSignal): Prom
   const suspects = orphansOf(traces, listed, ended);
   if (countOf(suspects) === 0 || o.ctr === undefined) return undefined;
   // CRI lists only what is complete.
-  const all = await runProgram([o.ctr, "--address", o.socket, "-n", "k8s.io", "containers", "list", "-q"]);
+  const all = await runCtr(o, "containers", "list", "-q");
   if (all.code !== 0) return undefined;
   const records = new Set(all.stdout.split("\n").filter((id) => id !== ""));
   const orphans = orphansOf(traces, records, ended);
@@ -103,16 +103,22 @@ export async function removeOrphans(o: OrphanOptions, signal: AbortSignal): Prom
   return orphans;
 }
 
+const runCtr = (o: OrphanOptions, ...args: string[]) =>
+  runProgram([o.ctr ?? "ctr", "--address", o.socket, "-n", "k8s.io", ...args]);
+
 async function remove(o: OrphanOptions, orphans: Traces): Promise<void> {
   await endShims(orphans.shims);
   for (const { id } of orphans.shims) await removeBundle(o, id);
+  // A task that CRI believes to have ended keeps its container from being removed.
+  const ids = new Set(orphans.cgroups.map((c) => c.id));
+  await Promise.all([...ids].map((id) => runCtr(o, "tasks", "delete", "--force", id)));
   await removeEmptyCgroups(orphans.cgroups.map((c) => c.path));
   for (const path of orphans.namespaces) {
     await runProgram(["umount", "-l", path]);
     await Deno.remove(path).catch(() => undefined);
   }
-  const ids = [...orphans.rules, ...orphans.addresses.map((a) => a.id)];
-  if (ids.length > 0) await removeRules(o.network, ids);
+  const named = [...orphans.rules, ...orphans.addresses.map((a) => a.id)];
+  if (named.length > 0) await removeRules(o.network, named);
   for (const { path } of [...orphans.addresses, ...orphans.results]) {
     await Deno.remove(path).catch(() => undefined);
   }
