@@ -4,6 +4,7 @@
  */
 import type { Objects, Wish } from "./wish.ts";
 import type { ObservedPod } from "./observed.ts";
+import type { Verdict } from "./probe.ts";
 import { type BackOffConfig, type Failure, isDue } from "./restart.ts";
 import { planPresent } from "./plan_start.ts";
 import { planAbsent } from "./plan_stop.ts";
@@ -23,7 +24,15 @@ export type Step =
     backOff: number;
     imageRef: string;
   }
-  | { kind: "stopContainer"; container: string; containerId: string; graceSeconds: number; why: string }
+  | {
+    kind: "stopContainer";
+    container: string;
+    containerId: string;
+    graceSeconds: number;
+    why: string;
+    /** The probe whose failure is the reason, and whether another attempt follows. */
+    probe?: { kind: "startup" | "liveness"; restarts: boolean };
+  }
   | { kind: "removeContainer"; container: string; containerId: string; attempt: number }
   | { kind: "updateResources"; container: string; containerId: string }
   | { kind: "removePod" };
@@ -69,6 +78,8 @@ export interface Facts {
   now: number;
   backOff: BackOffConfig;
   memory: Memory;
+  /** By container id; a container without probes, or that does not run, need not be here. */
+  probes: ReadonlyMap<string, Verdict>;
 }
 
 export type { Objects };
@@ -101,7 +112,8 @@ export function failureKey(step: Step): string {
 }
 
 /** Steps of one lane run one after the other, in order: containers start in the order of the manifest. */
-export const laneOf = (step: Step): string | undefined => step.kind === "runContainer" ? "start" : undefined;
+export const laneOf = (step: Step): string | undefined =>
+  step.kind === "runContainer" ? "start" : undefined;
 
 /** Drops steps that failed and may not be tried again yet; says when the first of them may. */
 export function postpone(steps: Step[], facts: Facts): { steps: Step[]; lookAgain?: number } {

@@ -9,6 +9,7 @@ import type { Wish } from "./wish.ts";
 import type { ObservedContainer, ObservedPod, ObservedSandbox } from "./observed.ts";
 import { containerHash, sandboxHash } from "./hash.ts";
 import { volumesHash } from "./volumes.ts";
+import type { FailedProbe } from "./probe.ts";
 import { isGivenUp, nextStart, restartPolicyOf, shouldRestart } from "./restart.ts";
 import { isAlive, removeSandboxes, removeStrays, stopAlive, stopSandboxes } from "./plan_stop.ts";
 
@@ -22,6 +23,10 @@ export type Need =
   | { kind: "start"; attempt: number; backOff: number; at: number }
   /** To be stopped; with `successor`, an attempt, only when all that can fail before it starts has succeeded. */
   | { kind: "replace"; observed: ObservedContainer; why: string; successor?: number }
+  /** Runs, but a startup or liveness probe has failed. */
+  | { kind: "fail"; observed: ObservedContainer; probe: FailedProbe; restarts: boolean }
+  /** Runs, but its startup probe has not succeeded yet. */
+  | { kind: "starting" }
   | { kind: "discard"; observed: ObservedContainer }
   | { kind: "update"; containerId: string };
 
@@ -46,13 +51,29 @@ export function usableSandbox(pod: Pod, o: ObservedPod): ObservedSandbox | undef
   return newest?.ready === true && newest.hash === wantedSandboxHash(pod) ? newest : undefined;
 }
 
-function needOfRunning(pod: Pod, container: Container, c: ObservedContainer, facts: Facts): Need {
+/** A failed probe makes any exit a failure: what is told to end may well end with success. */
+const exitCodeOf = (c: ObservedContainer, facts: Facts): number =>
+  (facts.probes.get(c.id)?.failed === undefined ? 0 : 137) || (c.exitCode ?? 137);
+
+function needOfRunning(
+  pod: Pod,
+  container: Container,
+  isInit: boolean,
+  c: ObservedContainer,
+  facts: Facts,
+): Need {
+  const verdict = facts.probes.get(c.id);
+  if (verdict?.failed !== undefined) {
+    const restarts = restartPolicyOf(pod.spec!, container, isInit) !== "Never";
+    return { kind: "fail", observed: c, probe: verdict.failed, restarts };
+  }
   if (c.hash !== containerHash(pod, container)) {
     return { kind: "replace", observed: c, why: "its definition changed", successor: c.attempt + 1 };
   }
   const applied = facts.memory.resources.get(c.id) ?? JSON.stringify(c.resources ?? {});
   const wanted = JSON.stringify(container.resources ?? {});
-  return applied === wanted ? { kind: "nothing" } : { kind: "update", containerId: c.id };
+  if (applied !== wanted) return { kind: "update", containerId: c.id };
+  return verdict?.started === false ? { kind: "starting" } : { kind: "nothing" };
 }
 
 /** Decides for one container, given the sandbox it should live in (undefined: a new one is about to come). */
@@ -72,7 +93,7 @@ export function needOf(
   const changed = c.hash !== containerHash(pod, container);
   if (c.state === "running") {
     return here
-      ? needOfRunning(pod, container, c, facts)
+      ? needOfRunning(pod, container, isInit, c, facts)
       : { kind: "replace", observed: c, why: "its sandbox changed" };
   }
   if (c.state === "unknown") return { kind: "replace", observed: c, why: "the runtime lost sight of it" };
@@ -80,7 +101,7 @@ export function needOf(
   if (c.state === "created") return { kind: "discard", observed: c };
   if (changed) return fresh;
   if (wasCutOff(c, facts)) return { kind: "discard", observed: c };
-  const exitCode = c.exitCode ?? 137;
+  const exitCode = exitCodeOf(c, facts);
   if (isInit && !isSidecar(container) && exitCode === 0 && !here) return fresh;
   if (!shouldRestart(restartPolicyOf(pod.spec!, container, isInit), exitCode)) {
     return { kind: "done", exitCode };
@@ -225,8 +246,11 @@ function containerSteps(
   const name = container.name;
   switch (need.kind) {
     case "nothing":
+    case "starting":
     case "done":
       return [];
+    case "fail":
+      return stopFailed(need);
     case "start": {
       const image = imageFor(container, need.attempt, facts);
       if (image === undefined || !volumesAreReady || need.at > facts.now) return [];
@@ -251,6 +275,13 @@ function containerSteps(
     case "update":
       return [{ kind: "updateResources", container: name, containerId: need.containerId }];
   }
+}
+
+function stopFailed({ observed, probe, restarts }: Extract<Need, { kind: "fail" }>): Step[] {
+  const why = `failed ${probe.kind} probe: ${probe.message}`;
+  return stopAlive([observed], why, probe.graceSeconds).map((step) =>
+    step.kind === "stopContainer" ? { ...step, probe: { kind: probe.kind, restarts } } : step
+  );
 }
 
 const removeStep = (c: ObservedContainer): Step => ({

@@ -121,7 +121,7 @@ async function effectOf(
     case "runContainer":
       return await runContainer(o, round, step, short);
     case "stopContainer":
-      round.record("Normal", "Killing", `Stopping container ${step.container}: ${step.why}`, step.container);
+      round.record("Normal", "Killing", killingText(step), step.container);
       await o.runtime.stopContainer(step.containerId, step.graceSeconds, abandon);
       return nothing;
     case "removeContainer":
@@ -137,6 +137,13 @@ async function effectOf(
     default:
       return never(step);
   }
+}
+
+/** After a failed probe in the kubelet's words, which tell what becomes of the container. */
+function killingText({ container, why, probe }: Extract<Step, { kind: "stopContainer" }>): string {
+  return probe === undefined
+    ? `Stopping container ${container}: ${why}`
+    : `Container ${container} failed ${probe.kind} probe${probe.restarts ? ", will be restarted" : ""}`;
 }
 
 const failureReasons: Partial<Record<Step["kind"], string>> = {

@@ -6,6 +6,7 @@ import type { DesiredPod, Objects } from "../../agent/model/wish.ts";
 import type { ObservedContainer, ObservedPod } from "../../agent/model/observed.ts";
 import { emptyMemory, type Memory, type Step } from "../../agent/model/plan.ts";
 import { nothing, remember, type StepOutcome, type StepResult } from "../../agent/model/memory.ts";
+import type { Verdict } from "../../agent/model/probe.ts";
 import { containerHash } from "../../agent/model/hash.ts";
 import { volumesHash } from "../../agent/model/volumes.ts";
 import { wantedSandboxHash } from "../../agent/model/plan_start.ts";
@@ -14,6 +15,7 @@ export interface Simulation {
   now: number;
   pod: ObservedPod;
   memory: Memory;
+  probes: Map<string, Verdict>;
   /** Probability that a step fails. */
   failing: number;
   violations: string[];
@@ -25,6 +27,7 @@ export const createSimulation = (uid: string): Simulation => ({
   now: 1_700_000_000_000,
   pod: { uid, namespace: "default", name: "p", sandboxes: [], containers: [], hasDirectory: false },
   memory: emptyMemory,
+  probes: new Map(),
   failing: 0,
   violations: [],
 });
@@ -47,6 +50,11 @@ export function applySimulated(
 }
 
 const findContainer = (s: Simulation, id: string) => s.pod.containers.find((c) => c.id === id);
+
+const isStillStarting = (s: Simulation, name: string) =>
+  s.pod.containers.some((c) =>
+    c.name === name && c.state === "running" && s.probes.get(c.id)?.started === false
+  );
 
 export function end(s: Simulation, c: ObservedContainer, exitCode: number) {
   Object.assign(c, { state: "exited", exitCode, finishedAt: s.now });
@@ -98,6 +106,15 @@ function effect(s: Simulation, desired: DesiredPod | undefined, step: Step): Ste
       }
       if (s.pod.containers.some((c) => c.name === step.container && c.attempt >= step.attempt)) {
         s.violations.push(`attempt ${step.attempt} of ${step.container} used again`);
+      }
+      const inits = spec?.initContainers ?? [];
+      const before = inits.findIndex((c) => c.name === step.container);
+      const ahead = before < 0 ? inits : inits.slice(0, before);
+      const begun = s.pod.containers.some((c) =>
+        c.sandboxId === step.sandboxId && spec!.containers.some((app) => app.name === c.name)
+      );
+      if (!begun && ahead.some((c) => isStillStarting(s, c.name))) {
+        s.violations.push(`${step.container} did not wait for a sidecar's startup probe`);
       }
       if (s.memory.volumesHash !== volumesHash(pod!, emptyObjects)) {
         s.violations.push("started before its volumes");
