@@ -202,6 +202,12 @@ function diskComplaints(places: readonly Place[], world: World): string[] {
       world.logDirectories,
       places.map((p) => `default_${p.pod.name}_${p.uid}`),
     ),
-    ...differences("log links", world.logLinks, world.containers.map((c) => c.id)),
+    ...linkComplaints(world),
   ];
+}
+
+/** What ended may have lost its link to a removal that was cut off; a link to nothing is never right. */
+function linkComplaints({ logLinks, containers }: World): string[] {
+  const due = containers.filter((c) => c.state === "running" || logLinks.includes(c.id));
+  return differences("log links", logLinks, due.map((c) => c.id));
 }
