@@ -64,8 +64,6 @@ export interface Beginning {
 
 const field = { startup: "startupProbe", liveness: "livenessProbe", readiness: "readinessProbe" } as const;
 
-export const hasProbes = (c: Container): boolean => probeKinds.some((kind) => c[field[kind]] !== undefined);
-
 const seconds = (value: number | undefined, otherwise: number) => (value || otherwise) * 1000;
 const periodOf = (probe: Probe) => seconds(probe.periodSeconds, 10);
 /** In ms. */

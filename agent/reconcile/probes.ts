@@ -8,7 +8,6 @@ import type { ObservedContainer, ObservedPod } from "../model/observed.ts";
 import {
   beginWatch,
   dueOf,
-  hasProbes,
   learn,
   probeEvent,
   type ProbeKind,
@@ -65,6 +64,12 @@ interface Surroundings {
 /** Longest message of a probe that is shown. */
 const maxMessage = 1024;
 const longestTimer = 2 ** 31 - 1;
+/** In ms: waking up costs as much as asking, so questions that are due within this of each other share a waking. */
+const grid = 50;
+
+function waitUntil(due: number, now: number): number {
+  return due <= now ? 0 : Math.ceil(Math.ceil(due / grid) * grid - now);
+}
 
 export function createPodProbes(o: ProbeOptions, record: RecordEvent, changed: () => void): PodProbes {
   const subjects = new Map<string, Subject>();
@@ -83,7 +88,7 @@ export function createPodProbes(o: ProbeOptions, record: RecordEvent, changed: (
       s.timers.delete(kind);
       const due = dueOf(s.watch, kind);
       if (due === undefined || s.asking.has(kind) || s.stop.signal.aborted) continue;
-      const wait = Math.ceil(Math.max(0, due - o.host.monotonic()));
+      const wait = waitUntil(due, o.host.monotonic());
       const timer = setTimeout(() => {
         if (wait > longestTimer) schedule(id, s);
         else ask(id, s, kind);
@@ -126,9 +131,8 @@ export function createPodProbes(o: ProbeOptions, record: RecordEvent, changed: (
   };
 
   const followOne = (container: Container, c: ObservedContainer, at: Surroundings) => {
-    const known = subjects.get(c.id);
-    if (known === undefined && !hasProbes(container)) return;
-    const s = known ?? begin(container, c, first && at.passed);
+    // Those without probes, too: one that is added later must not make an old container a new one.
+    const s = subjects.get(c.id) ?? begin(container, c, first && at.passed);
     subjects.set(c.id, s);
     s.watch = reviseWatch(s.watch, container, at.ending, o.host.monotonic());
     s.container = container;

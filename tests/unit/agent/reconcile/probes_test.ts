@@ -212,3 +212,18 @@ Deno.test("what ran before counts as ready, a sidecar only when the pod has gone
   assertEquals(early.probes.verdicts().get("side-id")?.started, false);
   early.probes.end();
 });
+
+Deno.test("a probe that is added to a container at work takes it out of service only when it fails", async () => {
+  let code = 0;
+  const lab = createLab({ exec: () => ({ exitCode: code, output: "" }) });
+  begin(lab, podOf({}));
+  const edited = podOf({ readinessProbe: check() });
+  lab.probes.follow(edited, running(edited), false);
+  assertEquals(lab.probes.verdicts().get("c0-id"), { started: true, ready: true });
+  await until(() => lab.asked.length >= 2);
+  const changed = lab.change();
+  code = 1;
+  await changed;
+  assertEquals(lab.probes.verdicts().get("c0-id"), { started: true, ready: false });
+  lab.probes.end();
+});
