@@ -8,7 +8,7 @@ import { errorText } from "../../agent/model/errors.ts";
 import { recordedIds } from "./calls.ts";
 import { runProgram } from "./detect.ts";
 import { idsInRules, planChainRemoval } from "./iptables.ts";
-import { findShims, type RunningProcess } from "./processes.ts";
+import { findShims, processesOf, type RunningProcess, signalProcess, waitForExit } from "./processes.ts";
 import { sleep } from "./sleep.ts";
 import { endShims, removeBundle, removeEmptyCgroups } from "./teardown.ts";
 
@@ -64,6 +64,7 @@ export function orphansOf(
 
 const countOf = (traces: Traces): number => Object.values(traces).reduce((sum, list) => sum + list.length, 0);
 
+const STRAY_MS = 2000;
 /** When to look after a start or an adoption, in ms: what was cut off takes a while to be given up. */
 const looks = [1000, 8000, 60_000];
 
@@ -112,7 +113,7 @@ async function remove(o: OrphanOptions, orphans: Traces): Promise<void> {
   // A task that CRI believes to have ended keeps its container from being removed.
   const ids = new Set(orphans.cgroups.map((c) => c.id));
   await Promise.all([...ids].map((id) => runCtr(o, "tasks", "delete", "--force", id)));
-  await removeEmptyCgroups(orphans.cgroups.map((c) => c.path));
+  await removeCgroups(o, orphans.cgroups.map((c) => c.path));
   for (const path of orphans.namespaces) {
     await runProgram(["umount", "-l", path]);
     await Deno.remove(path).catch(() => undefined);
@@ -122,6 +123,22 @@ async function remove(o: OrphanOptions, orphans: Traces): Promise<void> {
   for (const { path } of [...orphans.addresses, ...orphans.results]) {
     await Deno.remove(path).catch(() => undefined);
   }
+}
+
+/**
+ * With what is still in them, such as a runc that waits for a shim that is gone. Below the root of all cgroups others
+ * may have pods, too: there only empty ones go.
+ */
+async function removeCgroups(o: OrphanOptions, paths: readonly string[]): Promise<void> {
+  const pids = o.cgroupRoot === "/"
+    ? []
+    : paths.flatMap((path) => (readText(`${path}/cgroup.procs`) ?? "").split("\n")).filter((pid) =>
+      pid !== ""
+    );
+  const strays = processesOf(new Set(pids.map(Number)));
+  strays.forEach((p) => signalProcess(p, "SIGKILL"));
+  await Promise.all(strays.map((p) => waitForExit(p, STRAY_MS)));
+  await removeEmptyCgroups(paths);
 }
 
 async function removeRules(network: string, ids: readonly string[]): Promise<void> {

@@ -64,6 +64,14 @@ export function findShims(socket: string): RunningProcess[] {
   return find((argv) => (argv[0] ?? "").includes("containerd-shim") && argument(argv, "-address") === socket);
 }
 
+/** Those of the pids that are processes now. */
+export function processesOf(pids: ReadonlySet<number>): RunningProcess[] {
+  return [...pids].flatMap((pid) => {
+    const startTime = stat(pid)?.startTime;
+    return startTime === undefined ? [] : [{ pid, startTime, argv: [] }];
+  });
+}
+
 /** Direct children: for a shim, the first process of each of its containers. */
 export function childrenOf(parent: RunningProcess): RunningProcess[] {
   return find((argv) => argv.length > 0).filter((p) => stat(p.pid)?.ppid === parent.pid);
