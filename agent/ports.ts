@@ -196,13 +196,6 @@ export interface ImageStatus {
   pinned: boolean;
 }
 
-export interface PullProgress {
-  image: string;
-  /** Bytes, where known. */
-  offset?: number;
-  total?: number;
-}
-
 /** The CRI image service and the archives beside it. */
 export interface Images {
   list(signal: AbortSignal): Promise<ImageStatus[]>;

@@ -109,7 +109,9 @@ function stateOf(
   const c = newestOf(o, container.name);
   const idle = (pod.spec!.initContainers ?? []).length > 0 ? "PodInitializing" : "ContainerCreating";
   const failure = facts.stopping ? undefined : waitingFailure(container.name, container.image ?? "", facts);
-  if (c === undefined || c.state === "created" || wasCutOff(c, facts)) return failure ?? { waiting: { reason: idle } };
+  if (c === undefined || c.state === "created" || wasCutOff(c, facts)) {
+    return failure ?? { waiting: { reason: idle } };
+  }
   if (c.state === "running") {
     return { running: c.startedAt === undefined ? {} : { startedAt: isoTime(c.startedAt) } };
   }
@@ -138,7 +140,9 @@ function containerStatus(
   const state = stateOf(pod, container, o, facts);
   const sidecar = isInit && container.restartPolicy === "Always";
   const succeeded = isInit && !sidecar && state.terminated?.exitCode === 0;
-  const before = state.waiting !== undefined && c?.state === "exited" && !wasCutOff(c, facts) ? c : attempts[1];
+  const before = state.waiting !== undefined && c?.state === "exited" && !wasCutOff(c, facts)
+    ? c
+    : attempts[1];
   const running = state.running !== undefined;
   const { started, ready } = (running && c && facts.probes.get(c.id)) || { started: running, ready: running };
   return {
@@ -208,8 +212,9 @@ function podConditions(
   const appsStarted = apps.some((s) => s.containerID !== undefined);
   const initialized = phase === "Succeeded" || uninitialized.length === 0 || appsStarted;
   const ready = unready.length === 0 && !ended;
+  const completed = { reason: "PodCompleted" };
   const notReady = phase === "Succeeded"
-    ? { reason: "PodCompleted" }
+    ? completed
     : phase === "Failed"
     ? { reason: "PodFailed" }
     : { reason: "ContainersNotReady", message: `containers with unready status: [${unready.join(" ")}]` };
@@ -219,7 +224,7 @@ function podConditions(
   };
   const list: [string, boolean, object][] = [
     ["PodReadyToStartContainers", hasSandbox, {}],
-    ["Initialized", initialized, phase === "Succeeded" ? { reason: "PodCompleted" } : notInitialized],
+    ["Initialized", initialized, notInitialized],
     ["Ready", ready, notReady],
     ["ContainersReady", ready, notReady],
     ["PodScheduled", true, {}],
@@ -233,7 +238,7 @@ function podConditions(
       type,
       status,
       lastTransitionTime: since,
-      ...(on && type !== "Initialized" ? {} : on ? {} : why),
+      ...(on ? type === "Initialized" && phase === "Succeeded" ? completed : {} : why),
     };
   });
 }

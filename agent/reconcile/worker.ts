@@ -25,6 +25,8 @@ export interface WorkerOptions {
   probes: ProbeOptions;
   store: StatusStore;
   log: Log;
+  /** So long a look may take before the pod is shown as Unknown, should nothing be known of it; default 5 s. */
+  silenceMs?: number;
 }
 
 export interface Worker {
@@ -105,11 +107,24 @@ export function createWorker(o: WorkerOptions, id: PodIdentity, leave: AbortSign
           : x
       );
 
+  /** A runtime that hangs must not keep the pod from being shown at all. */
+  const withoutSilence = async <T>(look: Promise<T>): Promise<T> => {
+    const timer = setTimeout(
+      () => reporter.unknown(desired, "the runtime has not answered yet"),
+      o.silenceMs ?? 5000,
+    );
+    try {
+      return await look;
+    } finally {
+      clearTimeout(timer);
+    }
+  };
+
   const settle = async (): Promise<Plan> => {
     for (let before = "";;) {
       adopt(mailbox.take());
       welcomeImages();
-      const observed = await observePod(o.observe, id, wish!.kind === "absent", leave);
+      const observed = await withoutSilence(observePod(o.observe, id, wish!.kind === "absent", leave));
       probes.follow(desired?.pod, observed, wish!.kind === "absent");
       messages = await readMessages(o.observe.storage, observed, messages);
       const plan = planPod(wish!, observed, facts());

@@ -66,6 +66,7 @@ function createBench(root: string, fake: FakeRuntime): Bench {
     storage: volumes,
     store,
     log: silentLog,
+    silenceMs: 300,
     apply: {
       host,
       runtime,
@@ -361,5 +362,15 @@ Deno.test("a step that fails is tried again and shown meanwhile", () =>
     b.fake.fail("runPodSandbox", new AgentError("CreatePodSandboxError", "no network"));
     b.reconciler.update(desired(podOf("web", [container("a")])));
     await until(b, "shown", () => status(b, "web")?.message === "no network");
+    await until(b, "ready", () => isReady(b, "web"));
+  }));
+
+Deno.test("a pod is shown as Unknown while the runtime hangs, and as it is when it answers", () =>
+  withBench(async (b) => {
+    const release = b.fake.hold("observe");
+    b.reconciler.update(desired(podOf("web", [container("a")])));
+    await until(b, "shown", () => status(b, "web")?.phase === "Unknown");
+    assertEquals(status(b, "web")?.message, "the runtime has not answered yet");
+    release();
     await until(b, "ready", () => isReady(b, "web"));
   }));
