@@ -61,7 +61,8 @@ export async function runSlimming(
     return;
   }
   const changes = createMailbox<true>();
-  o.store.subscribe(() => changes.put(true), signal);
+  // Events alone, such as a probe's that fails for days, are no burst of work.
+  o.store.subscribe((change) => change.kind !== "event" && changes.put(true), signal);
   changes.put(true);
   while (!signal.aborted) {
     await changes.wait(signal);
