@@ -159,6 +159,23 @@ const CHECKS: Record<string, Check> = {
     }
   },
 
+  "commands run in a container to their end, or to their timeout": async ({ runtime, image }) => {
+    const spec = createSandboxSpec();
+    const sandboxId = await runtime.runPodSandbox(spec, within());
+    const id = await runtime.createContainer(createContainerSpec(spec, sandboxId, image), within());
+    await runtime.startContainer(id, within());
+    const exec = (script: string, seconds = 10) =>
+      runtime.execSync(id, ["sh", "-c", script], seconds, within());
+    assertEquals(await exec("echo err >&2; echo out; exit 3"), { exitCode: 3, output: "out\nerr\n" });
+    const began = performance.now();
+    assertEquals(await exec("sleep 1000", 1), { exitCode: undefined, output: "" });
+    assert(performance.now() - began < 10_000);
+    await runtime.stopContainer(id, 1, within());
+    await untilState(runtime, spec.uid, "exited");
+    await assertRejects(() => exec("true"), AgentError);
+    await removePod(runtime, sandboxId);
+  },
+
   "attempts are listed newest first": async ({ runtime, image }) => {
     const spec = createSandboxSpec();
     const sandboxId = await runtime.runPodSandbox(spec, within());

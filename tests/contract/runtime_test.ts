@@ -15,6 +15,10 @@ testRuntime("the fake", false, () => {
       const exit = /^exit (\d+)$/.exec(command[2] ?? "");
       return exit === null ? undefined : Number(exit[1]);
     },
+    onExec: (_, [, , script = ""]) =>
+      script.startsWith("sleep")
+        ? { exitCode: undefined, output: "" }
+        : { exitCode: Number(/exit (\d+)$/.exec(script)?.[1] ?? 0), output: "out\nerr\n" },
   });
   const archive = { path: "/images/brought.tar", name: "docker.io/library/brought:latest" };
   const { runtime, images } = fake;
