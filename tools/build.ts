@@ -30,15 +30,19 @@ async function bundleProgram(directory: string): Promise<string> {
 }
 
 /**
- * CommonJS packages (only `yaml`, loaded when there is something to complain about) make the bundler import node:module
- * at the start, which costs 5 MB resident. They ask for Node's own modules alone, so this finds them without it.
+ * CommonJS packages (only `yaml`, loaded when there is something to complain about) ask for Node's own modules. Where
+ * the bundler recognises its own shim it imports node:module at the start for that, which costs 5 MB resident; where
+ * the shim's minified name escapes it, nothing answers. Both ways end here: they are found when they are asked for.
  */
 function lazyRequire(bundle: string): string {
-  const imported = /\bimport\s*\{\s*createRequire as (\w+)\s*\}\s*from\s*"node:module";/.exec(bundle);
-  if (imported === null) return bundle;
-  const made = new RegExp(`\\b${imported[1]}\\(import\\.meta\\.url\\)`);
-  if (!made.test(bundle)) throw new Error("the bundler makes its require in another way: see lazyRequire");
-  return bundle.replace(imported[0], "").replace(made, "((name)=>globalThis.process.getBuiltinModule(name))");
+  const find = "((name)=>globalThis.process.getBuiltinModule(name))";
+  const imported = /\bimport\s*\{\s*createRequire as ([\w$]+)\s*\}\s*from\s*"node:module";/.exec(bundle);
+  if (imported === null) return `var require=${find};\n${bundle}`;
+  const call = `${imported[1]}(import.meta.url)`;
+  if (!bundle.includes(call)) {
+    throw new Error("the bundler makes its require in another way: see lazyRequire");
+  }
+  return bundle.replace(imported[0], "").replace(call, () => find);
 }
 
 /** Short commit, `-dirty` when the tree has changes; `unknown` outside of a checkout. */
@@ -60,6 +64,21 @@ async function proveBuild(request: BuildRequest, packaging: BuildStamp["packagin
   if (!said.includes(request.stamp.version) || !said.includes(packaging)) {
     throw new Error(`${request.out} version said: ${said.trim() || "nothing"}`);
   }
+  await proveComplaint(request);
+}
+
+/** What is loaded only to complain must have come along: a wrong manifest is told with its place. */
+async function proveComplaint(request: BuildRequest): Promise<void> {
+  if (Deno.env.has("ENTRY")) return;
+  const path = await Deno.makeTempFile({ suffix: ".yaml" });
+  await Deno.writeTextFile(path, "apiVersion: v1\nkind: Pod\nmetadata: {name: x}\nspec: {contaners: []}\n");
+  const { stdout, stderr } = await new Deno.Command(request.out, {
+    args: ["check", path],
+    env: { AGENT_UNPACK_DIR: join(request.cacheDir, "unpacked") },
+  }).output();
+  await Deno.remove(path);
+  const said = new TextDecoder().decode(stdout) + new TextDecoder().decode(stderr);
+  if (!said.includes(":4:8:")) throw new Error(`${request.out} check said: ${said.trim() || "nothing"}`);
 }
 
 async function packageProgram(
