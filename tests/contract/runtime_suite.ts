@@ -42,6 +42,14 @@ async function observeOne(runtime: Runtime, uid: string): Promise<ObservedPod> {
   return pods[0]!;
 }
 
+/** A process that was only just started may not have set its trap, and as PID 1 it then never hears of SIGTERM. */
+async function untilListening(runtime: Runtime, id: string): Promise<void> {
+  const end = performance.now() + LIMIT_MS;
+  while ((await runtime.execSync(id, ["test", "-e", "/tmp/listens"], 5, within())).exitCode !== 0) {
+    if (performance.now() > end) throw new Error("the container's process never listened");
+  }
+}
+
 /** Observes until the pod's only container is in this state. */
 async function untilState(
   runtime: Runtime,
@@ -113,6 +121,7 @@ const CHECKS: Record<string, Check> = {
     assertGreater(running.startedAt ?? 0, before);
     assertEquals([running.finishedAt, running.exitCode], [undefined, undefined]);
 
+    await untilListening(runtime, id);
     await runtime.stopContainer(id, 10, within());
     const exited = await untilState(runtime, spec.uid, "exited");
     assertEquals([exited.exitCode, exited.startedAt], [143, running.startedAt]);
@@ -279,6 +288,7 @@ const CHECKS: Record<string, Check> = {
       }
     })();
     await causeEventsUntil(live.promise, runtime, image);
+    await untilListening(runtime, id);
     await runtime.stopContainer(id, 10, within());
     await watch;
     stop.abort();

@@ -81,4 +81,5 @@ export function createContainerSpec(
 }
 
 /** Ends on SIGTERM at once, which a plain `sleep` as first process would not. */
-export const RUN_UNTIL_STOPPED = "trap 'exit 143' TERM; while true; do sleep 1000 & wait; done";
+export const RUN_UNTIL_STOPPED =
+  "trap 'exit 143' TERM; touch /tmp/listens; while true; do sleep 1000 & wait; done";

@@ -43,6 +43,8 @@ interface Stage {
   directory: string;
   store: ReturnType<typeof createStore>;
   problems: Problem[];
+  /** All problems that ever were, also those that went before anybody looked. */
+  told: Problem[];
   /** What was told after each import. */
   brought: ((image: string) => boolean)[];
   archives: ImageArchives;
@@ -69,6 +71,7 @@ async function withStage(
     directory,
     store: createStore(),
     problems: [],
+    told: [],
     brought: [],
     archives: undefined as unknown as ImageArchives,
     start() {
@@ -79,7 +82,10 @@ async function withStage(
         host,
         images: this.store.images,
         log: silentLog,
-        report: (problems) => this.problems = problems,
+        report: (problems) => {
+          this.problems = problems;
+          this.told.push(...problems);
+        },
         onImported: (brings) => this.brought.push(brings),
       });
       running = this.archives.run(stop.signal);
@@ -172,7 +178,7 @@ Deno.test("a broken archive is a problem of its file, until it is mended; it is 
 
 Deno.test("a full disk is shown, and the archive is tried again when there may be room", async () => {
   await withStage(async (s) => {
-    await s.until("the problem", () => s.problems.length > 0);
+    await s.until("the problem", () => s.told.length > 0);
     const waiting = s.archives.settled("a:1", LIMIT());
     await s.put("b.tar", `image ${B}`);
     await waiting;
