@@ -221,6 +221,12 @@ export interface PublishedVolume {
 }
 
 /** The volumes and generated files of pods, below ROOT/pods/UID. */
+export interface GivenResources {
+  /** Of the container in the runtime. */
+  id: string;
+  text: string;
+}
+
 export interface Storage {
   /**
    * Creates the pod's directory, by which the next run of the agent knows that there is something of the pod on this
@@ -246,6 +252,12 @@ export interface Storage {
   remove(uid: string, signal: AbortSignal): Promise<void>;
   /** Uids that have a pod directory. */
   known(): Promise<string[]>;
+  /**
+   * Remembers what resources (JSON) were last given to a running container in place, which no runtime tells; "" while
+   * that is under way, so that a crash in between makes it happen again.
+   */
+  keepResources(uid: string, container: string, given: GivenResources): Promise<void>;
+  keptResources(uid: string, container: string): Promise<GivenResources | undefined>;
   /** What a container left as its termination message, at most 4096 bytes. */
   terminationMessage(uid: string, container: string, attempt: number): Promise<string | undefined>;
 }

@@ -323,15 +323,20 @@ async function updateResources(
 ): Promise<StepResult> {
   const { pod, container } = wishOf(round, step.container);
   const score = oomScoreAdj(pod.pod, container, o.node.memoryCapacity);
+  const text = JSON.stringify(container.resources ?? {});
+  const keep = (text: string) =>
+    o.storage.keepResources(round.uid, step.container, { id: step.containerId, text });
+  await keep("");
   // The pod's own limit makes room before a container grows, and shrinks only after the containers have.
   await o.cgroups.ensure(pod).catch(() => {});
   await o.runtime.updateContainerResources(step.containerId, container.resources ?? {}, score, signal);
   await o.cgroups.ensure(pod);
+  await keep(text);
   round.record(
     "Normal",
     "ResizeCompleted",
     `Changed resources of container ${step.container} in place`,
     step.container,
   );
-  return { kind: "resources", text: JSON.stringify(container.resources ?? {}) };
+  return { kind: "resources", text };
 }

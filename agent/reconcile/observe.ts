@@ -35,6 +35,15 @@ export async function observePod(
   return { ...observed, hasDirectory: directory !== undefined || await hasPodLogs(o.host, o.logs, id.uid) };
 }
 
+/** What running containers were given in place by an earlier run of the agent, by container id. */
+export async function readResources(storage: Storage, observed: ObservedPod): Promise<Map<string, string>> {
+  const running = observed.containers.filter((c) => c.state === "running");
+  const kept = await Promise.all(running.map((c) => storage.keptResources(observed.uid, c.name)));
+  return new Map(
+    kept.flatMap((k) => k !== undefined && running.some((c) => c.id === k.id) ? [[k.id, k.text]] : []),
+  );
+}
+
 /** Termination messages of exited containers, read once per container id. */
 export async function readMessages(
   storage: Storage,

@@ -14,7 +14,7 @@ import { forgive, forgiveImages, remember, type StepOutcome } from "../model/mem
 import { volumesHash } from "../model/volumes.ts";
 import { createMailbox } from "../lib/mailbox.ts";
 import { type ApplyOptions, applySteps } from "./apply.ts";
-import { type ObserveOptions, observePod, type PodIdentity, readMessages } from "./observe.ts";
+import { type ObserveOptions, observePod, type PodIdentity, readMessages, readResources } from "./observe.ts";
 import { createReporter } from "./report.ts";
 import type { RecordEvent } from "./images.ts";
 import { createPodProbes, type ProbeOptions } from "./probes.ts";
@@ -57,6 +57,7 @@ export function createWorker(o: WorkerOptions, id: PodIdentity, leave: AbortSign
   let arrived: ((image: string) => boolean)[] = [];
   let seen = "";
   let blind = 0;
+  let isNew = true;
 
   const record: RecordEvent = (type, reason, message, container) =>
     reporter.event(type, reason, message, container);
@@ -125,6 +126,8 @@ export function createWorker(o: WorkerOptions, id: PodIdentity, leave: AbortSign
       adopt(mailbox.take());
       welcomeImages();
       const observed = await withoutSilence(observePod(o.observe, id, wish!.kind === "absent", leave));
+      if (isNew) memory = { ...memory, resources: await readResources(o.observe.storage, observed) };
+      isNew = false;
       probes.follow(desired?.pod, observed, wish!.kind === "absent");
       messages = await readMessages(o.observe.storage, observed, messages);
       const plan = planPod(wish!, observed, facts());

@@ -16,6 +16,8 @@ export interface PodPaths {
   /** Exists once an emptyDir is complete. */
   ready(name: string): string;
   containers(name: string): string;
+  /** What was given to the running container in place; goes with the next attempt. */
+  resources(container: string): string;
   /** Takes what the attempt leaves as its last words. */
   terminationLog(container: string, attempt: number): string;
 }
@@ -34,6 +36,7 @@ export function podPaths(root: string, uid: string): PodPaths {
     volume: (kind, name) => join(pod, "volumes", `kubernetes.io~${kind}`, part(name, "volume name")),
     ready: (name) => join(pod, "plugins", "kubernetes.io~empty-dir", part(name, "volume name"), "ready"),
     containers,
+    resources: (name) => join(containers(name), "resources.json"),
     terminationLog: (name, attempt) => join(containers(name), attempt.toString(16).padStart(8, "0")),
   };
 }

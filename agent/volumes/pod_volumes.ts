@@ -9,7 +9,7 @@ import type { PodFacts } from "../model/downward.ts";
 import { once } from "../lib/once.ts";
 import { AgentError, errorText } from "../model/errors.ts";
 import { nestedMountPoints, volumePayload } from "../model/volumes.ts";
-import type { Host, PublishedVolume, Storage } from "../ports.ts";
+import type { GivenResources, Host, PublishedVolume, Storage } from "../ports.ts";
 import { writeAtomically } from "./atomic_writer.ts";
 import { createContainerEdits } from "./container_edits.ts";
 import { createDirectories, emptyDirTmpfs, tmpfsSize } from "./empty_dir.ts";
@@ -135,9 +135,22 @@ export function createPodVolumes(options: PodVolumesOptions): Storage {
       const stats = await Promise.all(names.map((name) => host.lstat(join(pods, name))));
       return names.filter((_, i) => stats[i]?.kind === "directory");
     },
+    keepResources: async (uid, container, given) =>
+      await host.writeFileAtomic((await pathsOf(uid)).resources(container), JSON.stringify(given), 0o600),
+    keptResources: async (uid, container) =>
+      parseGiven(await host.readText((await pathsOf(uid)).resources(container))),
     terminationMessage: async (uid, container: string, attempt) =>
       await readTerminationMessage(host, (await pathsOf(uid)).terminationLog(container, attempt)),
   };
+}
+
+function parseGiven(text: string | undefined): GivenResources | undefined {
+  try {
+    const { id, text: given } = JSON.parse(text ?? "{}");
+    return typeof id === "string" && typeof given === "string" ? { id, text: given } : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 const fsGroupOf = (pod: Pod): number | undefined => pod.spec?.securityContext?.fsGroup;

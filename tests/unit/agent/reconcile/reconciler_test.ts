@@ -30,6 +30,9 @@ const storage = (root: string, disk: string[]): Storage => ({
     await Deno.remove(`${root}/pods/${uid}`, { recursive: true });
   },
   known: () => Promise.resolve([]),
+  keepResources: (uid, _container, given) =>
+    Deno.writeTextFile(`${root}/pods/${uid}/given`, JSON.stringify(given)),
+  keptResources: (uid) => Deno.readTextFile(`${root}/pods/${uid}/given`).then(JSON.parse, () => undefined),
   terminationMessage: () => Promise.resolve(undefined),
 });
 
@@ -244,6 +247,30 @@ Deno.test("an agent that comes back adopts what runs and starts nothing", async 
     assertEquals(fake.callsOf("runPodSandbox").length, 1);
     assertEquals(fake.callsOf("createContainer").length, 1);
   }, fake);
+});
+
+Deno.test("resources that were changed in place are changed back by the next agent, which was not there", async () => {
+  const fake = createFakeRuntime();
+  const root = await Deno.makeTempDir();
+  const pod = (memory: string) =>
+    desired(podOf("web", [{ ...container("a"), resources: { limits: { memory } } }]));
+  const given = () => fake.callsOf("updateContainerResources").length;
+  const runUntil = async (b: Bench, wish: Desired, times: number) => {
+    b.reconciler.update(wish);
+    await until(b, `changed ${times} times`, () => isReady(b, "web") && given() === times);
+  };
+  const first = createBench(root, fake);
+  await runUntil(first, pod("32Mi"), 0);
+  await runUntil(first, pod("48Mi"), 1);
+  await first.leave();
+  const second = createBench(root, fake);
+  await runUntil(second, pod("32Mi"), 2);
+  await second.leave();
+  const third = createBench(root, fake);
+  await runUntil(third, pod("32Mi"), 2);
+  await third.leave();
+  assertEquals(fake.callsOf("createContainer").length, 1);
+  await Deno.remove(root, { recursive: true });
 });
 
 Deno.test("what nobody wants any more is removed after recovery, and only when all sources have spoken", async () => {

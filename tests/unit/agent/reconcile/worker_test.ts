@@ -19,6 +19,8 @@ const storage: Storage = {
   containerEdits: () => Promise.resolve({ owner: "volumes" }),
   remove: () => Promise.resolve(),
   known: () => Promise.resolve([]),
+  keepResources: () => Promise.resolve(),
+  keptResources: () => Promise.resolve(undefined),
   terminationMessage: () => Promise.resolve(undefined),
 };
 
