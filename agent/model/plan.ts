@@ -112,8 +112,7 @@ export function failureKey(step: Step): string {
 }
 
 /** Steps of one lane run one after the other, in order: containers start in the order of the manifest. */
-export const laneOf = (step: Step): string | undefined =>
-  step.kind === "runContainer" ? "start" : undefined;
+export const laneOf = (step: Step): string | undefined => step.kind === "runContainer" ? "start" : undefined;
 
 /** Drops steps that failed and may not be tried again yet; says when the first of them may. */
 export function postpone(steps: Step[], facts: Facts): { steps: Step[]; lookAgain?: number } {
