@@ -1,0 +1,164 @@
+/** A reconciler on the fake runtime, for tests of whole lives of pods. Not for: assertions. */
+import type { Container, Pod } from "../../../../agent/model/gen/v1.ts";
+import type { Desired, DesiredPod } from "../../../../agent/model/wish.ts";
+import { podKey } from "../../../../agent/model/wish.ts";
+import { defaultBackOff } from "../../../../agent/model/restart.ts";
+import { createHost } from "../../../../agent/host.ts";
+import { silentLog } from "../../../../agent/lib/log.ts";
+import type { Storage } from "../../../../agent/ports.ts";
+import { createStatusStore, type StatusStore } from "../../../../agent/status_store.ts";
+import { createGate } from "../../../../agent/reconcile/gate.ts";
+import { createReconciler, type Reconciler } from "../../../../agent/reconcile/reconciler.ts";
+import { runRuntimeWatch } from "../../../../agent/reconcile/watch_runtime.ts";
+import { probeOptions } from "../../../fakes/prober.ts";
+import { createFakeRuntime, type FakeRuntime } from "../../../fakes/runtime.ts";
+
+export const objects = { configMaps: new Map(), secrets: new Map() };
+
+export const storage = (root: string, disk: string[]): Storage => ({
+  async claim(uid) {
+    disk.push("directory made");
+    await Deno.mkdir(`${root}/pods/${uid}`, { recursive: true });
+  },
+  publish: () => Promise.resolve(new Map()),
+  containerEdits: (_pod, container) => Promise.resolve({ owner: container.name }),
+  async remove(uid) {
+    disk.push("directory removed");
+    await Deno.remove(`${root}/pods/${uid}`, { recursive: true });
+  },
+  known: () => Promise.resolve([]),
+  keepResources: (uid, _container, given) =>
+    Deno.writeTextFile(`${root}/pods/${uid}/given`, JSON.stringify(given)),
+  keptResources: (uid) => Deno.readTextFile(`${root}/pods/${uid}/given`).then(JSON.parse, () => undefined),
+  terminationMessage: () => Promise.resolve(undefined),
+});
+
+export interface Bench {
+  fake: FakeRuntime;
+  store: StatusStore;
+  reconciler: Reconciler;
+  /** What came and went on the node's disk. */
+  disk: string[];
+  leave(): Promise<void>;
+}
+
+/** A reconciler on a fake runtime that outlives it. */
+export function createBench(root: string, fake: FakeRuntime): Bench {
+  const host = createHost();
+  const store = createStatusStore();
+  const stop = new AbortController();
+  const node = {
+    nodeName: "n",
+    clusterDomain: "",
+    hostIPs: ["192.0.2.1"],
+    runtimeName: "fake",
+    podLogsDir: `${root}/pods-logs`,
+    containerLogsDir: `${root}/containers`,
+    backOff: defaultBackOff,
+    allocatable: { cpu: 2, memory: 2 ** 31 },
+    memoryCapacity: 2 ** 31,
+  };
+  const disk: string[] = [];
+  const volumes = storage(root, disk);
+  const { runtime, images } = fake;
+  const reconciler = createReconciler({
+    runtime,
+    storage: volumes,
+    store,
+    log: silentLog,
+    silenceMs: 300,
+    apply: {
+      host,
+      runtime,
+      storage: volumes,
+      cgroups: {
+        ensure: () => Promise.resolve(disk.push("cgroup made")).then(() => ""),
+        remove: () => Promise.resolve(void disk.push("cgroup removed")),
+      },
+      images: {
+        images,
+        archives: { settled: () => Promise.resolve(), brought: () => false },
+        pulls: createGate(2),
+        nodeConfig: () => Promise.resolve(undefined),
+      },
+      node,
+      dns: () => Promise.resolve({ servers: [], searches: [], options: [] }),
+    },
+    observe: { host, runtime, storage: volumes, logs: node, rootDir: root },
+    probes: probeOptions(host, runtime),
+  }, stop.signal);
+  const watch = runRuntimeWatch({
+    host,
+    runtime,
+    log: silentLog,
+    nudge: (uid) => reconciler.nudge(uid),
+    listed: (pods) => reconciler.takeOver(pods),
+    relist: { withEvents: 60_000, withoutEvents: 1000 },
+  }, stop.signal);
+  const leave = async () => {
+    stop.abort();
+    await Promise.all([reconciler.finished(), watch]);
+  };
+  return { fake, store, reconciler, disk, leave };
+}
+
+export async function withBench(
+  test: (bench: Bench, root: string) => Promise<void>,
+  fake = createFakeRuntime(),
+) {
+  const root = await Deno.makeTempDir();
+  const bench = createBench(root, fake);
+  try {
+    await test(bench, root);
+  } finally {
+    await bench.leave();
+    await Deno.remove(root, { recursive: true });
+  }
+}
+
+export const container = (name: string, image = `${name}:1`): Container => ({
+  name,
+  image,
+  imagePullPolicy: "IfNotPresent",
+});
+
+export const podOf = (name: string, containers: Container[], more: object = {}, uid = name): DesiredPod => {
+  const pod: Pod = {
+    metadata: { name, namespace: "default", uid },
+    spec: { restartPolicy: "Always", terminationGracePeriodSeconds: 1, containers, ...more },
+  };
+  return { pod, uid, source: "file", origin: `${name}.yaml` };
+};
+
+export const desired = (...pods: DesiredPod[]): Desired => ({
+  pods: new Map(pods.map((p) => [podKey(p.pod), p])),
+  objects,
+  problems: [],
+  complete: true,
+});
+
+/** Waits for a condition of the store, told by its changes. */
+export async function until(bench: Bench, what: string, condition: () => boolean): Promise<void> {
+  if (condition()) return;
+  const stop = new AbortController();
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  try {
+    await new Promise<void>((resolve, reject) => {
+      timer = setTimeout(
+        () => reject(new Error(`never: ${what}: ${JSON.stringify(bench.store.pods())}`)),
+        5000,
+      );
+      bench.store.subscribe(() => condition() && resolve(), stop.signal);
+    });
+  } finally {
+    clearTimeout(timer);
+    stop.abort();
+  }
+}
+
+export const status = (bench: Bench, name: string) =>
+  bench.store.pods().find((p) => p.metadata?.name === name)?.status;
+export const isReady = (bench: Bench, name: string) =>
+  status(bench, name)?.conditions?.find((c) => c.type === "Ready")?.status === "True";
+export const stateOf = (bench: Bench, name: string, c: string) =>
+  status(bench, name)?.containerStatuses?.find((s) => s.name === c);
