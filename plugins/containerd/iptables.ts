@@ -42,6 +42,17 @@ export function idsInRules(rules: string, network: string): string[] {
   return [...new Set([...named].filter((m) => m[1] === network).map((m) => m[2]!))];
 }
 
+/** Chains of single sandboxes that hold nothing and that nothing leads to: a removal was cut off before its last step. */
+export function emptyChains(rules: string): string[] {
+  const lines = rules.split("\n").map(splitRule);
+  const used = new Set(
+    lines.filter((words) => words[0] === "-A").flatMap((words) => [words[1], target(words)]),
+  );
+  return lines.flatMap(([command, chain = ""]) =>
+    command === "-N" && /^CNI-([DS]N-)?[0-9a-f]{16,}$/.test(chain) && !used.has(chain) ? [chain] : []
+  );
+}
+
 function target(words: string[]): string | undefined {
   const i = words.indexOf("-j");
   return i < 0 ? undefined : words[i + 1];

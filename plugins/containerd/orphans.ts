@@ -7,7 +7,7 @@ import { join } from "@std/path";
 import { errorText } from "../../agent/model/errors.ts";
 import { recordedIds } from "./calls.ts";
 import { runProgram } from "./detect.ts";
-import { idsInRules, planChainRemoval } from "./iptables.ts";
+import { emptyChains, idsInRules, planChainRemoval } from "./iptables.ts";
 import { findShims, processesOf, type RunningProcess, signalProcess, waitForExit } from "./processes.ts";
 import { sleep } from "./sleep.ts";
 import { endShims, removeBundle, removeEmptyCgroups } from "./teardown.ts";
@@ -74,10 +74,12 @@ export async function clearOrphans(
   log: (level: "info" | "warn", message: string, fields: Record<string, string | number>) => void,
   signal: AbortSignal,
 ): Promise<void> {
+  let empty = new Set<string>();
   for (const ms of looks) {
     await sleep(ms, signal);
     if (signal.aborted) return;
     try {
+      empty = await removeEmptyChains(empty);
       const removed = await removeOrphans(o, signal);
       if (removed === undefined) continue;
       log("info", "removed what was left of creations that were cut off", { things: countOf(removed) });
@@ -139,6 +141,16 @@ async function removeCgroups(o: OrphanOptions, paths: readonly string[]): Promis
   strays.forEach((p) => signalProcess(p, "SIGKILL"));
   await Promise.all(strays.map((p) => waitForExit(p, STRAY_MS)));
   await removeEmptyCgroups(paths);
+}
+
+/** Of the chains that were empty before, those that still are; a chain is empty for a moment when it is made. */
+async function removeEmptyChains(before: ReadonlySet<string>): Promise<Set<string>> {
+  const rules = await runProgram(["iptables", "-t", "nat", "-S"]);
+  const empty = new Set(emptyChains(rules.stdout));
+  for (const chain of empty) {
+    if (before.has(chain)) await runProgram(["iptables", "-t", "nat", "-X", chain]);
+  }
+  return empty;
 }
 
 async function removeRules(network: string, ids: readonly string[]): Promise<void> {

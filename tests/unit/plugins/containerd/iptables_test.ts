@@ -1,5 +1,10 @@
 import { assertEquals } from "@std/assert";
-import { idsInRules, planChainRemoval, splitRule } from "../../../../plugins/containerd/iptables.ts";
+import {
+  emptyChains,
+  idsInRules,
+  planChainRemoval,
+  splitRule,
+} from "../../../../plugins/containerd/iptables.ts";
 
 const SHARED = `-P PREROUTING ACCEPT
 -P POSTROUTING ACCEPT
@@ -70,4 +75,13 @@ Deno.test("of one sandbox only its own rules and chains go; the shared ones stay
   const removal = planChainRemoval(two, "agent0", ["xyz"]).map((args) => args.join(" "));
   assertEquals(removal.filter((line) => /abc|1111|aaaa|^-[FX] CNI-HOSTPORT/.test(line)), []);
   assertEquals(removal.filter((line) => line.startsWith("-X")), ["-X CNI-2222", "-X CNI-DN-bbbb"]);
+});
+
+Deno.test("a chain of a sandbox that is empty and unreachable is stale; others' and shared chains are not", () => {
+  const chain = "CNI-12500c46427a1d4dc756dcbd";
+  const jump = `-A POSTROUTING -s 10.1.0.2/32 -j ${chain}\n`;
+  assertEquals(emptyChains(`${SHARED}-N ${chain}\n-N KUBE-12500c46427a1d4dc756dcbd\n`), [chain]);
+  assertEquals(emptyChains(`${SHARED}-N ${chain}\n${jump}`), []);
+  assertEquals(emptyChains(`${SHARED}-N ${chain}\n-A ${chain} -j ACCEPT\n`), []);
+  assertEquals(emptyChains("-N CNI-HOSTPORT-DNAT\n"), []);
 });
