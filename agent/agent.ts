@@ -3,6 +3,7 @@
  * what the services are (main.ts).
  */
 import type { Log } from "./lib/log.ts";
+import { aborted } from "./lib/pause.ts";
 import { errorText } from "./model/errors.ts";
 
 export interface Service {
@@ -35,9 +36,7 @@ export async function runAgent(
     }
     if (!o.signal.aborted) {
       o.onStarted();
-      await new Promise<void>((resolve) =>
-        o.signal.addEventListener("abort", () => resolve(), { once: true })
-      );
+      await aborted(o.signal);
     }
   } finally {
     leave.abort();

@@ -220,13 +220,15 @@ export interface PublishedVolume {
   readonly: boolean;
 }
 
-/** The volumes and generated files of pods, below ROOT/pods/UID. */
+/** What resources a running container was last given in place. */
 export interface GivenResources {
   /** Of the container in the runtime. */
   id: string;
+  /** The v1 ResourceRequirements as JSON; "" while they are being changed. */
   text: string;
 }
 
+/** The volumes and generated files of pods, below ROOT/pods/UID. */
 export interface Storage {
   /**
    * Creates the pod's directory, by which the next run of the agent knows that there is something of the pod on this

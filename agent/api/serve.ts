@@ -2,6 +2,7 @@
  * Binds the API: everything on a unix socket that only its owner can open; health alone on a TCP port that anyone on the
  * machine can reach, so there connections, sizes and times are bounded. Not for: what is answered.
  */
+import { aborted } from "../lib/pause.ts";
 import { AgentError, errorText, type Problem } from "../model/errors.ts";
 import { formatResponse, maxHead, parseRequestHead } from "./http_head.ts";
 
@@ -34,11 +35,11 @@ export interface Serving {
 export async function serveApi(options: ServeOptions): Promise<Serving> {
   const server = await serveSocket(options.socket, options.app);
   const stopSocket = async () => {
-    await once(options.signal);
+    await aborted(options.signal);
     const patience = new AbortController();
     await Promise.race([
       server.shutdown(),
-      once(AbortSignal.any([AbortSignal.timeout(2000), patience.signal])),
+      aborted(AbortSignal.any([AbortSignal.timeout(2000), patience.signal])),
     ]);
     patience.abort();
   };
@@ -48,12 +49,6 @@ export async function serveApi(options: ServeOptions): Promise<Serving> {
     : serveHealth(options, options.healthz, (bound) => port = bound);
   return { healthzPort: () => port, finished: Promise.all([stopSocket(), health]).then(() => {}) };
 }
-
-const once = (signal: AbortSignal): Promise<void> =>
-  new Promise((resolve) => {
-    if (signal.aborted) return resolve();
-    signal.addEventListener("abort", () => resolve(), { once: true });
-  });
 
 // ---- unix socket ---------------------------------------------------------------------------------------------------
 
@@ -128,7 +123,7 @@ async function serveHealth(
       listener = Deno.listen({ hostname: address, port });
     } catch (error) {
       options.report([portProblem(address, port, error)]);
-      await once(AbortSignal.any([signal, AbortSignal.timeout(retryMs)]));
+      await aborted(AbortSignal.any([signal, AbortSignal.timeout(retryMs)]));
       continue;
     }
     options.report([]);
@@ -161,7 +156,7 @@ async function acceptAll(listener: Deno.Listener, app: App, signal: AbortSignal)
       connection = await listener.accept();
     } catch {
       // Out of descriptors, or a peer that left before it was accepted; a closed listener ends by the signal.
-      if (!signal.aborted) await once(AbortSignal.any([signal, AbortSignal.timeout(100)]));
+      if (!signal.aborted) await aborted(AbortSignal.any([signal, AbortSignal.timeout(100)]));
       continue;
     }
     const answered = answerOne(connection, app, signal).finally(() => open.delete(answered));

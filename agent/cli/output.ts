@@ -1,5 +1,16 @@
 /** Objects as -o asks for them: json, yaml, names. Pure. Not for: tables (render/). */
 import { stringify } from "@std/yaml";
+import type { Flag } from "./command.ts";
+
+/** Of commands that tell one thing, in their own words unless asked otherwise. */
+export const objectOutput: Flag = {
+  name: "output",
+  short: "o",
+  kind: "text",
+  placeholder: "FORMAT",
+  summary: "json or yaml",
+  values: ["json", "yaml"],
+};
 
 export const outputFormats = ["wide", "json", "yaml", "name"] as const;
 

@@ -5,7 +5,7 @@ import { type Io, socketPath, wantsColour } from "./io.ts";
 import type { Problem } from "../model/errors.ts";
 import type { Pod } from "../model/gen/v1.ts";
 import type { AgentStatus } from "../model/status_types.ts";
-import { toJson, toYaml } from "./output.ts";
+import { objectOutput, toJson, toYaml } from "./output.ts";
 import { renderStatus } from "./render/status.ts";
 import { createPaint } from "./render/text.ts";
 
@@ -13,14 +13,7 @@ export const status: Command = {
   name: "status",
   summary: "One look: node, runtime, problems, pods",
   arguments: [],
-  flags: [{
-    name: "output",
-    short: "o",
-    kind: "text",
-    placeholder: "FORMAT",
-    summary: "json or yaml",
-    values: ["json", "yaml"],
-  }],
+  flags: [objectOutput],
   examples: [{ does: "Is all well?", line: "agent status" }],
   async run(args, io: Io) {
     const client = createApiClient(socketPath(args, io));

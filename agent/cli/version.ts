@@ -1,19 +1,12 @@
 /** `agent version`: what this program is. */
 import type { Command } from "./command.ts";
-import { toJson, toYaml } from "./output.ts";
+import { objectOutput, toJson, toYaml } from "./output.ts";
 
 export const version: Command = {
   name: "version",
   summary: "Show version, commit, Deno version and packaging",
   arguments: [],
-  flags: [{
-    name: "output",
-    short: "o",
-    kind: "text",
-    placeholder: "FORMAT",
-    summary: "json or yaml",
-    values: ["json", "yaml"],
-  }],
+  flags: [objectOutput],
   examples: [{ does: "For scripts", line: "agent version -o json" }],
   async run(args, io) {
     const { version, commit, deno, packaging, target } = io.build;

@@ -13,6 +13,7 @@ import { createHealthApi } from "../api/health.ts";
 import { serveApi } from "../api/serve.ts";
 import { buildInfo } from "../build_info.ts";
 import { createMetrics, type Metrics } from "../lib/metrics.ts";
+import { aborted } from "../lib/pause.ts";
 import { runForever } from "../lib/tasks.ts";
 import { authsFor } from "../model/pull_secrets.ts";
 import { runLogRotation } from "../node/log_rotation.ts";
@@ -69,7 +70,7 @@ export async function createServices(o: RunOptions, signal: AbortSignal): Promis
     forever("manifests", (signal) => watchSource(o, store, snapshots, parts, signal)),
     forever("recovery", async (signal) => {
       await parts.reconciler.recover();
-      await ended(signal);
+      await aborted(signal);
     }),
     forever("runtime events", (signal) =>
       runRuntimeWatch({
@@ -95,12 +96,6 @@ export async function createServices(o: RunOptions, signal: AbortSignal): Promis
     { name: "pods", start: () => ({ finished: parts.reconciler.finished().then(() => chosen.cri.close()) }) },
   ];
 }
-
-const ended = (signal: AbortSignal) =>
-  new Promise<void>((resolve) => {
-    if (signal.aborted) resolve();
-    else signal.addEventListener("abort", () => resolve(), { once: true });
-  });
 
 function managedServices(o: RunOptions, { containerd, cri }: ChosenRuntime): Service[] {
   if (containerd === undefined) return [];

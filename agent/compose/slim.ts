@@ -32,16 +32,22 @@ export function discardable(maps: string, executable: string): Mapping[] {
   });
 }
 
-const open = () =>
-  Deno.dlopen("libc.so.6", {
-    madvise: { parameters: ["u64", "usize", "i32"], result: "i32" },
-    malloc_trim: { parameters: ["usize"], result: "i32" },
-  });
+/** `undefined` where libc has not got the calls (musl). */
+function openLibc() {
+  try {
+    return Deno.dlopen("libc.so.6", {
+      madvise: { parameters: ["u64", "usize", "i32"], result: "i32" },
+      malloc_trim: { parameters: ["usize"], result: "i32" },
+    });
+  } catch {
+    return undefined;
+  }
+}
 
-/** Best effort: where libc has not got the calls (musl), nothing happens. */
-function release(libc: ReturnType<typeof open>): void {
+function release(libc: ReturnType<typeof openLibc>): void {
   // Only a collection of the last resort gives the heap's empty pages back.
   globalThis.gc?.({ type: "major", execution: "sync", flavor: "last-resort" });
+  if (libc === undefined) return;
   const maps = Deno.readTextFileSync("/proc/self/maps");
   for (const { start, end } of discardable(maps, Deno.execPath())) {
     libc.symbols.madvise(start, end - start, MADV_DONTNEED);
@@ -54,12 +60,7 @@ export async function runSlimming(
   o: { host: Host; store: StatusStore; quietMs: number },
   signal: AbortSignal,
 ): Promise<void> {
-  let libc: ReturnType<typeof open>;
-  try {
-    libc = open();
-  } catch {
-    return;
-  }
+  const libc = openLibc();
   const changes = createMailbox<true>();
   // Events alone, such as a probe's that fails for days, are no burst of work.
   o.store.subscribe((change) => change.kind !== "event" && changes.put(true), signal);

@@ -3,6 +3,7 @@
  * return. Not for: work that ends by itself.
  */
 import type { Log } from "./log.ts";
+import { pause } from "./pause.ts";
 
 export interface BackOff {
   /** First pause, in milliseconds; doubles with each failure. */
@@ -34,7 +35,7 @@ export async function runForever(
   options: ForeverOptions,
 ): Promise<void> {
   const { signal, log, backOff = defaultBackOff, random = Math.random } = options;
-  const { monotonic = () => performance.now(), pause = pauseOrAbort } = options;
+  const { monotonic = () => performance.now(), pause: wait = pause } = options;
   let failures = 0;
   while (!signal.aborted) {
     const startedAt = monotonic();
@@ -47,7 +48,7 @@ export async function runForever(
       error: problem,
       pauseMs: Math.round(ms),
     });
-    await pause(ms, signal);
+    await wait(ms, signal);
   }
 }
 
@@ -64,14 +65,3 @@ async function attempt(run: (signal: AbortSignal) => Promise<void>, signal: Abor
 const jittered = (ms: number, random: number) => ms * (0.8 + 0.2 * random);
 
 const textOf = (error: unknown) => error instanceof Error ? error.message || error.name : String(error);
-
-async function pauseOrAbort(ms: number, signal: AbortSignal): Promise<void> {
-  const { promise, resolve } = Promise.withResolvers<void>();
-  const end = () => resolve();
-  const timer = setTimeout(end, ms);
-  signal.addEventListener("abort", end, { once: true });
-  if (signal.aborted) end();
-  await promise;
-  clearTimeout(timer);
-  signal.removeEventListener("abort", end);
-}

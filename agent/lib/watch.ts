@@ -2,6 +2,7 @@
  * Turns a file-event source that forgets deleted directories and knows nothing of mounts into dependable "look again"
  * hints for one directory. Not for: reading what changed.
  */
+import { pause } from "./pause.ts";
 import { findWatchPoints, type WatchFs, type WatchPoints } from "./watch_points.ts";
 
 /** Events of exactly these directories, not of those below. Throws, or ends, when it cannot watch. */
@@ -135,17 +136,4 @@ async function moved(points: WatchPoints, driver: WatchDriver): Promise<boolean>
     if (`${found?.dev}:${found?.ino}` !== identity) return true;
   }
   return false;
-}
-
-function pause(ms: number, signal: AbortSignal): Promise<void> {
-  if (ms <= 0) return Promise.resolve();
-  const { promise, resolve } = Promise.withResolvers<void>();
-  const timer = setTimeout(resolve, ms);
-  const end = () => resolve();
-  signal.addEventListener("abort", end, { once: true });
-  if (signal.aborted) resolve();
-  return promise.finally(() => {
-    clearTimeout(timer);
-    signal.removeEventListener("abort", end);
-  });
 }

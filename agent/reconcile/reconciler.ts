@@ -4,6 +4,7 @@
  */
 import type { Runtime, Storage } from "../ports.ts";
 import type { Log } from "../lib/log.ts";
+import { aborted } from "../lib/pause.ts";
 import { type Desired, diffPods, type KnownPod, podKey, type Wish } from "../model/wish.ts";
 import { createWorker, type Worker, type WorkerOptions } from "./worker.ts";
 import type { PodIdentity } from "./observe.ts";
@@ -99,9 +100,7 @@ export function createReconciler(o: ReconcilerOptions, leave: AbortSignal): Reco
     },
     takeOver,
     async finished() {
-      if (!leave.aborted) {
-        await new Promise((resolve) => leave.addEventListener("abort", resolve, { once: true }));
-      }
+      await aborted(leave);
       await Promise.all([...workers.values()].map((w) => w.finished));
     },
     known: () => new Set([...workers.keys(), ...found.keys()]),

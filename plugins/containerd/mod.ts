@@ -3,6 +3,7 @@
  * agent and outlives it; the next agent finds it by its configuration file and adopts it. Not for: CRI calls.
  */
 import { join } from "@std/path";
+import { pause } from "../../agent/lib/pause.ts";
 import { AgentError, errorText } from "../../agent/model/errors.ts";
 import { answers, endPods, untilClosed } from "./calls.ts";
 import { type RuntimeBinaries } from "./binaries.ts";
@@ -21,7 +22,6 @@ import {
 } from "./processes.ts";
 
 import { clearOrphans } from "./orphans.ts";
-import { sleep } from "./sleep.ts";
 import { endShims, removeShimSockets, unmountBelow } from "./teardown.ts";
 
 export { answers } from "./calls.ts";
@@ -158,7 +158,7 @@ export function createManagedContainerd(options: ManagedRuntimeOptions): Managed
     const limit = AbortSignal.any([signal, AbortSignal.timeout(ms)]);
     while (!limit.aborted && isAlive(running)) {
       if (await answers(options.socket, limit)) return true;
-      await sleep(5, limit);
+      await pause(5, limit);
     }
     return false;
   }
@@ -175,7 +175,7 @@ export function createManagedContainerd(options: ManagedRuntimeOptions): Managed
         if (!signal.aborted) log("warn", "containerd cannot be started", { error: errorText(error) });
       }
       if (performance.now() - begin > BACKOFF_MS.forgottenAfter) delay = 0;
-      await sleep(delay, signal);
+      await pause(delay, signal);
       delay = Math.min(Math.max(delay * 2, BACKOFF_MS.first), BACKOFF_MS.most);
     }
   }
@@ -200,7 +200,7 @@ export function createManagedContainerd(options: ManagedRuntimeOptions): Managed
     while (running !== undefined && !signal.aborted && isAlive(running)) {
       const look = AbortSignal.any([signal, AbortSignal.timeout(WATCH_MS)]);
       await untilClosed(options.socket, look);
-      await sleep(PAUSE_MS, signal);
+      await pause(PAUSE_MS, signal);
       if (signal.aborted || !isAlive(running)) return;
       await capLog(options.logPath);
       const alive = await untilAnswers(running, PROBE_MS, signal);

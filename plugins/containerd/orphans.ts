@@ -4,12 +4,12 @@
  * Nobody would ever ask for them again. Not for: what containerd knows; that is ended through CRI.
  */
 import { join } from "@std/path";
+import { pause } from "../../agent/lib/pause.ts";
 import { errorText } from "../../agent/model/errors.ts";
 import { recordedIds } from "./calls.ts";
 import { runProgram } from "./detect.ts";
 import { emptyChains, idsInRules, planChainRemoval } from "./iptables.ts";
 import { findShims, processesOf, type RunningProcess, signalProcess, waitForExit } from "./processes.ts";
-import { sleep } from "./sleep.ts";
 import { endShims, removeBundle, removeEmptyCgroups } from "./teardown.ts";
 
 export interface OrphanOptions {
@@ -76,7 +76,7 @@ export async function clearOrphans(
 ): Promise<void> {
   let empty = new Set<string>();
   for (const ms of looks) {
-    await sleep(ms, signal);
+    await pause(ms, signal);
     if (signal.aborted) return;
     try {
       empty = await removeEmptyChains(empty);

@@ -2,6 +2,7 @@
  * Collects a header block from HEADERS and its CONTINUATIONs (RFC 9113, section 6.10), bounded in size and in number of
  * frames. Not for decoding it.
  */
+import { concatBytes } from "../../agent/lib/bytes.ts";
 import { ConnectionError, ErrorCode, Flag, type Frame, FrameType } from "./frames.ts";
 import { headerFragment } from "./settings.ts";
 
@@ -48,14 +49,8 @@ export function createHeaderBlocks(maxBytes: number): HeaderBlocks {
     if ((frame.flags & Flag.END_HEADERS) === 0) return undefined;
     const { streamId, end, parts } = open;
     open = undefined;
-    return { streamId, end, block: concat(parts) };
+    return { streamId, end, block: concatBytes(parts) };
   }
 
   return { collect };
-}
-
-function concat(parts: Uint8Array[]): Uint8Array {
-  const [first] = parts;
-  if (parts.length === 1 && first !== undefined) return first;
-  return new Uint8Array(parts.flatMap((part) => [...part]));
 }

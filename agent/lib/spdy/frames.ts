@@ -7,6 +7,7 @@
  * other side's hold nothing that is needed and stay unread.
  * Source: SPDY Protocol, Draft 3.1 (chromium.org/spdy); RFC 1950, RFC 1951 section 3.2.4.
  */
+import { concatBytes } from "../bytes.ts";
 
 export type Frame =
   | { kind: "data"; stream: number; fin: boolean; bytes: Uint8Array }
@@ -101,7 +102,10 @@ export function formatOpen(
 /** A block that is not the last. An empty one marks a flush: without it an inflater waits for more. */
 function stored(bytes: Uint8Array): Uint8Array {
   const { length } = bytes;
-  return concat([Uint8Array.of(0, length & 0xff, length >> 8, ~length & 0xff, (~length >> 8) & 0xff), bytes]);
+  return concatBytes([
+    Uint8Array.of(0, length & 0xff, length >> 8, ~length & 0xff, (~length >> 8) & 0xff),
+    bytes,
+  ]);
 }
 
 const noBytes = new Uint8Array();
@@ -110,31 +114,21 @@ const noBytes = new Uint8Array();
 function formatHeaders(headers: Readonly<Record<string, string>>): Uint8Array {
   const encoder = new TextEncoder();
   const texts = Object.entries(headers).flatMap(([name, value]) => [name.toLowerCase(), value]);
-  return concat([
+  return concatBytes([
     words(texts.length / 2),
     ...texts.map((text) => encoder.encode(text)).flatMap((bytes) => [words(bytes.length), bytes]),
   ]);
 }
 
 function formatControl(kind: number, ...parts: Uint8Array[]): Uint8Array {
-  const payload = concat(parts);
-  return concat([words((0x8000 | version) << 16 | kind, payload.length), payload]);
+  const payload = concatBytes(parts);
+  return concatBytes([words((0x8000 | version) << 16 | kind, payload.length), payload]);
 }
 
 function words(...values: number[]): Uint8Array {
   const bytes = new Uint8Array(values.length * 4);
   values.forEach((value, i) => viewOf(bytes).setUint32(i * 4, value));
   return bytes;
-}
-
-function concat(parts: readonly Uint8Array[]): Uint8Array {
-  const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    whole.set(part, at);
-    at += part.length;
-  }
-  return whole;
 }
 
 const viewOf = (bytes: Uint8Array): DataView =>
