@@ -260,6 +260,11 @@ export interface Storage {
    */
   keepResources(uid: string, container: string, given: GivenResources): Promise<void>;
   keptResources(uid: string, container: string): Promise<GivenResources | undefined>;
+  /**
+   * Bytes that these emptyDirs of a pod take on disk or in memory, by name; those that do not exist are left out. Follows
+   * no symlink, crosses no mount, opens no file; costs a walk over all their files, in a process of its own.
+   */
+  emptyDirUsage(uid: string, volumes: readonly string[], signal: AbortSignal): Promise<Map<string, number>>;
   /** What a container left as its termination message, at most 4096 bytes. */
   terminationMessage(uid: string, container: string, attempt: number): Promise<string | undefined>;
 }

@@ -17,6 +17,7 @@ import { publishHostPath } from "./host_path.ts";
 import { isPart, type PodPaths, podPaths, podsDirectory } from "./paths.ts";
 import { removePod } from "./remove.ts";
 import { readTerminationMessage } from "./termination.ts";
+import { diskUsage } from "./usage.ts";
 
 export interface PodVolumesOptions {
   host: Host;
@@ -134,6 +135,12 @@ export function createPodVolumes(options: PodVolumesOptions): Storage {
       const names = (await host.list(pods) ?? []).filter(isPart);
       const stats = await Promise.all(names.map((name) => host.lstat(join(pods, name))));
       return names.filter((_, i) => stats[i]?.kind === "directory");
+    },
+    async emptyDirUsage(uid, volumes, signal) {
+      const paths = await pathsOf(uid);
+      const names = new Map(volumes.map((name) => [paths.volume("empty-dir", name), name]));
+      const usage = await diskUsage(host, [...names.keys()], signal);
+      return new Map([...usage].map(([path, bytes]) => [names.get(path) ?? path, bytes]));
     },
     keepResources: async (uid, container, given) =>
       await host.writeFileAtomic((await pathsOf(uid)).resources(container), JSON.stringify(given), 0o600),

@@ -31,6 +31,7 @@ export const storage = (root: string, disk: string[]): Storage => ({
     Deno.writeTextFile(`${root}/pods/${uid}/given`, JSON.stringify(given)),
   keptResources: (uid) => Deno.readTextFile(`${root}/pods/${uid}/given`).then(JSON.parse, () => undefined),
   terminationMessage: () => Promise.resolve(undefined),
+  emptyDirUsage: () => Promise.resolve(new Map()),
 });
 
 export interface Bench {

@@ -22,6 +22,7 @@ const storage: Storage = {
   keepResources: () => Promise.resolve(),
   keptResources: () => Promise.resolve(undefined),
   terminationMessage: () => Promise.resolve(undefined),
+  emptyDirUsage: () => Promise.resolve(new Map()),
 };
 
 async function withWorker(
