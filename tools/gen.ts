@@ -3,7 +3,7 @@
 
 import { fromFileUrl } from "@std/path";
 
-const GENERATORS = ["schema.ts", "proto.ts", "pause.ts"];
+const GENERATORS = ["schema.ts", "proto.ts", "pause.ts", "pod_fields.ts"];
 
 let failed = 0;
 for (const name of GENERATORS) {

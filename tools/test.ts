@@ -37,7 +37,12 @@ const STAGES: readonly Stage[] = [
     minutes: 3,
   },
   { name: "layers", plans: ["ok", "test"], run: { tests: ["tests/layers_test.ts"] }, minutes: 1 },
-  { name: "unit", plans: ["ok", "test"], run: { tests: ["tests/unit", "tests/golden"] }, minutes: 4 },
+  {
+    name: "unit",
+    plans: ["ok", "test"],
+    run: { tests: ["tests/unit", "tests/golden", "tests/pod_fields"] },
+    minutes: 4,
+  },
   { name: "fuzz", plans: ["ok", "test"], run: { tests: ["tests/fuzz"] }, minutes: 3 },
   { name: "contract", plans: ["test"], run: { tests: ["tests/contract"] }, minutes: 4 },
   {

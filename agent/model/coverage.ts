@@ -20,7 +20,18 @@ const scheduling = "concerns a scheduler; this node runs the pod in any case";
 const accounts = "has no effect without a control plane: the pod gets no service account token";
 
 const podRows: readonly Row[] = [
-  { severity: "warning", field: "affinity", why: scheduling },
+  { severity: "warning", field: "affinity.podAffinity", why: scheduling },
+  { severity: "warning", field: "affinity.podAntiAffinity", why: scheduling },
+  {
+    severity: "warning",
+    field: "affinity.nodeAffinity.preferredDuringSchedulingIgnoredDuringExecution",
+    why: scheduling,
+  },
+  {
+    severity: "warning",
+    field: "affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution",
+    why: scheduling,
+  },
   { severity: "warning", field: "nodeSelector", why: scheduling },
   { severity: "warning", field: "nodeName", why: scheduling },
   { severity: "warning", field: "priority", unless: [0], why: "has no effect yet" },
@@ -56,6 +67,7 @@ const podRows: readonly Row[] = [
     why: `${notYet}: huge pages`,
   },
   { severity: "error", field: "resourceClaims", why: notYet },
+  { severity: "error", field: "resources.claims", why: notYet },
   { severity: "error", field: "runtimeClassName", unless: [""], why: notYet },
   { severity: "error", field: "hostUsers", unless: [true], why: `${notYet}: user namespaces` },
   { severity: "error", field: "hostnameOverride", unless: [""], why: notYet },

@@ -1,0 +1,119 @@
+/** Rows for Container, its environment, ports, probes and hooks. */
+import { open, proven, provenBut, rejected, type Rows } from "./row.ts";
+
+const inside = "tests/e2e/inside_test.ts: variables, arguments, working directory";
+const env = "tests/unit/agent/model/env_test.ts";
+const config =
+  "tests/unit/plugins/cri/translate_container_test.ts: toContainerConfig: identity, image, command, labels and annotations";
+const attach =
+  "tests/e2e/exec_test.ts: attach: a container's own terminal and input, and only its output without -i";
+const hostPorts =
+  "tests/unit/plugins/cri/translate_sandbox_test.ts: toSandboxConfig: host ports of containers and sidecars";
+const readiness = "tests/e2e/probes_test.ts: readiness comes and goes, and restarts nothing";
+const thresholds =
+  "tests/unit/agent/model/probe_test.ts: readiness begins false, and its thresholds count results in a row";
+const url = "tests/unit/agent/model/probe_target_test.ts: a URL from scheme, host, port and path";
+const portNames =
+  "tests/unit/agent/model/probe_target_test.ts: ports by name, by number and by a number in quotes";
+const headers =
+  "tests/unit/plugins/probe/prober_test.ts: headers of the manifest are sent, repeated ones too, and an empty one drops the prober's own";
+
+export const container: Rows = {
+  Container: {
+    args: proven(inside),
+    command: proven(
+      "tests/unit/agent/model/env_test.ts: command, args and subPathExpr are filled in from the resolved variables",
+    ),
+    image: proven("tests/e2e/registry_test.ts: images from a registry"),
+    imagePullPolicy: proven("tests/e2e/registry_test.ts: Never, IfNotPresent, Always"),
+    name: proven(config),
+    restartPolicy: open,
+    stdin: proven(attach),
+    stdinOnce: open,
+    terminationMessagePath: open,
+    terminationMessagePolicy: open,
+    tty: proven(attach),
+    volumeDevices: rejected("block devices come with CSI volumes"),
+    workingDir: proven(inside),
+  },
+  EnvVar: {
+    name: proven(inside),
+    value: proven(inside, `${env}: expansion follows the table of Kubernetes' expansion_test.go`),
+  },
+  EnvVarSource: { fileKeyRef: open },
+  EnvFromSource: { prefix: proven(inside, `${env}: prefix, secrets as text, stringData, optional sources`) },
+  ConfigMapEnvSource: { name: proven(inside), optional: proven(inside) },
+  SecretEnvSource: {
+    name: proven(inside),
+    optional: proven(`${env}: prefix, secrets as text, stringData, optional sources`),
+  },
+  ConfigMapKeySelector: {
+    key: proven(inside),
+    name: proven(inside),
+    optional: proven(`${env}: an optional key that is absent leaves the value of envFrom`),
+  },
+  SecretKeySelector: {
+    key: proven(inside),
+    name: proven(inside),
+    optional: proven(`${env}: an optional key that is absent leaves the value of envFrom`),
+  },
+  ObjectFieldSelector: {
+    apiVersion: open,
+    fieldPath: proven(inside, `${env}: fieldRef reads the pod and the node`),
+  },
+  ResourceFieldSelector: {
+    containerName: proven(
+      "tests/unit/agent/model/volumes_test.ts: downwardAPI reads metadata and resources of a named container only",
+    ),
+    divisor: proven(inside, `${env}: resourceFieldRef divides and rounds up; missing limits are the node's`),
+    resource: proven(inside, `${env}: resourceFieldRef divides and rounds up; missing limits are the node's`),
+  },
+  ContainerPort: {
+    containerPort: proven(hostPorts),
+    hostIP: proven(hostPorts),
+    hostPort: proven(
+      hostPorts,
+      "tests/e2e/web_test.ts: two containers share localhost and a volume, a ConfigMap is the page, a host port leads to it",
+    ),
+    name: proven(portNames),
+    protocol: proven(hostPorts),
+  },
+  ContainerRestartRule: { action: open },
+  ContainerRestartRuleOnExitCodes: { operator: open, values: open },
+  Probe: {
+    failureThreshold: proven(readiness, thresholds),
+    grpc: open,
+    initialDelaySeconds: proven(
+      "tests/unit/agent/model/probe_test.ts: the initial delay is counted from the container's start, whatever a clock that was set says",
+    ),
+    periodSeconds: proven(
+      readiness,
+      "tests/unit/agent/model/probe_test.ts: periods do not drift, and those that a slow answer missed are left out",
+    ),
+    successThreshold: proven(thresholds),
+    terminationGracePeriodSeconds: proven(
+      "tests/unit/agent/model/probe_test.ts: a failed liveness probe is not asked again, and brings its own grace",
+    ),
+    timeoutSeconds: proven(readiness),
+  },
+  ExecAction: { command: proven(readiness) },
+  GRPCAction: { port: open, service: open },
+  HTTPGetAction: {
+    host: proven(url),
+    path: proven(url),
+    port: proven(url, portNames),
+    scheme: proven(url),
+  },
+  HTTPHeader: { name: proven(headers), value: proven(headers) },
+  TCPSocketAction: { host: open, port: proven(portNames) },
+  Lifecycle: {
+    postStart: open,
+    preStop: open,
+    stopSignal: provenBut(
+      "with containerd 2.1 or newer and CRI-O; older runtimes know the image's own only",
+      "tests/unit/plugins/cri/translate_container_test.ts: toSignal: names of lifecycle.stopSignal; anything else is the image's own",
+    ),
+  },
+  LifecycleHandler: { sleep: open },
+  SleepAction: { seconds: open },
+};

@@ -1,0 +1,73 @@
+/** Rows for PodSpec and what belongs to the pod as a whole; security, volumes and resources have files of their own. */
+import { needsCluster, open, proven, provenBut, rejected, type Rows } from "./row.ts";
+
+const scheduler = "asks a scheduler; a manifest in the directory is for this node";
+const accounts = "there are no service accounts without a control plane";
+const names = "tests/e2e/inside_test.ts: host name, hosts, resolver, network";
+const resolver =
+  "tests/unit/agent/model/dns_test.ts: None takes only dnsConfig; Default adds it to the node's";
+const namespaces = "tests/unit/plugins/cri/translate_sandbox_test.ts: toSandboxConfig: namespaces";
+const aliases = "tests/unit/agent/model/hosts_test.ts: aliases come last, one line for each address";
+
+export const pod: Rows = {
+  PodSpec: {
+    activeDeadlineSeconds: open,
+    automountServiceAccountToken: needsCluster(accounts),
+    dnsPolicy: proven(
+      names,
+      "tests/unit/agent/model/dns_test.ts: ClusterFirst asks the cluster, and falls back to the node without one",
+      resolver,
+    ),
+    enableServiceLinks: needsCluster("variables of Services", {
+      quiet: "there are no Services here: either value means no variables",
+    }),
+    ephemeralContainers: rejected(
+      "are for running pods (agent debug), in Kubernetes, too: never in a manifest",
+    ),
+    hostIPC: proven(namespaces),
+    hostNetwork: proven(names),
+    hostPID: proven(namespaces),
+    hostUsers: open,
+    hostname: proven(names),
+    hostnameOverride: open,
+    imagePullSecrets: proven("tests/e2e/registry_test.ts: images from a registry"),
+    nodeName: needsCluster(scheduler),
+    nodeSelector: open,
+    os: open,
+    overhead: open,
+    preemptionPolicy: needsCluster(scheduler, { sample: "Never" }),
+    priority: open,
+    priorityClassName: open,
+    readinessGates: open,
+    resourceClaims: rejected("dynamic resource allocation needs its API objects"),
+    restartPolicy: proven("tests/e2e/restarts_test.ts: OnFailure and Never"),
+    runtimeClassName: open,
+    schedulerName: needsCluster(scheduler),
+    schedulingGates: rejected("would keep the pod from ever running: there is no scheduler"),
+    schedulingGroup: rejected("there is no scheduler", {}),
+    serviceAccount: needsCluster(accounts),
+    serviceAccountName: needsCluster(accounts),
+    setHostnameAsFQDN: open,
+    shareProcessNamespace: proven(namespaces),
+    subdomain: proven(names),
+    terminationGracePeriodSeconds: proven(
+      "tests/e2e/edits_test.ts: a removed pod is asked to end, and killed when its time is over",
+    ),
+    tolerations: needsCluster("answer taints of a Node object", {
+      quiet: "without a control plane nothing taints this node; every pod tolerates that",
+    }),
+    topologySpreadConstraints: needsCluster(scheduler),
+  },
+  Affinity: { podAffinity: needsCluster(scheduler), podAntiAffinity: needsCluster(scheduler) },
+  NodeAffinity: { preferredDuringSchedulingIgnoredDuringExecution: needsCluster(scheduler) },
+  NodeSelectorRequirement: { key: open, operator: open, values: open },
+  LocalObjectReference: {
+    name: provenBut(
+      "a Secret of the manifest directory",
+      "tests/e2e/registry_test.ts: a password opens it; a wrong one or none is said, and mended at once",
+    ),
+  },
+  PodDNSConfig: { nameservers: proven(names, resolver), searches: proven(names) },
+  PodDNSConfigOption: { name: proven(names), value: proven(names) },
+  HostAlias: { hostnames: proven(names, aliases), ip: proven(names, aliases) },
+};

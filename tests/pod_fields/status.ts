@@ -1,0 +1,70 @@
+/** Rows for what the agent reports: PodStatus, ContainerStatus and what is in them. */
+import { needsCluster, open, proven, type Rows } from "./row.ts";
+
+const quiet = { quiet: "a manifest's status is not read: what runs here decides it" };
+const server = (why: string) => needsCluster(why, quiet);
+const failing = "tests/golden/never-with-a-failure-is-failed";
+const backOff = "tests/golden/second-exit-waits";
+const draws = "dynamic resource allocation";
+
+export const status: Rows = {
+  PodStatus: {
+    allocatedResources: open,
+    extendedResourceClaimStatus: server(draws),
+    hostIP: proven(failing),
+    hostIPs: proven(failing),
+    message: open,
+    nodeAllocatableResourceClaimStatuses: server(draws),
+    nominatedNodeName: server("is the scheduler's"),
+    observedGeneration: server("follows metadata.generation, which the API server counts"),
+    phase: proven(failing),
+    podIP: proven(failing),
+    podIPs: proven(failing),
+    qosClass: proven(failing),
+    reason: open,
+    resize: open,
+    resourceClaimStatuses: server(draws),
+    resources: open,
+    startTime: proven(failing),
+    ephemeralContainerStatuses: open,
+  },
+  PodCondition: {
+    lastProbeTime: server("is no longer set by kubelets either"),
+    lastTransitionTime: proven(failing),
+    message: proven("tests/golden/running-but-not-ready"),
+    observedGeneration: server("follows metadata.generation, which the API server counts"),
+    reason: proven("tests/golden/running-but-not-ready"),
+    status: proven(failing),
+    type: proven(failing),
+  },
+  HostIP: { ip: proven(failing) },
+  PodIP: { ip: proven(failing) },
+  ContainerStatus: {
+    allocatedResources: open,
+    allocatedResourcesStatus: server("health of devices comes with device plugins"),
+    containerID: proven(failing),
+    image: proven(failing),
+    imageID: proven(failing),
+    name: proven(failing),
+    ready: proven("tests/golden/running-but-not-ready"),
+    restartCount: proven(backOff),
+    started: proven(failing),
+    stopSignal: open,
+    user: open,
+    volumeMounts: open,
+  },
+  LinuxContainerUser: { gid: open, supplementalGroups: open, uid: open },
+  VolumeMountStatus: { mountPath: open, name: open, readOnly: open, recursiveReadOnly: open },
+  ImageVolumeStatus: { imageRef: open },
+  ContainerStateRunning: { startedAt: proven("tests/golden/all-is-well") },
+  ContainerStateTerminated: {
+    containerID: proven(failing),
+    exitCode: proven(failing),
+    finishedAt: proven(failing),
+    message: open,
+    reason: proven(failing),
+    signal: open,
+    startedAt: proven(failing),
+  },
+  ContainerStateWaiting: { message: proven(backOff), reason: proven(backOff) },
+};
