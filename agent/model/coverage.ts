@@ -75,9 +75,6 @@ const podRows: readonly Row[] = [
 
 /** Below `spec.containers[]` and `spec.initContainers[]`. */
 const containerRows: readonly Row[] = [
-  { severity: "error", field: "livenessProbe.grpc", why: notYet },
-  { severity: "error", field: "readinessProbe.grpc", why: notYet },
-  { severity: "error", field: "startupProbe.grpc", why: notYet },
   { severity: "warning", field: "lifecycle.postStart", why: "has no effect yet" },
   { severity: "warning", field: "lifecycle.preStop", why: "has no effect yet" },
   {

@@ -24,6 +24,8 @@ export const portName: Check = (v) =>
     ? undefined
     : "at most 15 lowercase letters, digits and single '-', at least one letter";
 
+export const headerName: Check = (v) => /^[A-Za-z0-9-]+$/.test(v) ? undefined : "letters, digits and '-'";
+
 /** `[prefix/]name` of a label or annotation. */
 export const qualifiedName: Check = (v) => {
   const parts = v.split("/");

@@ -1,6 +1,6 @@
 /**
  * From a probe of the manifest to the question that is put: names of ports, the host, the URL, static variables. Pure.
- * Source: core/v1 HTTPGetAction, TCPSocketAction, ExecAction. Not for: putting it (the Prober port).
+ * Source: core/v1 HTTPGetAction, TCPSocketAction, GRPCAction, ExecAction. Not for: putting it (the Prober port).
  */
 import type { Container, HTTPGetAction, Probe } from "./gen/v1.ts";
 import { expand } from "./env.ts";
@@ -8,7 +8,8 @@ import { expand } from "./env.ts";
 /** A question over the network. */
 export type NetworkTarget =
   | { kind: "http"; url: string; headers: readonly { name: string; value: string }[] }
-  | { kind: "tcp"; host: string; port: number };
+  | { kind: "tcp"; host: string; port: number }
+  | { kind: "grpc"; host: string; port: number; service: string };
 
 export type ProbeTarget = NetworkTarget | { kind: "exec"; command: string[] } | {
   kind: "error";
@@ -20,15 +21,17 @@ export function probeTarget(probe: Probe, container: Container, podIP: string | 
   if (probe.exec !== undefined) {
     return { kind: "exec", command: staticCommand(probe.exec.command ?? [], container) };
   }
-  const action = probe.httpGet ?? probe.tcpSocket;
+  const action = probe.httpGet ?? probe.tcpSocket ?? probe.grpc;
   if (action === undefined) return { kind: "error", message: "this kind of probe is not supported" };
   const port = portNumber(action.port, container);
   if (port === undefined) {
     return { kind: "error", message: `no port of the container is named "${action.port}"` };
   }
-  const host = action.host || podIP;
+  const host = ("host" in action && action.host) || podIP;
   if (host === undefined) return { kind: "error", message: "the pod has no address yet" };
-  return probe.httpGet === undefined ? { kind: "tcp", host, port } : httpTarget(probe.httpGet, host, port);
+  if (probe.httpGet !== undefined) return httpTarget(probe.httpGet, host, port);
+  if (probe.tcpSocket !== undefined) return { kind: "tcp", host, port };
+  return { kind: "grpc", host, port, service: probe.grpc?.service ?? "" };
 }
 
 function httpTarget(get: HTTPGetAction, host: string, port: number): ProbeTarget {

@@ -1,7 +1,7 @@
 /** Rules for one container. Source: kubernetes pkg/apis/core/validation. Not for: the pod around it (validate_pod.ts). */
 import type { Container, ContainerPort, LifecycleHandler, Probe, SecurityContext, Volume } from "./gen/v1.ts";
 import { type FieldPath, type Report, shown } from "./finding.ts";
-import { dnsLabel, ipAddress, portName, qualifiedName, relativePath } from "./names.ts";
+import { dnsLabel, headerName, ipAddress, portName, qualifiedName, relativePath } from "./names.ts";
 import { parseQuantity } from "./quantity.ts";
 import {
   checkExactlyOne,
@@ -152,6 +152,8 @@ function validateProbe(probe: Probe, at: FieldPath, kind: string, report: Report
   }
   if (kind !== "readinessProbe") {
     checkRange(probe.successThreshold, [0, 1], [...at, "successThreshold"], report);
+  } else if (probe.terminationGracePeriodSeconds !== undefined) {
+    report([...at, "terminationGracePeriodSeconds"], "may not be set: a readinessProbe ends nothing");
   }
   checkRange(
     probe.terminationGracePeriodSeconds,
@@ -182,6 +184,9 @@ function validateHandler(
     else checkName(port, portName, [...at, field, "port"], report);
   }
   checkOneOf(handler.httpGet?.scheme, ["HTTP", "HTTPS", ""], [...at, "httpGet", "scheme"], report);
+  for (const [i, header] of elements(handler.httpGet?.httpHeaders)) {
+    checkName(header.name, headerName, [...at, "httpGet", "httpHeaders", i, "name"], report);
+  }
   checkRange(handler.grpc?.port, ports, [...at, "grpc", "port"], report);
 }
 

@@ -97,18 +97,29 @@ async function openTls(url: URL, signal: AbortSignal): Promise<Wire> {
   };
 }
 
-/** A header given with an empty value is left out, also where it would stand by itself. */
+/** As every question of ours calls itself, whatever the protocol. */
+export const USER_AGENT = "kube-probe/1.36";
+
+/** What the prober says by itself: once, or not at all. */
+const OWN = new Set(["host", "user-agent", "content-length", "transfer-encoding", "trailer"]);
+
+/** As Go's client: a Host stands instead of the address, and User-Agent or Accept given empty are left out. */
 function requestText(url: URL, headers: readonly { name: string; value: string }[]): string {
   for (const { name, value } of headers) {
     if (!/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/.test(name) || /[\r\n\0]/.test(value)) {
       throw new Error(`"${name}" is not a header that can be sent`);
     }
   }
-  const given = new Set(headers.map((h) => h.name.toLowerCase()));
-  const own = [["Host", url.host], ["User-Agent", "kube-probe/1.36"], ["Accept", "*/*"]]
-    .filter(([name]) => !given.has(name!.toLowerCase()));
-  const lines = [...own, ...headers.filter((h) => h.value !== "").map((h) => [h.name, h.value])]
-    .map(([name, value]) => `${name}: ${value}`);
+  const given = (name: string) => headers.find((h) => h.name.toLowerCase() === name)?.value;
+  const own = [
+    ["Host", given("host") || url.host],
+    ["User-Agent", given("user-agent") ?? USER_AGENT],
+    ["Accept", given("accept") === undefined ? "*/*" : ""],
+  ].filter(([, value]) => value !== "");
+  const more = headers.filter(({ name, value }) =>
+    !OWN.has(name.toLowerCase()) && (value !== "" || name.toLowerCase() !== "accept")
+  );
+  const lines = [...own, ...more.map((h) => [h.name, h.value])].map(([name, value]) => `${name}: ${value}`);
   return [`GET ${url.pathname}${url.search} HTTP/1.1`, ...lines, "Connection: close", "", ""].join("\r\n");
 }
 

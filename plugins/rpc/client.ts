@@ -90,7 +90,7 @@ function startCall(channel: Channel, path: string, outgoing: Outgoing, options: 
       );
     }
     try {
-      attempt(requestHeaders(path, options), 1);
+      attempt(requestHeaders(path, channel.caller, options), 1);
     } catch (error) {
       cancel(toRpcError(error));
     }

@@ -55,6 +55,8 @@ export interface Connection {
   readonly usable: boolean;
   /** A stream may be opened now: the peer has said its limits, and they leave room. */
   readonly roomy: boolean;
+  /** Why it has ended before the peer's first SETTINGS; undefined for all others. */
+  readonly unmet: Error | undefined;
   /** Resolves at the next change of streams, windows or settings. */
   changed(): Promise<void>;
   /** Opens a stream of this side. Only on a usable connection. */
@@ -105,6 +107,7 @@ export function createConnection(socket: Socket, options: ConnectionOptions): Co
   let nextStream = 1;
   let draining = false;
   let ending = false;
+  let unmet: Error | undefined;
 
   const writer = createWriter((bytes) => socket.write(bytes), {
     wrote: bell.wake,
@@ -194,6 +197,7 @@ export function createConnection(socket: Socket, options: ConnectionOptions): Co
   function end(reason: Error | undefined): void {
     if (ending) return;
     ending = true;
+    if (!peer.greeted) unmet = reason ?? new Error("closed by this side");
     clearTimeout(handshake);
     const code = reason instanceof ConnectionError ? reason.code : ErrorCode.NO_ERROR;
     const message = reason?.message ?? "the connection was closed";
@@ -219,6 +223,9 @@ export function createConnection(socket: Socket, options: ConnectionOptions): Co
     },
     get roomy() {
       return peer.greeted && streams.size < peer.maxStreams;
+    },
+    get unmet() {
+      return unmet;
     },
     changed: bell.changed,
     open,

@@ -18,16 +18,23 @@ import type { StreamLoss } from "./stream.ts";
 const contentType = "application/grpc";
 const reserved = new Set(["te", "content-type", "user-agent", "host", "connection", "transfer-encoding"]);
 
+/** Whom a channel's requests are for, and from. */
+export interface Caller {
+  readonly authority: string;
+  readonly userAgent?: string;
+}
+
 /** Headers of a request. @throws {RpcError} INVALID_ARGUMENT for metadata that may not be sent. */
-export function requestHeaders(path: string, options: CallOptions): HeaderList {
+export function requestHeaders(path: string, caller: Caller, options: CallOptions): HeaderList {
   const headers: Array<[string, string]> = [
     [":method", "POST"],
     [":scheme", "http"],
     [":path", path],
-    [":authority", "localhost"],
+    [":authority", caller.authority],
     ["te", "trailers"],
     ["content-type", contentType],
   ];
+  if (caller.userAgent !== undefined) headers.push(["user-agent", caller.userAgent]);
   if (options.timeoutMs !== undefined) headers.push(["grpc-timeout", encodeTimeout(options.timeoutMs)]);
   for (const [name, value] of Object.entries(options.metadata ?? {})) {
     if (

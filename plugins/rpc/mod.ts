@@ -1,7 +1,7 @@
 /**
- * gRPC over unix sockets, both sides: the public face of plugins/rpc. The messages are in gen/, made from proto/.
+ * gRPC over unix sockets and TCP, both sides: the public face of plugins/rpc. The messages are in gen/, made from proto/.
  */
-export { type Channel, type ChannelOptions, createChannel } from "./channel.ts";
+export { type Address, type Channel, type ChannelOptions, createChannel } from "./channel.ts";
 export { createClient } from "./client.ts";
 export { serve, type ServeOptions, type Server } from "./server.ts";
 export {
@@ -16,4 +16,4 @@ export {
   type MethodDefinition,
   type ServiceDefinition,
 } from "./service.ts";
-export { Code, type CodeName, codeName, RpcError } from "./status.ts";
+export { Code, type CodeName, codeName, RpcError, toRpcError } from "./status.ts";

@@ -40,6 +40,26 @@ Deno.test("a URL from scheme, host, port and path", () => {
   assertEquals(url({ host: "a b" }), { kind: "error", message: "not a URL: http://a b:80/" });
 });
 
+Deno.test("grpc asks the pod by port and service, tcpSocket the host that it names", () => {
+  assertEquals(target({ grpc: { port: 9000, service: "shop" } }), {
+    kind: "grpc",
+    host: "10.0.0.5",
+    port: 9000,
+    service: "shop",
+  });
+  assertEquals(target({ grpc: { port: 9000 } }, "fd00::5"), {
+    kind: "grpc",
+    host: "fd00::5",
+    port: 9000,
+    service: "",
+  });
+  assertEquals(target({ tcpSocket: { port: 5432, host: "192.0.2.7" } }), {
+    kind: "tcp",
+    host: "192.0.2.7",
+    port: 5432,
+  });
+});
+
 Deno.test("without an address there is nothing to ask", () => {
   assertEquals(probeTarget({ tcpSocket: { port: 80 } }, container, undefined), {
     kind: "error",

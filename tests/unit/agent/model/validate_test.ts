@@ -167,6 +167,15 @@ const wrong: [string, [object, object?, object?], string[]][] = [
     `${c}.livenessProbe.exec.command`,
     `${c}.livenessProbe.successThreshold`,
   ]],
+  ["readiness probe", [{}, {}, {
+    readinessProbe: {
+      httpGet: { port: 80, httpHeaders: [{ name: "X Y", value: "" }] },
+      terminationGracePeriodSeconds: 1,
+    },
+  }], [
+    `${c}.readinessProbe.httpGet.httpHeaders[0].name`,
+    `${c}.readinessProbe.terminationGracePeriodSeconds`,
+  ]],
   ["not supported: volume", [{ volumes: [{ name: "v", nfs: { server: "a", path: "/" } }] }], [
     "spec.volumes[0].nfs",
   ]],

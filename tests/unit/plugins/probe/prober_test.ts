@@ -72,38 +72,93 @@ Deno.test("200 to 399 are good, all else is not", () =>
     assertEquals(await outcome(404), "failure");
   }));
 
-Deno.test("headers of the manifest are sent, repeated ones too, and an empty one drops the prober's own", async () => {
+Deno.test("httpHeaders are sent, repeated ones too; Host and User-Agent stand instead of the prober's own", async () => {
   const seen: Headers[] = [];
+  const ask = async (url: string, ...headers: [string, string][]) => {
+    const result = await http(url, 2000, headers.map(([name, value]) => ({ name, value })));
+    return result.outcome === "success" ? seen.at(-1)! : result.message;
+  };
   await withServer((r) => (seen.push(r.headers), status(200)), async (url) => {
-    await http(url, 2000, [{ name: "Host", value: "shop.example" }, { name: "X-A", value: "1" }, {
-      name: "X-A",
-      value: "2",
-    }]);
-    await http(url, 2000, [{ name: "User-Agent", value: "" }]);
-    const refused = await http(url, 2000, [{ name: "X", value: "a\r\nEvil: 1" }]);
-    assertMatch(refused.message, /not a header that can be sent/);
+    const plain = await ask(url) as Headers;
+    assertEquals([plain.get("host"), plain.get("accept"), plain.get("connection")], [
+      new URL(url).host,
+      "*/*",
+      "close",
+    ]);
+    assertMatch(plain.get("user-agent")!, /^kube-probe\/1\.\d+$/);
+    const given = await ask(
+      url,
+      ["host", "shop.example"],
+      ["Host", "second"],
+      ["X-A", "1"],
+      ["X-A", "2"],
+      [
+        "user-agent",
+        "mine",
+      ],
+      ["Accept", "text/plain"],
+      ["X-Empty", ""],
+      ["Content-Length", "5"],
+    ) as Headers;
+    const names = ["host", "x-a", "user-agent", "accept", "x-empty", "content-length"];
+    assertEquals(names.map((name) => given.get(name)), [
+      "shop.example",
+      "1, 2",
+      "mine",
+      "text/plain",
+      "",
+      null,
+    ]);
+    const empty = await ask(url, ["User-Agent", ""], ["Accept", ""], ["Host", ""]) as Headers;
+    assertEquals(["user-agent", "accept", "host"].map((name) => empty.get(name)), [
+      null,
+      null,
+      new URL(url).host,
+    ]);
+    assertMatch(await ask(url, ["X", "a\r\nEvil: 1"]) as string, /not a header that can be sent/);
   });
-  assertEquals(seen.length, 2);
-  assertEquals([seen[0]!.get("host"), seen[0]!.get("x-a")], ["shop.example", "1, 2"]);
-  assertMatch(seen[0]!.get("user-agent")!, /^kube-probe\//);
-  assertEquals(seen[1]!.get("user-agent"), null);
 });
 
-Deno.test("redirects are followed on the same host only, and not for ever", () =>
-  withServer((r) => {
-    const { pathname } = new URL(r.url);
+Deno.test("redirects are followed on the same host only, at most ten requests, with Host where they are relative", () => {
+  const hosts: string[] = [];
+  return withServer((r) => {
+    const { pathname, origin } = new URL(r.url);
+    const to = (location: string, code = 302) => status(code, { location });
+    hosts.push(r.headers.get("host")!);
     if (pathname === "/good") return status(200);
     if (pathname === "/bad") return status(500);
-    if (pathname === "/away") return status(302, { location: "http://127.0.0.2:1/" });
-    if (pathname === "/round") return status(302, { location: "/round" });
-    if (pathname === "/to-bad") return status(307, { location: "/bad" });
-    return status(301, { location: "/good" });
+    if (pathname === "/away") return to("http://127.0.0.2:1/");
+    if (pathname === "/round") return to("/round");
+    if (pathname === "/to-bad") return to("/bad", 307);
+    if (pathname === "/nowhere") return status(302);
+    if (pathname === "/wrong") return to("http://[/");
+    if (pathname === "/ftp") return to("ftp://127.0.0.1/");
+    if (pathname === "/absolute") return to(`${origin.replace("shop.example", "127.0.0.1")}/good`);
+    if (/^\/\d+$/.test(pathname)) return to(`/${Number(pathname.slice(1)) - 1}`.replace("/0", "/good"));
+    return to("/good", 301);
   }, async (url) => {
-    assertEquals((await http(`${url}/`)).outcome, "success");
-    assertEquals((await http(`${url}/to-bad`)).outcome, "failure");
-    assertEquals((await http(`${url}/away`)).outcome, "warning");
+    const outcomes = ["/", "/to-bad", "/away", "/nowhere", "/wrong", "/ftp", "/9", "/10"].map(async (path) =>
+      (await http(url + path)).outcome
+    );
+    assertEquals(await Promise.all(outcomes), [
+      "success",
+      "failure",
+      "warning",
+      "warning",
+      "failure",
+      "failure",
+      "success",
+      "failure",
+    ]);
     assertEquals(await http(`${url}/round`), { outcome: "failure", message: "stopped after 10 redirects" });
-  }));
+    hosts.length = 0;
+    const { port, host } = new URL(url);
+    const named = [{ name: "Host", value: `shop.example:${port}` }];
+    await http(`${url}/`, 2000, named);
+    await http(`${url}/absolute`, 2000, named);
+    assertEquals(hosts, [named[0]!.value, named[0]!.value, named[0]!.value, host]);
+  });
+});
 
 const certificate = async () => {
   const dir = await Deno.makeTempDir();
@@ -195,6 +250,16 @@ Deno.test("a TCP probe asks whether somebody listens", async () => {
   const refused = await ask();
   assertEquals(refused.outcome, "failure");
   assertMatch(refused.message, /dial tcp 127\.0\.0\.1:\d+: .*refused/i);
+});
+
+Deno.test("pods with IPv6 addresses are asked by HTTP and TCP", async () => {
+  const server = Deno.serve({ hostname: "::1", port: 0, onListen() {} }, () => status(200));
+  const { port } = server.addr;
+  assertEquals((await http(`http://[::1]:${port}/`)).outcome, "success");
+  const tcp = (port: number) => prober.ask({ kind: "tcp", host: "::1", port }, 1000, never);
+  assertEquals((await tcp(port)).outcome, "success");
+  await server.shutdown();
+  assertMatch((await tcp(port)).message, /^dial tcp \[::1\]:\d+: .*refused/i);
 });
 
 Deno.test("who gives up the question gets no answer", () =>

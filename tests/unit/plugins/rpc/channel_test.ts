@@ -265,3 +265,22 @@ Deno.test("150 restarts under calls: every call ends, all after the last restart
     controller.abort();
     await server.finished;
   }));
+
+Deno.test("who hangs up before a word of HTTP/2 is not called again by the same call", () =>
+  withDir(async (dir) => {
+    const listener = Deno.listen({ transport: "unix", path: `${dir}/s` });
+    let connections = 0;
+    const serving = (async () => {
+      for await (const conn of listener) {
+        connections++;
+        conn.close();
+      }
+    })();
+    const channel = createChannel(`${dir}/s`);
+    const call = () => createClient(EchoDefinition, channel).one({}, { signal, timeoutMs: 5000 });
+    assertEquals([await codeOf(call()), await codeOf(call())], [Code.UNAVAILABLE, Code.UNAVAILABLE]);
+    assertEquals(connections, 2);
+    channel.close();
+    listener.close();
+    await serving;
+  }));
