@@ -16,7 +16,11 @@ const url = "tests/unit/agent/model/probe_target_test.ts: a URL from scheme, hos
 const portNames =
   "tests/unit/agent/model/probe_target_test.ts: ports by name, by number and by a number in quotes";
 const headers =
-  "tests/unit/plugins/probe/prober_test.ts: headers of the manifest are sent, repeated ones too, and an empty one drops the prober's own";
+  "tests/unit/plugins/probe/prober_test.ts: httpHeaders are sent, repeated ones too; Host and User-Agent stand instead of the prober's own";
+const grpc =
+  "tests/unit/plugins/probe/grpc_test.ts: a grpc probe succeeds with SERVING only, and names the service";
+const targets =
+  "tests/unit/agent/model/probe_target_test.ts: grpc asks the pod by port and service, tcpSocket the host that it names";
 
 export const container: Rows = {
   Container: {
@@ -82,7 +86,7 @@ export const container: Rows = {
   ContainerRestartRuleOnExitCodes: { operator: open, values: open },
   Probe: {
     failureThreshold: proven(readiness, thresholds),
-    grpc: open,
+    grpc: proven(grpc),
     initialDelaySeconds: proven(
       "tests/unit/agent/model/probe_test.ts: the initial delay is counted from the container's start, whatever a clock that was set says",
     ),
@@ -97,7 +101,7 @@ export const container: Rows = {
     timeoutSeconds: proven(readiness),
   },
   ExecAction: { command: proven(readiness) },
-  GRPCAction: { port: open, service: open },
+  GRPCAction: { port: proven(grpc, targets), service: proven(grpc, targets) },
   HTTPGetAction: {
     host: proven(url),
     path: proven(url),
@@ -105,7 +109,7 @@ export const container: Rows = {
     scheme: proven(url),
   },
   HTTPHeader: { name: proven(headers), value: proven(headers) },
-  TCPSocketAction: { host: open, port: proven(portNames) },
+  TCPSocketAction: { host: proven(targets), port: proven(portNames) },
   Lifecycle: {
     postStart: open,
     preStop: open,

@@ -125,7 +125,7 @@ Deno.test("a command that runs too long fails, one that cannot be run counts for
 Deno.test("questions over the network go to the pod's address, or the node's", async () => {
   const asked: string[] = [];
   const answer: Answer = (t) => {
-    asked.push(t.kind === "tcp" ? `${t.host}:${t.port}` : t.url);
+    asked.push(t.kind === "http" ? t.url : `${t.host}:${t.port}`);
     return { outcome: "success", message: "" };
   };
   const container = {
