@@ -265,6 +265,13 @@ export interface Storage {
    * no symlink, crosses no mount, opens no file; costs a walk over all their files, in a process of its own.
    */
   emptyDirUsage(uid: string, volumes: readonly string[], signal: AbortSignal): Promise<Map<string, number>>;
+  /**
+   * Remembers something of the pod that the world cannot tell, under a name (letters, digits, `.`, `-`), until the pod
+   * is removed; undefined forgets it. The pod's directory must be there.
+   */
+  keepNote(uid: string, name: string, text: string | undefined): Promise<void>;
+  /** All that is kept, by name. */
+  notes(uid: string): Promise<ReadonlyMap<string, string>>;
   /** What a container left as its termination message, at most 4096 bytes. */
   terminationMessage(uid: string, container: string, attempt: number): Promise<string | undefined>;
 }

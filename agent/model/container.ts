@@ -40,6 +40,8 @@ export interface ContainerSpec {
   hash: string;
   /** Delay after its exit in ms (annotation `agent/back-off`). */
   backOff: number;
+  /** How often the pod as a whole has been restarted in place (annotation `agent/run`). */
+  run: number;
   /** The image reference that the image service resolved, ready for CreateContainer. */
   imageRef: string;
   /** Entry point and arguments with `$(VAR)` expanded; empty means the image's own. */

@@ -80,6 +80,9 @@ export const staticPodUid = (nodeName: string, namespace: string, name: string):
 /** The whole pod (annotation kubernetes.io/config.hash). 32 hex digits. */
 export const podHash = (pod: Pod): string => md5(canonical(defaultPod(pod)));
 
+/** All that its author asks for, as it is on record for a pod that was ended. 16 hex digits. */
+export const podSpecHash = (pod: Pod): string => shortHash(defaultPod(pod).spec);
+
 const shortHash = (value: unknown) => md5(canonical(value)).slice(0, 16);
 
 /** JSON with sorted keys, without what is empty. */

@@ -5,6 +5,9 @@ import type { Pod } from "./gen/v1.ts";
 import type { Memory, ReadyImage, Step } from "./plan.ts";
 import { failureKey } from "./plan.ts";
 import type { Reason } from "./errors.ts";
+import type { ObservedPod } from "./observed.ts";
+import type { PodEnd } from "./end.ts";
+import { newestOf, runOf } from "./need.ts";
 import { nextFailure } from "./restart.ts";
 
 /** What became of one step. */
@@ -26,7 +29,7 @@ export function remember(memory: Memory, outcomes: readonly StepOutcome[], now: 
   const images = new Map(memory.images);
   const stoppedSandboxes = new Set(memory.stoppedSandboxes);
   const resources = new Map(memory.resources);
-  let volumesHash = memory.volumesHash;
+  let { volumesHash, end, asked } = memory;
   for (const o of outcomes) {
     const key = failureKey(o.step);
     if (!o.ok) {
@@ -45,13 +48,36 @@ export function remember(memory: Memory, outcomes: readonly StepOutcome[], now: 
     if (o.step.kind === "stopSandbox") stoppedSandboxes.add(o.step.sandboxId);
     if (o.step.kind === "removeSandbox") stoppedSandboxes.delete(o.step.sandboxId);
     if (o.step.kind === "removeContainer") resources.delete(o.step.containerId);
-    if (o.step.kind === "removePod") volumesHash = undefined;
+    if (o.step.kind === "keepEnd") [end, asked] = [o.step.end, { ...asked, end: undefined }];
+    if (o.step.kind === "removePod") [volumesHash, end] = [undefined, undefined];
   }
-  return { failures, images, stoppedSandboxes, resources, volumesHash };
+  return { failures, images, stoppedSandboxes, resources, volumesHash, end, asked };
 }
 
-/** A new wish deserves a new try: failures are forgotten, the rest stays true. */
-export const forgive = (memory: Memory): Memory => ({ ...memory, failures: new Map() });
+/** A new wish deserves a new try: failures are forgotten, and the end that was asked for; the rest stays true. */
+export const forgive = (memory: Memory): Memory => ({
+  ...memory,
+  failures: new Map(),
+  asked: { ...memory.asked, end: undefined },
+});
+
+/** The pod is to be ended as a whole. */
+export const askEnd = (memory: Memory, end: PodEnd): Memory => ({
+  ...memory,
+  asked: { ...memory.asked, end },
+});
+
+/**
+ * These containers, or all, are to be stopped and started again whatever their policies say. A pod that was ended as a
+ * whole begins a new life.
+ */
+export function askRestart(memory: Memory, o: ObservedPod, names: readonly string[] | undefined): Memory {
+  const { asked, end } = forgive(memory);
+  const forgiven = { ...forgive(memory), end: end && { ...end, spec: "" } };
+  if (names === undefined) return { ...forgiven, asked: { ...asked, run: runOf(o) + 1 } };
+  const ids = names.flatMap((name) => newestOf(o, name)?.id ?? []);
+  return { ...forgiven, asked: { ...asked, restart: new Set([...asked.restart, ...ids]) } };
+}
 
 /** As `forgive`, for pulls of the images that are here now. */
 export function forgiveImages(memory: Memory, pod: Pod, here: (image: string) => boolean): Memory {

@@ -40,6 +40,8 @@ export interface ObservedContainer {
   backOff: number;
   /** The pod's termination grace period in seconds when it was created, from its annotation. */
   graceSeconds: number;
+  /** How often the pod as a whole had been restarted in place when this was created, from its annotation; absent is 0. */
+  run?: number;
   /** Resources applied when created, from its annotation; in-place changes after that are known to the worker only. */
   resources?: ResourceRequirements;
   logPath: string;

@@ -8,6 +8,7 @@ import type { Verdict } from "./probe.ts";
 import { type BackOffConfig, type Failure, isDue } from "./restart.ts";
 import { planPresent } from "./plan_start.ts";
 import { planAbsent } from "./plan_stop.ts";
+import type { KeptEnd, PodEnd } from "./end.ts";
 
 /** One effect. Steps of a plan are independent of each other and may run at once, unless they share a `lane`. */
 export type Step =
@@ -23,6 +24,8 @@ export type Step =
     attempt: number;
     backOff: number;
     imageRef: string;
+    /** Above 0: how often the pod as a whole has been restarted in place. */
+    run?: number;
   }
   | {
     kind: "stopContainer";
@@ -35,6 +38,8 @@ export type Step =
   }
   | { kind: "removeContainer"; container: string; containerId: string; attempt: number }
   | { kind: "updateResources"; container: string; containerId: string }
+  /** Puts on record that the pod has been ended as a whole; `undefined` takes the record away. */
+  | { kind: "keepEnd"; end: KeptEnd | undefined }
   | { kind: "removePod" };
 
 export interface Plan {
@@ -64,6 +69,18 @@ export interface Memory {
   resources: ReadonlyMap<string, string>;
   /** Hash of what is published in the pod's volumes. */
   volumesHash: string | undefined;
+  /** The end that is on record in the pod's directory. */
+  end: KeptEnd | undefined;
+  asked: Asked;
+}
+
+/** What others have asked for and the plan has not brought about yet. */
+export interface Asked {
+  end: PodEnd | undefined;
+  /** Containers that are to be replaced, by id. */
+  restart: ReadonlySet<string>;
+  /** The pod as a whole is to be in this run or a later one. */
+  run: number;
 }
 
 export const emptyMemory: Memory = {
@@ -72,6 +89,8 @@ export const emptyMemory: Memory = {
   stoppedSandboxes: new Set(),
   resources: new Map(),
   volumesHash: undefined,
+  end: undefined,
+  asked: { end: undefined, restart: new Set(), run: 0 },
 };
 
 export interface Facts {
@@ -80,6 +99,8 @@ export interface Facts {
   memory: Memory;
   /** By container id; a container without probes, or that does not run, need not be here. */
   probes: ReadonlyMap<string, Verdict>;
+  /** This node does not take the pod: nothing of it runs, as long as pod and node are as they are. */
+  rejected?: PodEnd | undefined;
 }
 
 export type { Objects };
@@ -106,6 +127,8 @@ export function failureKey(step: Step): string {
     case "removeContainer":
     case "updateResources":
       return `${step.kind}:${step.containerId}`;
+    case "keepEnd":
+      return "end";
     case "removePod":
       return "pod";
   }

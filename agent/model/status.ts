@@ -5,8 +5,9 @@
 import type { Container, ContainerState, ContainerStatus, Pod, PodCondition, PodStatus } from "./gen/v1.ts";
 import type { ObservedContainer, ObservedPod } from "./observed.ts";
 import type { Facts } from "./plan.ts";
-import { assess, type Need, newestOf, usableSandbox, wantedSandboxHash, wasCutOff } from "./plan_start.ts";
-import { restartPolicyOf, shouldRestart } from "./restart.ts";
+import { assess, isSidecar, type Need, newestOf, sameSandbox, usableSandbox, wasCutOff } from "./need.ts";
+import { endOf } from "./end.ts";
+import { isAlive } from "./plan_stop.ts";
 import { qosClass } from "./qos.ts";
 
 export interface StatusFacts extends Facts {
@@ -22,13 +23,19 @@ export interface StatusFacts extends Facts {
   stopping: boolean;
 }
 
+type Needs = ReadonlyMap<string, Need>;
+
 export const isoTime = (ms: number): string => new Date(ms).toISOString().replace(/\.\d{3}Z$/, "Z");
 
 export function derivePodStatus(pod: Pod, o: ObservedPod, facts: StatusFacts): PodStatus {
   const spec = pod.spec!;
-  const inits = (spec.initContainers ?? []).map((c) => containerStatus(pod, c, true, o, facts));
-  const apps = spec.containers.map((c) => containerStatus(pod, c, false, o, facts));
-  const phase = podPhase(pod, inits, apps, (name) => failedProbe(name, o, facts));
+  const needs = assess(pod, sameSandbox(pod, o), o, facts).all;
+  const inits = (spec.initContainers ?? []).map((c) => containerStatus(pod, c, true, o, needs, facts));
+  const apps = spec.containers.map((c) => containerStatus(pod, c, false, o, needs, facts));
+  const ended = endOf(pod, facts);
+  const phase = ended !== undefined && !o.containers.some(isAlive)
+    ? "Failed"
+    : podPhase(pod, inits, apps, needs);
   const sandbox = usableSandbox(pod, o) ?? o.sandboxes.find((s) => s.ready);
   const ips = spec.hostNetwork === true ? [...facts.hostIPs] : sandbox?.ips ?? [];
   const started = Math.min(facts.firstSeen, ...o.sandboxes.map((s) => s.createdAt));
@@ -48,8 +55,8 @@ export function derivePodStatus(pod: Pod, o: ObservedPod, facts: StatusFacts): P
     status.podIP = ips[0];
     status.podIPs = ips.map((ip) => ({ ip }));
   }
-  const why = podFailure(facts);
-  if (why !== undefined && phase === "Pending") Object.assign(status, why);
+  const why = ended ?? (phase === "Pending" ? podFailure(facts) : undefined);
+  if (why !== undefined) Object.assign(status, { reason: why.reason, message: why.message });
   return status;
 }
 
@@ -104,6 +111,7 @@ function stateOf(
   pod: Pod,
   container: Container,
   o: ObservedPod,
+  needs: Needs,
   facts: StatusFacts,
 ): ContainerState {
   const c = newestOf(o, container.name);
@@ -117,28 +125,23 @@ function stateOf(
   }
   if (facts.stopping) return terminated(c, facts);
   if (failure !== undefined) return failure;
-  const same = o.sandboxes[0]?.hash === wantedSandboxHash(pod) ? o.sandboxes[0] : undefined;
-  const need = assess(pod, same, o, facts).needs.find((n) =>
-    n.container.name === container.name && !isDone(n.need)
-  );
-  return (need && crashLoop(pod, c, need.need, facts)) ?? terminated(c, facts);
+  return crashLoop(pod, c, needs.get(container.name)!, facts) ?? terminated(c, facts);
 }
-
-const isDone = (need: Need) => need.kind === "done" || need.kind === "nothing";
 
 function containerStatus(
   pod: Pod,
   container: Container,
   isInit: boolean,
   o: ObservedPod,
+  needs: Needs,
   facts: StatusFacts,
 ): ContainerStatus {
   const attempts = o.containers.filter((c) => c.name === container.name).sort((a, b) =>
     b.attempt - a.attempt
   );
   const c = attempts[0];
-  const state = stateOf(pod, container, o, facts);
-  const sidecar = isInit && container.restartPolicy === "Always";
+  const state = stateOf(pod, container, o, needs, facts);
+  const sidecar = isInit && isSidecar(container);
   const succeeded = isInit && !sidecar && state.terminated?.exitCode === 0;
   const before = state.waiting !== undefined && c?.state === "exited" && !wasCutOff(c, facts)
     ? c
@@ -159,40 +162,18 @@ function containerStatus(
   };
 }
 
-const failedProbe = (name: string, o: ObservedPod, facts: Facts): boolean =>
-  facts.probes.get(newestOf(o, name)?.id ?? "")?.failed !== undefined;
-
-/** The kubelet's getPhase. A waiting container that ran before counts as stopped, one that a probe ended as failed. */
-export function podPhase(
-  pod: Pod,
-  inits: ContainerStatus[],
-  apps: ContainerStatus[],
-  failed: (name: string) => boolean,
-): string {
+/** The kubelet's getPhase. A container that waits but ran before counts as one that has ended. */
+function podPhase(pod: Pod, inits: ContainerStatus[], apps: ContainerStatus[], needs: Needs): string {
   const spec = pod.spec!;
-  const regular = inits.filter((_, i) => spec.initContainers![i]!.restartPolicy !== "Always");
-  const exit = (s: ContainerStatus) => s.state?.terminated ?? s.lastState?.terminated;
-  const untouched = apps.every((s) => s.state?.waiting !== undefined && s.lastState === undefined);
-  if (
-    regular.some((s) => s.state?.terminated && s.state.terminated.exitCode !== 0) &&
-    spec.restartPolicy === "Never"
-  ) {
-    return "Failed";
-  }
-  if (untouched || regular.some((s, i) => untouched && !initPassed(s, spec.initContainers![i]!))) {
-    return "Pending";
-  }
+  const rests = (s: ContainerStatus) => needs.get(s.name)?.kind === "done";
+  const regular = inits.filter((_, i) => !isSidecar(spec.initContainers![i]!));
+  if (regular.some((s) => rests(s) && exitOf(s)?.exitCode !== 0)) return "Failed";
   if (apps.some((s) => s.state?.waiting !== undefined && s.lastState === undefined)) return "Pending";
-  if (apps.some((s) => s.state?.running !== undefined)) return "Running";
-  const willRun = apps.some((s, i) => {
-    const end = exit(s);
-    const exitCode = failed(s.name) ? 137 : end?.exitCode;
-    return exitCode !== undefined &&
-      shouldRestart(restartPolicyOf(spec, spec.containers[i]!, false), exitCode);
-  });
-  if (willRun) return "Running";
-  return apps.every((s) => exit(s)?.exitCode === 0) ? "Succeeded" : "Failed";
+  if (apps.some((s) => s.state?.running !== undefined || !rests(s))) return "Running";
+  return apps.every((s) => exitOf(s)?.exitCode === 0) ? "Succeeded" : "Failed";
 }
+
+const exitOf = (s: ContainerStatus) => s.state?.terminated ?? s.lastState?.terminated;
 
 const initPassed = (s: ContainerStatus, c: Container) =>
   c.restartPolicy === "Always" ? s.started === true : s.state?.terminated?.exitCode === 0;

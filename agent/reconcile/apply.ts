@@ -12,7 +12,7 @@ import { nothing, type StepOutcome, type StepResult } from "../model/memory.ts";
 import { AgentError, errorText } from "../model/errors.ts";
 import { containerHash } from "../model/hash.ts";
 import { volumesHash } from "../model/volumes.ts";
-import { wantedSandboxHash } from "../model/plan_start.ts";
+import { wantedSandboxHash } from "../model/need.ts";
 import { expandCommand, resolveEnv } from "../model/env.ts";
 import { podHostname } from "../model/hosts.ts";
 import { oomScoreAdj } from "../model/qos.ts";
@@ -128,6 +128,11 @@ async function effectOf(
       return await removeContainer(o, round, step.containerId, short);
     case "updateResources":
       return await updateResources(o, round, step, short);
+    case "keepEnd":
+      await o.storage.claim(round.uid);
+      await o.storage.keepNote(round.uid, "end", step.end && JSON.stringify(step.end));
+      if (step.end !== undefined) round.record("Warning", step.end.reason, step.end.message);
+      return nothing;
     case "removePod":
       await removePodLogs(o.host, o.node, round.uid);
       await o.cgroups.remove(round.uid);
@@ -304,6 +309,7 @@ async function containerSpec(
     attempt: step.attempt,
     hash: containerHash(pod, container),
     backOff: step.backOff,
+    run: step.run ?? 0,
     imageRef: step.imageRef,
     ...expandCommand(container, env),
     env,

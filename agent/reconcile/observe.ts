@@ -5,6 +5,8 @@
 import { join } from "@std/path";
 import type { Host, Runtime, Storage } from "../ports.ts";
 import { emptyObservation, type ObservedPod } from "../model/observed.ts";
+import { parseEnd } from "../model/end.ts";
+import type { Memory } from "../model/plan.ts";
 import { hasPodLogs, type LogPaths } from "./logs.ts";
 
 export interface ObserveOptions {
@@ -35,13 +37,20 @@ export async function observePod(
   return { ...observed, hasDirectory: directory !== undefined || await hasPodLogs(o.host, o.logs, id.uid) };
 }
 
-/** What running containers were given in place by an earlier run of the agent, by container id. */
-export async function readResources(storage: Storage, observed: ObservedPod): Promise<Map<string, string>> {
+/** What an earlier run of the agent knew of the pod and the runtime cannot tell. */
+export async function recall(
+  storage: Storage,
+  observed: ObservedPod,
+): Promise<Pick<Memory, "resources" | "end">> {
   const running = observed.containers.filter((c) => c.state === "running");
-  const kept = await Promise.all(running.map((c) => storage.keptResources(observed.uid, c.name)));
-  return new Map(
-    kept.flatMap((k) => k !== undefined && running.some((c) => c.id === k.id) ? [[k.id, k.text]] : []),
+  const [notes, ...given] = await Promise.all([
+    storage.notes(observed.uid),
+    ...running.map((c) => storage.keptResources(observed.uid, c.name)),
+  ]);
+  const resources = new Map(
+    given.flatMap((k) => k !== undefined && running.some((c) => c.id === k.id) ? [[k.id, k.text]] : []),
   );
+  return { resources, end: parseEnd(notes.get("end")) };
 }
 
 /** Termination messages of exited containers, read once per container id. */

@@ -6,6 +6,7 @@ import type { Runtime, Storage } from "../ports.ts";
 import type { Log } from "../lib/log.ts";
 import { aborted } from "../lib/pause.ts";
 import { type Desired, diffPods, type KnownPod, podKey, type Wish } from "../model/wish.ts";
+import type { PodEnd } from "../model/end.ts";
 import { createWorker, type Worker, type WorkerOptions } from "./worker.ts";
 import type { PodIdentity } from "./observe.ts";
 
@@ -14,6 +15,13 @@ export interface Reconciler {
   update(desired: Desired): void;
   /** Look again at one pod, or at all. */
   nudge(uid?: string): void;
+  /** Ends a pod as a whole: it fails with this reason, until it is edited or restarted. False: no such pod is wanted. */
+  end(uid: string, end: PodEnd): boolean;
+  /**
+   * Starts these containers of a pod again, or all in order, init containers first, in the pod's sandbox; whatever their
+   * restart policies say, and without back-off. Init containers run again with all others only. False: no such pod.
+   */
+  restart(uid: string, containers?: readonly string[]): boolean;
   /** Images have come: pods that wait in back-off for one of them try again now. */
   retryImages(brings: (image: string) => boolean): void;
   /** Takes over what an earlier run of the agent left: sandboxes, containers, pod directories. Throws when the runtime is away. */
@@ -80,6 +88,9 @@ export function createReconciler(o: ReconcilerOptions, leave: AbortSignal): Reco
     if (strangers.length > 0 && latest !== undefined) apply(latest);
   };
 
+  const wantedOf = (uid: string): Worker | undefined =>
+    [...latest?.pods.values() ?? []].some((p) => p.uid === uid) ? workers.get(uid) : undefined;
+
   return {
     update(desired) {
       latest = desired;
@@ -88,6 +99,16 @@ export function createReconciler(o: ReconcilerOptions, leave: AbortSignal): Reco
     nudge(uid) {
       if (uid !== undefined) workers.get(uid)?.nudge();
       else for (const worker of workers.values()) worker.nudge();
+    },
+    end(uid, end) {
+      const worker = wantedOf(uid);
+      worker?.end(end);
+      return worker !== undefined;
+    },
+    restart(uid, containers) {
+      const worker = wantedOf(uid);
+      worker?.restart(containers);
+      return worker !== undefined;
     },
     retryImages(brings) {
       for (const worker of workers.values()) worker.retryImages(brings);

@@ -6,15 +6,16 @@
 import type { Log } from "../lib/log.ts";
 import type { PublishedVolume } from "../ports.ts";
 import type { StatusStore } from "../status_store.ts";
-import { emptyMemory, type Facts, type Plan, planPod } from "../model/plan.ts";
+import { emptyMemory, type Facts, type Memory, type Plan, planPod } from "../model/plan.ts";
 import { type ObservedPod } from "../model/observed.ts";
 import type { DesiredPod, Objects, Wish } from "../model/wish.ts";
 import { AgentError, errorText } from "../model/errors.ts";
-import { forgive, forgiveImages, remember, type StepOutcome } from "../model/memory.ts";
+import type { PodEnd } from "../model/end.ts";
+import { askEnd, askRestart, forgive, forgiveImages, remember, type StepOutcome } from "../model/memory.ts";
 import { volumesHash } from "../model/volumes.ts";
 import { createMailbox } from "../lib/mailbox.ts";
 import { type ApplyOptions, applySteps } from "./apply.ts";
-import { type ObserveOptions, observePod, type PodIdentity, readMessages, readResources } from "./observe.ts";
+import { type ObserveOptions, observePod, type PodIdentity, readMessages, recall } from "./observe.ts";
 import { createReporter } from "./report.ts";
 import type { RecordEvent } from "./images.ts";
 import { createPodProbes, type ProbeOptions } from "./probes.ts";
@@ -25,6 +26,8 @@ export interface WorkerOptions {
   probes: ProbeOptions;
   store: StatusStore;
   log: Log;
+  /** Why this node does not take a pod; undefined: it does. */
+  admit?(pod: DesiredPod): PodEnd | undefined;
   /** So long a look may take before the pod is shown as Unknown, should nothing be known of it; default 5 s. */
   silenceMs?: number;
 }
@@ -37,6 +40,13 @@ export interface Worker {
   nudge(): void;
   /** Forgets failed pulls of images that have come another way, and looks again. */
   retryImages(brings: (image: string) => boolean): void;
+  /** Ends the pod as a whole, whatever its restart policy says, until it is edited or restarted. */
+  end(end: PodEnd): void;
+  /**
+   * Stops these containers, or all, and starts them again whatever their policies say, without back-off; all means in
+   * order, init containers first, in the same sandbox. A pod that was ended begins a new life.
+   */
+  restart(containers?: readonly string[]): void;
   /** Ends when the pod is gone, or when the agent leaves. */
   finished: Promise<"gone" | "left">;
 }
@@ -55,6 +65,7 @@ export function createWorker(o: WorkerOptions, id: PodIdentity, leave: AbortSign
   let messages = new Map<string, string>();
   let abandon = new AbortController();
   let arrived: ((image: string) => boolean)[] = [];
+  const requests: ((memory: Memory, observed: ObservedPod) => Memory)[] = [];
   let seen = "";
   let blind = 0;
   let isNew = true;
@@ -69,6 +80,7 @@ export function createWorker(o: WorkerOptions, id: PodIdentity, leave: AbortSign
     backOff: o.apply.node.backOff,
     memory,
     probes: probes.verdicts(),
+    rejected: desired && o.admit?.(desired),
   });
 
   /** A wish that wakes nobody is adopted, too: the next start takes its variables from the newest objects. */
@@ -126,8 +138,9 @@ export function createWorker(o: WorkerOptions, id: PodIdentity, leave: AbortSign
       adopt(mailbox.take());
       welcomeImages();
       const observed = await withoutSilence(observePod(o.observe, id, wish!.kind === "absent", leave));
-      if (isNew) memory = { ...memory, resources: await readResources(o.observe.storage, observed) };
+      if (isNew) memory = { ...memory, ...await recall(o.observe.storage, observed) };
       isNew = false;
+      memory = requests.splice(0).reduce((m, request) => request(m, observed), memory);
       probes.follow(desired?.pod, observed, wish!.kind === "absent");
       messages = await readMessages(o.observe.storage, observed, messages);
       const plan = planPod(wish!, observed, facts());
@@ -173,6 +186,11 @@ export function createWorker(o: WorkerOptions, id: PodIdentity, leave: AbortSign
     return "left";
   };
 
+  const ask = (request: (typeof requests)[number]) => {
+    requests.push(request);
+    mailbox.nudge();
+  };
+
   return {
     id,
     put(next) {
@@ -189,6 +207,8 @@ export function createWorker(o: WorkerOptions, id: PodIdentity, leave: AbortSign
       arrived.push(brings);
       mailbox.nudge();
     },
+    end: (end) => ask((memory) => askEnd(memory, end)),
+    restart: (containers) => ask((memory, observed) => askRestart(memory, observed, containers)),
     finished: run().finally(probes.end),
   };
 }

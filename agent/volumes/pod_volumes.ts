@@ -2,7 +2,7 @@
  * The volumes and generated files of pods below ROOT/pods/UID: the Storage port on a real host. What a volume holds is
  * decided in model/volumes.ts; each kind that needs more has a file of its own here. Not for: images, logs.
  */
-import { join } from "@std/path";
+import { dirname, join } from "@std/path";
 import type { Pod, Volume } from "../model/gen/v1.ts";
 import type { DesiredPod, Objects } from "../model/wish.ts";
 import type { PodFacts } from "../model/downward.ts";
@@ -14,7 +14,7 @@ import { writeAtomically } from "./atomic_writer.ts";
 import { createContainerEdits } from "./container_edits.ts";
 import { createDirectories, emptyDirTmpfs, tmpfsSize } from "./empty_dir.ts";
 import { publishHostPath } from "./host_path.ts";
-import { isPart, type PodPaths, podPaths, podsDirectory } from "./paths.ts";
+import { isPart, part, type PodPaths, podPaths, podsDirectory } from "./paths.ts";
 import { removePod } from "./remove.ts";
 import { readTerminationMessage } from "./termination.ts";
 import { diskUsage } from "./usage.ts";
@@ -146,6 +146,18 @@ export function createPodVolumes(options: PodVolumesOptions): Storage {
       await host.writeFileAtomic((await pathsOf(uid)).resources(container), JSON.stringify(given), 0o600),
     keptResources: async (uid, container) =>
       parseGiven(await host.readText((await pathsOf(uid)).resources(container))),
+    keepNote: async (uid, name, text) => {
+      const path = join((await pathsOf(uid)).notes, part(name, "name of a note"));
+      if (text === undefined) return await host.remove(path);
+      await host.mkdir(dirname(path), 0o750);
+      await host.writeFileAtomic(path, text, 0o600);
+    },
+    notes: async (uid) => {
+      const { notes } = await pathsOf(uid);
+      const names = (await host.list(notes) ?? []).filter(isPart);
+      const texts = await Promise.all(names.map((name) => host.readText(join(notes, name))));
+      return new Map(names.flatMap((name, i) => texts[i] === undefined ? [] : [[name, texts[i]]]));
+    },
     terminationMessage: async (uid, container: string, attempt) =>
       await readTerminationMessage(host, (await pathsOf(uid)).terminationLog(container, attempt)),
   };

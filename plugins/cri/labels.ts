@@ -24,6 +24,7 @@ const PRE_STOP = "io.kubernetes.container.preStopHandler";
 const PORTS = "io.kubernetes.container.ports";
 const SANDBOX_HASH = "agent/sandbox-hash";
 const BACK_OFF = "agent/back-off";
+const RUN = "agent/run";
 const RESOURCES = "agent/resources";
 /** The image as the manifest says it: containerd before 1.7 does not keep user_specified_image. */
 const IMAGE = "agent/image";
@@ -70,6 +71,7 @@ export function containerAnnotations(spec: ContainerSpec): Words {
     ...(preStop === undefined ? {} : { [PRE_STOP]: JSON.stringify(preStop) }),
     ...((container.ports?.length ?? 0) === 0 ? {} : { [PORTS]: JSON.stringify(container.ports) }),
     [BACK_OFF]: String(spec.backOff),
+    ...(spec.run === 0 ? {} : { [RUN]: String(spec.run) }),
     [RESOURCES]: JSON.stringify(spec.resources),
     [IMAGE]: container.image ?? "",
   };
@@ -87,6 +89,7 @@ export const sandboxHashOf = (annotations: Words): string => annotations[SANDBOX
 export interface ContainerNotes {
   hash: string;
   backOff: number;
+  run: number;
   graceSeconds: number;
   /** "" when it bears none. */
   image: string;
@@ -98,6 +101,7 @@ export function parseContainerNotes(annotations: Words): ContainerNotes {
   return {
     hash: annotations[CONTAINER_HASH] ?? "",
     backOff: parseNumber(annotations[BACK_OFF], 0),
+    run: parseNumber(annotations[RUN], 0),
     graceSeconds: parseNumber(annotations[GRACE_PERIOD], DEFAULT_GRACE_SECONDS),
     image: annotations[IMAGE] ?? "",
     ...(resources === undefined ? {} : { resources }),

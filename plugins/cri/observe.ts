@@ -64,6 +64,7 @@ export function toObservedContainer(container: Container, status: ContainerStatu
     hash: notes.hash,
     backOff: notes.backOff,
     graceSeconds: notes.graceSeconds,
+    ...(notes.run === 0 ? {} : { run: notes.run }),
     ...(notes.resources === undefined ? {} : { resources: notes.resources }),
     logPath: status.logPath,
   };

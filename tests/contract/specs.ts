@@ -67,6 +67,7 @@ export function createContainerSpec(
     container,
     attempt,
     hash: choices.hash ?? "c1",
+    run: 0,
     backOff: choices.backOff ?? 0,
     imageRef: image,
     command: ["/bin/sh", "-c", choices.script ?? RUN_UNTIL_STOPPED],

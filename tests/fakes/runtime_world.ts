@@ -104,6 +104,7 @@ export function createWorld(now: () => number, publish: (event: RuntimeEvent) =>
       imageRef: spec.imageRef,
       hash: spec.hash,
       backOff: spec.backOff,
+      ...(spec.run === 0 ? {} : { run: spec.run }),
       graceSeconds: spec.sandbox.pod.spec?.terminationGracePeriodSeconds ?? 30,
       resources: spec.resources,
       logPath: `${spec.sandbox.logDirectory}/${spec.logPath}`,

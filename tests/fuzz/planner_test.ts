@@ -8,7 +8,7 @@ import type { Wish } from "../../agent/model/wish.ts";
 import { emptyMemory, planPod } from "../../agent/model/plan.ts";
 import { derivePodStatus } from "../../agent/model/status.ts";
 import { containerHash } from "../../agent/model/hash.ts";
-import { newestOf, usableSandbox, wantedSandboxHash } from "../../agent/model/plan_start.ts";
+import { newestOf, usableSandbox, wantedSandboxHash } from "../../agent/model/need.ts";
 import { defaultBackOff, restartPolicyOf, shouldRestart } from "../../agent/model/restart.ts";
 import {
   applySimulated,

@@ -9,7 +9,7 @@ import { nothing, remember, type StepOutcome, type StepResult } from "../../agen
 import type { Verdict } from "../../agent/model/probe.ts";
 import { containerHash } from "../../agent/model/hash.ts";
 import { volumesHash } from "../../agent/model/volumes.ts";
-import { wantedSandboxHash } from "../../agent/model/plan_start.ts";
+import { wantedSandboxHash } from "../../agent/model/need.ts";
 
 export interface Simulation {
   now: number;
@@ -133,6 +133,7 @@ function effect(s: Simulation, desired: DesiredPod | undefined, step: Step): Ste
         hash: containerHash(pod!, wanted),
         backOff: step.backOff,
         graceSeconds: 30,
+        ...(step.run === undefined ? {} : { run: step.run }),
         resources: wanted.resources ?? {},
         logPath: "",
       });
@@ -156,6 +157,8 @@ function effect(s: Simulation, desired: DesiredPod | undefined, step: Step): Ste
       return nothing;
     case "updateResources":
       return { kind: "resources", text: JSON.stringify(container(step.container).resources ?? {}) };
+    case "keepEnd":
+      return nothing;
     case "removePod":
       s.pod.hasDirectory = false;
       return nothing;

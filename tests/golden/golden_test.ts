@@ -10,8 +10,9 @@ import type { ObservedPod } from "../../agent/model/observed.ts";
 import type { Wish } from "../../agent/model/wish.ts";
 import { emptyMemory, type Memory, planPod } from "../../agent/model/plan.ts";
 import { derivePodStatus } from "../../agent/model/status.ts";
-import { wantedSandboxHash } from "../../agent/model/plan_start.ts";
-import { containerHash } from "../../agent/model/hash.ts";
+import { wantedSandboxHash } from "../../agent/model/need.ts";
+import type { PodEnd } from "../../agent/model/end.ts";
+import { containerHash, podSpecHash } from "../../agent/model/hash.ts";
 import { volumesHash } from "../../agent/model/volumes.ts";
 import type { Verdict } from "../../agent/model/probe.ts";
 import { defaultBackOff } from "../../agent/model/restart.ts";
@@ -29,6 +30,10 @@ interface StoryFacts {
   stoppedSandboxes?: string[];
   /** By container id. */
   probes?: Record<string, Verdict>;
+  /** The end on record; without `spec` it is one of this very pod. */
+  ended?: PodEnd & { spec?: string };
+  asked?: { end?: PodEnd; restart?: string[]; run?: number };
+  rejected?: PodEnd;
 }
 
 const read = (path: string) => JSON.parse(Deno.readTextFileSync(path));
@@ -72,6 +77,12 @@ function readMemory(facts: StoryFacts, pod: Pod): Memory {
     images: new Map(facts.images ?? []),
     failures: new Map((facts.failures ?? []).map(([k, v]) => [k, reviveTime({ ...v }) as never])),
     stoppedSandboxes: new Set(facts.stoppedSandboxes ?? []),
+    end: facts.ended && { spec: podSpecHash(pod), ...facts.ended },
+    asked: {
+      end: facts.asked?.end,
+      restart: new Set(facts.asked?.restart ?? []),
+      run: facts.asked?.run ?? 0,
+    },
   };
 }
 
@@ -83,7 +94,8 @@ function tell(directory: string) {
   const facts: StoryFacts = read(`${directory}/facts.json`);
   const observed = readObserved(`${directory}/observed.json`, pod);
   const probes = new Map(Object.entries(facts.probes ?? {}));
-  const base = { now, backOff: defaultBackOff, memory: readMemory(facts, pod), probes };
+  const memory = readMemory(facts, pod);
+  const base = { now, backOff: defaultBackOff, memory, probes, rejected: facts.rejected };
   const wish: Wish = facts.absent === true
     ? { kind: "absent", uid: "u", key: "default/web" }
     : { kind: "present", pod: { pod, uid: "u", source: "file", origin: "pod.yaml" }, objects: emptyObjects };

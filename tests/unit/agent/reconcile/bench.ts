@@ -30,6 +30,14 @@ export const storage = (root: string, disk: string[]): Storage => ({
   keepResources: (uid, _container, given) =>
     Deno.writeTextFile(`${root}/pods/${uid}/given`, JSON.stringify(given)),
   keptResources: (uid) => Deno.readTextFile(`${root}/pods/${uid}/given`).then(JSON.parse, () => undefined),
+  async keepNote(uid, name, text) {
+    const path = `${root}/pods/${uid}/note-${name}`;
+    await (text === undefined ? Deno.remove(path) : Deno.writeTextFile(path, text));
+  },
+  async notes(uid) {
+    const text = await Deno.readTextFile(`${root}/pods/${uid}/note-end`).catch(() => undefined);
+    return new Map(text === undefined ? [] : [["end", text]]);
+  },
   terminationMessage: () => Promise.resolve(undefined),
   emptyDirUsage: () => Promise.resolve(new Map()),
 });

@@ -21,6 +21,8 @@ const storage: Storage = {
   known: () => Promise.resolve([]),
   keepResources: () => Promise.resolve(),
   keptResources: () => Promise.resolve(undefined),
+  keepNote: () => Promise.resolve(),
+  notes: () => Promise.resolve(new Map()),
   terminationMessage: () => Promise.resolve(undefined),
   emptyDirUsage: () => Promise.resolve(new Map()),
 };

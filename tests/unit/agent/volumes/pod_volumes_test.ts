@@ -314,3 +314,22 @@ Deno.test("own mounts at /etc/hosts and at the message's path win; unknown volum
     );
     assertEquals(escape.reason, "CreateContainerConfigError");
   }));
+
+Deno.test("notes on a pod are kept until they are forgotten or the pod is removed, and are nobody else's to read", () =>
+  inDirectory(async (root) => {
+    const storage = volumesAt(root);
+    assertEquals([...await storage.notes("uid-1")], []);
+    await storage.claim("uid-1");
+    await storage.keepNote("uid-1", "end", "why");
+    await storage.keepNote("uid-1", "hook.a", "1");
+    await storage.keepNote("uid-1", "hook.a", undefined);
+    assertEquals([...await volumesAt(root).notes("uid-1")], [["end", "why"]]);
+    assertEquals(modeOf(`${root}/pods/uid-1/notes/end`), "600");
+    await assertRejects(
+      () => storage.keepNote("uid-1", "../end", "x"),
+      AgentError,
+      "cannot be part of a path",
+    );
+    await storage.remove("uid-1", signal);
+    assertEquals([...await storage.notes("uid-1")], []);
+  }));

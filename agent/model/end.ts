@@ -1,0 +1,39 @@
+/**
+ * Pods that are ended as a whole, whatever their containers and restart policy say: by a deadline, by what they use, or
+ * because this node does not take them. Not for: pods whose containers have all ended by themselves.
+ */
+import type { Pod } from "./gen/v1.ts";
+import type { Facts } from "./plan.ts";
+import { podSpecHash } from "./hash.ts";
+
+/** Reason and message of the pod's status (`Evicted`, `DeadlineExceeded`, …). */
+export interface PodEnd {
+  reason: string;
+  message: string;
+}
+
+/** An end on record. It holds for the spec with this hash (`podSpecHash`): an edit gives the pod a new life. */
+export interface KeptEnd extends PodEnd {
+  spec: string;
+}
+
+/** Whether the end on record is one of this pod as it is now. */
+export const holds = (end: KeptEnd, pod: Pod): boolean => end.spec === podSpecHash(pod);
+
+/** Why the pod has been ended; undefined: it has not. */
+export function endOf(pod: Pod, facts: Pick<Facts, "memory" | "rejected">): PodEnd | undefined {
+  const { end } = facts.memory;
+  return facts.rejected ?? (end !== undefined && holds(end, pod) ? end : undefined);
+}
+
+/** The file in the pod's directory; undefined where it says nothing. */
+export function parseEnd(text: string | undefined): KeptEnd | undefined {
+  try {
+    const { reason, message, spec } = JSON.parse(text ?? "{}");
+    return [reason, message, spec].every((word) => typeof word === "string")
+      ? { reason, message, spec }
+      : undefined;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,159 @@
+/**
+ * What each container of a pod that should run needs now: a judgement on its newest record. Not for: which steps follow
+ * from it (plan_start.ts).
+ */
+import type { Container, Pod } from "./gen/v1.ts";
+import type { Facts } from "./plan.ts";
+import type { ObservedContainer, ObservedPod, ObservedSandbox } from "./observed.ts";
+import { containerHash, sandboxHash } from "./hash.ts";
+import type { FailedProbe } from "./probe.ts";
+import { isGivenUp, nextStart, restartPolicyOf, shouldRestart } from "./restart.ts";
+
+/** What one container of the manifest needs now. */
+export type Need =
+  | { kind: "nothing" }
+  /** Ended, and its policy lets it rest. */
+  | { kind: "done"; exitCode: number }
+  | { kind: "start"; attempt: number; backOff: number; at: number; run: number }
+  /** To be stopped; with `successor`, an attempt, only when all that can fail before it starts has succeeded. */
+  | { kind: "replace"; observed: ObservedContainer; why: string; successor?: number }
+  /** Runs, but a startup or liveness probe has failed. */
+  | { kind: "fail"; observed: ObservedContainer; probe: FailedProbe; restarts: boolean }
+  /** Runs, but its startup probe has not succeeded yet. */
+  | { kind: "starting" }
+  | { kind: "discard"; observed: ObservedContainer }
+  | { kind: "update"; containerId: string };
+
+/** Everything whose change makes a new pod of it: the sandbox, and the init containers, which run before all else. */
+export function wantedSandboxHash(pod: Pod): string {
+  const inits = (pod.spec?.initContainers ?? []).filter((c) => !isSidecar(c));
+  return [sandboxHash(pod), ...inits.map((c) => containerHash(pod, c))].join(".");
+}
+
+export const newestOf = (o: ObservedPod, name: string): ObservedContainer | undefined =>
+  o.containers.filter((c) => c.name === name).sort((a, b) => b.attempt - a.attempt)[0];
+
+/** How often the pod as a whole has been restarted in place. */
+export const runOf = (o: ObservedPod): number => Math.max(0, ...o.containers.map((c) => c.run ?? 0));
+
+/** The run that the pod should be in: its containers of earlier ones are to go, and everything starts again in order. */
+export const wantedRun = (o: ObservedPod, facts: Facts): number => Math.max(runOf(o), facts.memory.asked.run);
+
+/** Whether a container is to be replaced by request, whatever its state and its policy say. */
+export const isOutdated = (c: ObservedContainer, o: ObservedPod, facts: Facts): boolean =>
+  (c.run ?? 0) < wantedRun(o, facts) || facts.memory.asked.restart.has(c.id);
+
+/**
+ * Whether a start was cut off because the agent that asked for it died. That is nobody's exit, and no restart policy
+ * judges it; a start that failed for this agent, however it failed, is another matter.
+ */
+export const wasCutOff = (c: ObservedContainer, facts: Facts): boolean =>
+  isGivenUp(c) && !facts.memory.failures.has(`container:${c.name}`);
+
+/** The newest sandbox, where it is as the manifest asks. */
+export const sameSandbox = (pod: Pod, o: ObservedPod): ObservedSandbox | undefined =>
+  o.sandboxes[0]?.hash === wantedSandboxHash(pod) ? o.sandboxes[0] : undefined;
+
+export function usableSandbox(pod: Pod, o: ObservedPod): ObservedSandbox | undefined {
+  const newest = sameSandbox(pod, o);
+  return newest?.ready === true ? newest : undefined;
+}
+
+/** A failed probe makes any exit a failure: what is told to end may well end with success. */
+const exitCodeOf = (c: ObservedContainer, facts: Facts): number =>
+  (facts.probes.get(c.id)?.failed === undefined ? 0 : 137) || (c.exitCode ?? 137);
+
+function needOfRunning(
+  pod: Pod,
+  container: Container,
+  isInit: boolean,
+  c: ObservedContainer,
+  o: ObservedPod,
+  facts: Facts,
+): Need {
+  const verdict = facts.probes.get(c.id);
+  if (verdict?.failed !== undefined) {
+    const restarts = restartPolicyOf(pod.spec!, container, isInit) !== "Never";
+    return { kind: "fail", observed: c, probe: verdict.failed, restarts };
+  }
+  if (c.hash !== containerHash(pod, container)) {
+    return { kind: "replace", observed: c, why: "its definition changed", successor: c.attempt + 1 };
+  }
+  if (isOutdated(c, o, facts)) {
+    return { kind: "replace", observed: c, why: "a restart was asked for", successor: c.attempt + 1 };
+  }
+  const applied = facts.memory.resources.get(c.id) ?? JSON.stringify(c.resources ?? {});
+  const wanted = JSON.stringify(container.resources ?? {});
+  if (applied !== wanted) return { kind: "update", containerId: c.id };
+  return verdict?.started === false ? { kind: "starting" } : { kind: "nothing" };
+}
+
+/** Decides for one container, given the sandbox it should live in (undefined: a new one is about to come). */
+export function needOf(
+  pod: Pod,
+  container: Container,
+  isInit: boolean,
+  sandbox: ObservedSandbox | undefined,
+  o: ObservedPod,
+  facts: Facts,
+): Need {
+  const c = newestOf(o, container.name);
+  const first = { kind: "start", backOff: 0, at: 0, run: wantedRun(o, facts) } as const;
+  if (c === undefined) return { ...first, attempt: 0 };
+  const fresh = { ...first, attempt: c.attempt + 1 };
+  const here = sandbox !== undefined && c.sandboxId === sandbox.id;
+  const changed = c.hash !== containerHash(pod, container);
+  if (c.state === "running") {
+    return here
+      ? needOfRunning(pod, container, isInit, c, o, facts)
+      : { kind: "replace", observed: c, why: "its sandbox changed" };
+  }
+  if (c.state === "unknown") return { kind: "replace", observed: c, why: "the runtime lost sight of it" };
+  // What a crash left between creation and start may lack its pipes after a restart of the runtime: it is made anew.
+  if (c.state === "created") return { kind: "discard", observed: c };
+  if (changed || isOutdated(c, o, facts)) return fresh;
+  if (wasCutOff(c, facts)) return { kind: "discard", observed: c };
+  const exitCode = exitCodeOf(c, facts);
+  if (isInit && !isSidecar(container) && exitCode === 0 && !here) return fresh;
+  if (!shouldRestart(restartPolicyOf(pod.spec!, container, isInit), exitCode)) {
+    return { kind: "done", exitCode };
+  }
+  return here ? { ...fresh, ...nextStart(c, facts.backOff, facts.now) } : fresh;
+}
+
+export interface Assessment {
+  /** The containers that may act now, with what they need. */
+  needs: { container: Container; need: Need }[];
+  /** Of every container, by name. */
+  all: ReadonlyMap<string, Need>;
+  /** Nothing will ever run again unless the manifest changes. */
+  finished: boolean;
+}
+
+/** Init containers one by one, sidecars among them; then all others. */
+export function assess(
+  pod: Pod,
+  sandbox: ObservedSandbox | undefined,
+  o: ObservedPod,
+  facts: Facts,
+): Assessment {
+  const spec = pod.spec!;
+  const need = (container: Container, isInit: boolean) => ({
+    container,
+    need: needOf(pod, container, isInit, sandbox, o, facts),
+  });
+  const inits = (spec.initContainers ?? []).map((c) => need(c, true));
+  const apps = spec.containers.map((c) => need(c, false));
+  const initialized = sandbox !== undefined && spec.containers.some(({ name }) => {
+    const c = newestOf(o, name);
+    return c?.sandboxId === sandbox.id && (c.run ?? 0) >= wantedRun(o, facts);
+  });
+  const failedInit = !initialized && inits.some(({ need }) => need.kind === "done" && need.exitCode !== 0);
+  const finished = failedInit || apps.every(({ need }) => need.kind === "done");
+  const all = new Map([...inits, ...apps].map(({ container, need }) => [container.name, need]));
+  if (initialized) return { needs: [...inits.filter((e) => isSidecar(e.container)), ...apps], all, finished };
+  const open = inits.findIndex((e) => e.need.kind !== (isSidecar(e.container) ? "nothing" : "done"));
+  return { needs: open < 0 ? [...inits, ...apps] : inits.slice(0, open + 1), all, finished };
+}
+
+export const isSidecar = (container: Container): boolean => container.restartPolicy === "Always";
