@@ -3,14 +3,14 @@
  * that everything else is given. Every effect ends with the signal that cancels it. Expected failures are thrown as
  * AgentError with a reason. Not for: implementations.
  */
-import type { ContainerSpec, SandboxSpec } from "./model/container.ts";
+import type { ContainerSpec, LinuxResources, SandboxSpec } from "./model/container.ts";
 import type { ContainerEdits } from "./model/edits.ts";
 import type { ObservedPod } from "./model/observed.ts";
 import type { ProbeResult } from "./model/probe.ts";
 import type { NetworkTarget } from "./model/probe_target.ts";
 import type { RegistryAuth } from "./model/pull_secrets.ts";
 import type { DesiredPod, Objects } from "./model/wish.ts";
-import type { Container, ResourceRequirements } from "./model/gen/v1.ts";
+import type { Container } from "./model/gen/v1.ts";
 
 export interface FileStat {
   kind: "file" | "directory" | "symlink" | "socket" | "block" | "char" | "fifo";
@@ -139,13 +139,8 @@ export interface Runtime {
   startContainer(id: string, signal: AbortSignal): Promise<void>;
   stopContainer(id: string, graceSeconds: number, signal: AbortSignal): Promise<void>;
   removeContainer(id: string, signal: AbortSignal): Promise<void>;
-  /** In place, without a restart. `oomScoreAdj` by QoS class. */
-  updateContainerResources(
-    id: string,
-    resources: ResourceRequirements,
-    oomScoreAdj: number,
-    signal: AbortSignal,
-  ): Promise<void>;
+  /** In place, without a restart; huge pages stay as they are. */
+  updateContainerResources(id: string, resources: LinuxResources, signal: AbortSignal): Promise<void>;
   reopenContainerLog(id: string, signal: AbortSignal): Promise<void>;
   /** Runs a command in a container to its end; what runs past the timeout is killed. Throws when it cannot be run at all. */
   execSync(
@@ -280,6 +275,10 @@ export interface Storage {
 export interface Cgroups {
   /** Creates the pod's cgroup with its limits; returns what CRI wants as cgroup_parent ("" leaves it to the runtime). */
   ensure(pod: DesiredPod): Promise<string>;
+  /** Raises the limits of the pod's cgroup where the pod now wants more, and lowers none. */
+  makeRoom(pod: DesiredPod): Promise<void>;
+  /** Bytes that the pod uses now, page cache included; `undefined` where there is no such cgroup. */
+  memoryUsage(pod: DesiredPod): Promise<number | undefined>;
   /** Removes the pod's cgroup in every hierarchy. Idempotent. */
   remove(uid: string): Promise<void>;
 }

@@ -10,6 +10,8 @@ export interface Machine {
   cpus: number;
   /** Bytes. */
   memory: number;
+  /** Bytes of huge pages by the bytes of one. */
+  hugePages: ReadonlyMap<number, number>;
 }
 
 const readText = (path: string) => {
@@ -31,5 +33,20 @@ export function readMachine(configured: readonly string[]): Machine {
     addresses: nodeAddresses(configured, interfaces, readText("/proc/net/route")),
     cpus: navigator.hardwareConcurrency,
     memory: Deno.systemMemoryInfo().total,
+    hugePages: readHugePages(),
   };
+}
+
+function readHugePages(): Map<number, number> {
+  const directory = "/sys/kernel/mm/hugepages";
+  try {
+    return new Map(
+      [...Deno.readDirSync(directory)].map(({ name }): [number, number] => {
+        const size = Number(/^hugepages-(\d+)kB$/.exec(name)?.[1] ?? NaN) * 1024;
+        return [size, size * Number(readText(`${directory}/${name}/nr_hugepages`))];
+      }).filter(([size]) => !Number.isNaN(size)),
+    );
+  } catch {
+    return new Map();
+  }
 }

@@ -11,6 +11,8 @@ import type { Host, Images, Runtime } from "../ports.ts";
 import type { StatusStore } from "../status_store.ts";
 import type { DnsConfig } from "../model/container.ts";
 import type { Pod } from "../model/gen/v1.ts";
+import { cpuShares } from "../model/cpu.ts";
+import { formatQuantity } from "../model/quantity.ts";
 import { parseResolvConf, podDns } from "../model/dns.ts";
 import { createCgroups, type PodCgroups } from "../node/cgroups.ts";
 import { createImageArchives, type ImageArchives } from "../node/image_archives.ts";
@@ -79,8 +81,10 @@ export function createPodParts(o: PodPartsOptions, leave: AbortSignal): PodParts
     podLogsDir: config.podLogsDir,
     containerLogsDir: config.containerLogsDir,
     backOff: config.backOff,
-    allocatable: { cpu: machine.cpus, memory: machine.memory },
+    allocatable: { cpu: machine.cpus, memory: machine.memory, ...hugePageAmounts(machine.hugePages) },
     memoryCapacity: machine.memory,
+    cpu: config.cpu,
+    hugePageSizes: [...machine.hugePages.keys()],
   };
   const storage = instrument(
     createPodVolumes({ host, rootDir: config.rootDir, clusterDomain: config.clusterDomain, node }),
@@ -109,7 +113,13 @@ export function createPodParts(o: PodPartsOptions, leave: AbortSignal): PodParts
   const cgroups = once(async () => {
     const asked = config.cgroupDriver !== "" ? undefined : await runtime.status(AbortSignal.timeout(10_000));
     const driver = config.cgroupDriver || asked?.cgroupDriver || (await detectHost()).cgroupDriver;
-    return createCgroups({ host, root: config.cgroupRoot, driver });
+    return createCgroups({
+      host,
+      root: config.cgroupRoot,
+      driver,
+      policy: { cpu: config.cpu, ...(config.podPidsLimit > 0 && { pids: config.podPidsLimit }) },
+      limits: { cpuShares: cpuShares(machine.cpus) },
+    });
   });
   const reconciler = createReconciler({
     runtime,
@@ -131,6 +141,8 @@ export function createPodParts(o: PodPartsOptions, leave: AbortSignal): PodParts
       storage,
       cgroups: {
         ensure: async (pod) => await (await cgroups()).ensure(pod),
+        makeRoom: async (pod) => await (await cgroups()).makeRoom(pod),
+        memoryUsage: async (pod) => await (await cgroups()).memoryUsage(pod),
         remove: async (uid) => await (await cgroups()).remove(uid),
       },
       node,
@@ -140,3 +152,8 @@ export function createPodParts(o: PodPartsOptions, leave: AbortSignal): PodParts
   }, leave);
   return { node, runtime, images, archives, reconciler, cgroups, nodeConfig };
 }
+
+const hugePageAmounts = (pages: ReadonlyMap<number, number>): Record<string, number> =>
+  Object.fromEntries(
+    [...pages].map(([size, bytes]) => [`hugepages-${formatQuantity("memory", size)}`, bytes]),
+  );

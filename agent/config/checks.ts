@@ -51,6 +51,7 @@ const checks: readonly Check[] = [
     "crashLoopBackOff.maxContainerRestartPeriod",
     (get) => checkPeriod(String(get("crashLoopBackOff.maxContainerRestartPeriod"))),
   ],
+  ["cpuCFSQuotaPeriod", (get) => checkQuotaPeriod(String(get("cpuCFSQuotaPeriod")))],
   [
     "containerLogMaxSize",
     (get) =>
@@ -90,6 +91,12 @@ function checkCgroup(path: string): string | undefined {
 function checkPeriod(period: string): string | undefined {
   const ms = parseDuration(period)!;
   return ms < 1_000 || ms > 300_000 ? `is ${period}: expected 1s to 5m` : undefined;
+}
+
+/** The kernel's bounds. */
+function checkQuotaPeriod(period: string): string | undefined {
+  const ms = parseDuration(period)!;
+  return ms < 1 || ms > 1000 ? `is ${period}: expected 1ms to 1s` : undefined;
 }
 
 /** RFC 1123 subdomain, as names of nodes are. */

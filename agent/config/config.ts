@@ -36,6 +36,10 @@ export interface Config extends Instance {
   cgroupRoot: string;
   /** "" asks the runtime. */
   cgroupDriver: "" | "cgroupfs" | "systemd";
+  /** Most processes of a pod; -1 is no limit. */
+  podPidsLimit: number;
+  /** Form of CpuPolicy (model/cpu.ts): the period in microseconds. */
+  cpu: { enforced: boolean; period: number };
   healthzBindAddress: string;
   /** 0 is off. */
   healthzPort: number;
@@ -162,6 +166,8 @@ function toConfig(instance: Instance, values: ReadonlyMap<string, unknown>, node
     managedRuntime: toManagedRuntime(text, texts),
     cgroupRoot: text("cgroupRoot"),
     cgroupDriver: text("cgroupDriver") as Config["cgroupDriver"],
+    podPidsLimit: number("podPidsLimit"),
+    cpu: { enforced: values.get("cpuCFSQuota") === true, period: time("cpuCFSQuotaPeriod") * 1000 },
     healthzBindAddress: text("healthzBindAddress"),
     healthzPort: number("healthzPort"),
     clusterDNS: texts("clusterDNS"),

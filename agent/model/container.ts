@@ -49,10 +49,10 @@ export interface ContainerSpec {
   args: string[];
   /** In order; later wins was already decided. */
   env: { name: string; value: string }[];
-  /** Applied now; also kept as an annotation so that a restart of the agent knows them. */
+  /** Kept as an annotation so that a restart of the agent knows them. */
   resources: ResourceRequirements;
-  /** oom_score_adj by QoS class. */
-  oomScoreAdj: number;
+  /** What they are for the kernel. */
+  linux: LinuxResources;
   /** User of the image (`uid`, `name` or ""), for runAsNonRoot. */
   imageUser: string;
   /** Volumes, devices, generated files. */

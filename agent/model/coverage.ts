@@ -44,8 +44,6 @@ const podRows: readonly Row[] = [
   { severity: "warning", field: "automountServiceAccountToken", unless: [false], why: accounts },
   { severity: "warning", field: "activeDeadlineSeconds", why: "has no effect yet" },
   { severity: "warning", field: "readinessGates", why: "has no effect yet" },
-  { severity: "warning", field: "overhead", why: "has no effect yet" },
-  { severity: "warning", field: "resources", why: "has no effect yet: set the resources of the containers" },
   { severity: "warning", field: "setHostnameAsFQDN", unless: [false], why: "has no effect yet" },
   { severity: "warning", field: "securityContext.seLinuxChangePolicy", why: "has no effect yet" },
   { severity: "warning", field: "securityContext.windowsOptions", why: "has no effect on Linux" },
@@ -98,13 +96,6 @@ const projectionRows: readonly Row[] = [
 ];
 
 const supportedVolumes = ["emptyDir", "hostPath", "configMap", "secret", "downwardAPI", "projected"];
-/** Resources whose limits or requests the agent carries out, or may leave out without changing what runs. */
-const resourceNames: Readonly<Record<string, "supported" | "no effect">> = {
-  cpu: "supported",
-  memory: "supported",
-  "ephemeral-storage": "no effect",
-};
-
 /** Paths of `unless` aside, every field below `root` that stands in `rows` is reported. */
 function applyRows(root: unknown, at: FieldPath, rows: readonly Row[], report: Report): void {
   for (const { severity, field, unless = [], why = notYet } of rows) {
@@ -156,12 +147,11 @@ export function coverageOf(pod: Pod, report: Report): void {
   }
 }
 
+/** What is neither a resource of every node nor pages of its memory comes with a device plugin. */
 function coverResources(list: Record<string, string> | undefined, at: FieldPath, report: Report): void {
   for (const name of Object.keys(list ?? {})) {
-    const state = Object.hasOwn(resourceNames, name) ? resourceNames[name] : undefined;
-    if (state === "no effect") report([...at, name], `${name} has no effect yet`, "warning");
-    else if (state === undefined && name.includes("/")) {
-      report([...at, name], `the resource ${name} ${notYet}: expected cpu or memory`, "error");
-    }
+    if (!name.includes("/")) continue;
+    const expected = "expected cpu, memory, ephemeral-storage or hugepages-SIZE";
+    report([...at, name], `the resource ${name} ${notYet}, nothing here offers it: ${expected}`, "error");
   }
 }

@@ -14,11 +14,14 @@ import type {
   Pod,
   PodSpec,
   Probe,
+  ResourceRequirements,
   Secret,
   Volume,
   VolumeProjection,
 } from "./gen/v1.ts";
 import { imageTag } from "./image_name.ts";
+import { combine, limitsOf, requestsOf } from "./qos.ts";
+import { formatQuantity } from "./quantity.ts";
 
 export function defaultPod(pod: Pod): Pod {
   const { status: _ignored, ...rest } = pod;
@@ -81,7 +84,7 @@ function defaultPodSpec(spec: PodSpec): PodSpec {
   const hostNetwork = spec.hostNetwork ?? false;
   const containers = (list: Container[] | undefined) =>
     (list ?? []).map((c) => defaultContainer(c, { hostNetwork }));
-  return {
+  const filled = {
     restartPolicy: "Always",
     dnsPolicy: "ClusterFirst",
     terminationGracePeriodSeconds: 30,
@@ -93,6 +96,24 @@ function defaultPodSpec(spec: PodSpec): PodSpec {
     ...(spec.initContainers === undefined ? {} : { initContainers: containers(spec.initContainers) }),
     containers: containers(spec.containers),
   };
+  return filled.resources === undefined ? filled : { ...filled, resources: defaultPodResources(filled) };
+}
+
+/** What a pod as a whole gets for what it does not say, once it says anything: of its containers, else its own limits. */
+function defaultPodResources(spec: PodSpec): ResourceRequirements {
+  const { limits: ownLimits = {}, requests: ownRequests = {}, ...rest } = spec.resources ?? {};
+  if (Object.keys(ownLimits).length + Object.keys(ownRequests).length === 0) return spec.resources ?? {};
+  const sums = (of: typeof limitsOf, pages: boolean) =>
+    Object.fromEntries(
+      Object.entries(combine({ spec }, of)).filter(([name]) =>
+        name.startsWith("hugepages-") ? pages : !pages && (name === "cpu" || name === "memory")
+      ).map(([name, amount]) => [name, formatQuantity(name, amount)]),
+    );
+  const limits = { ...sums(limitsOf, true), ...ownLimits };
+  const requests = Object.keys(limits).length === 0
+    ? ownRequests
+    : { ...limits, ...sums(requestsOf, false), ...ownRequests };
+  return { ...rest, ...(Object.keys(limits).length === 0 ? {} : { limits }), requests };
 }
 
 export function defaultContainer(c: Container, options: { hostNetwork: boolean }): Container {
@@ -102,6 +123,7 @@ export function defaultContainer(c: Container, options: { hostNetwork: boolean }
     imagePullPolicy: imageTag(c.image ?? "") === "latest" ? "Always" : "IfNotPresent",
     ...c,
     resources: defaultResources(c.resources),
+    ...defaultResizePolicy(c),
     ...(c.ports === undefined ? {} : {
       ports: c.ports.map((port) => ({
         protocol: "TCP",
@@ -127,6 +149,21 @@ const absolute = (path: string) => path === "" || path.startsWith("/") ? path : 
 function defaultResources(resources: Container["resources"] = {}): NonNullable<Container["resources"]> {
   if (resources.limits === undefined) return resources;
   return { ...resources, requests: { ...resources.limits, ...resources.requests } };
+}
+
+/** Where resources are given at all, each changes without a restart unless its policy says otherwise. */
+function defaultResizePolicy(
+  { resizePolicy = [], resources = {} }: Container,
+): Pick<Container, "resizePolicy"> {
+  const named = [...Object.keys(resources.limits ?? {}), ...Object.keys(resources.requests ?? {})];
+  const missing = ["cpu", "memory"].filter((resourceName) =>
+    named.includes(resourceName) && !resizePolicy.some((p) => p.resourceName === resourceName)
+  );
+  const all = [
+    ...resizePolicy,
+    ...missing.map((resourceName) => ({ resourceName, restartPolicy: "NotRequired" })),
+  ];
+  return all.length === 0 ? {} : { resizePolicy: all };
 }
 
 function defaultEnv(env: EnvVar): EnvVar {

@@ -88,7 +88,7 @@ function quote(text: string): string {
 
 /**
  * Text of `resourceFieldRef`: the amount divided by the divisor, rounded up. A limit that the container does not set is
- * what the node can give; a request that is not set is the limit that is set, else 0. `own` is the container meant when
+ * the pod's, else what the node can give; a request that is not set is the limit that is set, else 0. `own` is the container meant when
  * the reference names none.
  */
 export function extractResource(
@@ -106,11 +106,14 @@ export function extractResource(
   }
   const limit = amount(container.resources?.limits, name);
   const used = match[1] === "limits"
-    ? (limit || (name.startsWith("hugepages-") ? limit : facts.allocatable[name])) ?? 0
+    ? (limit || amount(pod.spec?.resources?.limits, name) || nodeAmount(name, facts)) ?? 0
     : amount(container.resources?.requests, name) ?? limit ?? 0;
   const divisor = (ref.divisor === undefined ? undefined : parseQuantity(ref.divisor)) || 1;
   return { value: String(name === "cpu" ? divideMilli(used, divisor) : Math.ceil(used / divisor)) };
 }
+
+const nodeAmount = (name: string, { allocatable }: PodFacts): number | undefined =>
+  name.startsWith("hugepages-") ? undefined : allocatable[name];
 
 /** Kubernetes counts CPU in whole thousandths, each rounded up, before it divides. */
 const divideMilli = (amount: number, divisor: number): number =>

@@ -5,6 +5,7 @@
  */
 import type { Container, Pod } from "./gen/v1.ts";
 import { defaultContainer, defaultPod } from "./defaults.ts";
+import { hugePagesOf, limitsOf, qosClass } from "./qos.ts";
 import { md5 } from "./md5.ts";
 
 /** Fields that a running container does not depend on: they change in place, or matter only at its next start. */
@@ -35,13 +36,15 @@ export function containerHash(pod: Pod, container: Container): string {
   const rest: Partial<Container> = defaultContainer(container, { hostNetwork: false });
   for (const field of inPlace) delete rest[field];
   const { lifecycle, ...content } = rest;
+  // Pages are reserved when it starts.
+  const hugePages = hugePagesOf(limitsOf(container));
   const mounted = new Set([
     ...(container.volumeMounts ?? []).map((m) => m.name),
     ...(container.volumeDevices ?? []).map((d) => d.name),
   ]);
   const volumes = (defaultPod(pod).spec?.volumes ?? []).filter((v) => mounted.has(v.name));
   volumes.sort((a, b) => a.name < b.name ? -1 : 1);
-  return shortHash({ ...content, stopSignal: lifecycle?.stopSignal, volumes });
+  return shortHash({ ...content, stopSignal: lifecycle?.stopSignal, volumes, hugePages });
 }
 
 /** What a sandbox depends on; when it changes the pod is made anew. 16 hex digits. */
@@ -66,6 +69,8 @@ export function sandboxHash(pod: Pod): string {
     dnsConfig: spec.dnsConfig,
     securityContext: spec.securityContext,
     runtimeClassName: spec.runtimeClassName,
+    // Its cgroup lies where its class says, and never moves.
+    qosClass: qosClass(pod),
     ports,
   });
 }

@@ -1,8 +1,8 @@
 /**
- * Quality of service: the class of a pod, what it asks for in all, its OOM score and its cgroup with the limits of it.
- * Pure. Not for: writing cgroups (node/cgroups.ts).
+ * Quality of service: the class of a pod, what it asks for in all and the OOM scores of its containers. Pure. Not for:
+ * its cgroup (pod_cgroup.ts).
  *
- * Sources: kubernetes pkg/apis/core/v1/helper/qos, pkg/kubelet/qos/policy.go, pkg/kubelet/cm (names and limits).
+ * Sources: kubernetes pkg/apis/core/v1/helper/qos, pkg/kubelet/qos/policy.go, component-helpers/resource.
  */
 import type { Container, Pod } from "./gen/v1.ts";
 import { toMilli } from "./downward.ts";
@@ -10,7 +10,8 @@ import { parseQuantity } from "./quantity.ts";
 
 export type QosClass = "Guaranteed" | "Burstable" | "BestEffort";
 
-type Amounts = Readonly<Record<string, number>>;
+/** By name of the resource, in base units: cores, bytes, counts. */
+export type Amounts = Readonly<Record<string, number>>;
 
 function amounts(list: Record<string, string> | undefined): Record<string, number> {
   const read: Record<string, number> = {};
@@ -18,15 +19,16 @@ function amounts(list: Record<string, string> | undefined): Record<string, numbe
   return read;
 }
 
-const limitsOf = (container: Container): Amounts => amounts(container.resources?.limits);
+export const limitsOf = (container: Container): Amounts => amounts(container.resources?.limits);
 
 /** A request that is not written is the limit that is (API defaulting). */
-const requestsOf = (container: Container): Amounts => ({
+export const requestsOf = (container: Container): Amounts => ({
   ...limitsOf(container),
   ...amounts(container.resources?.requests),
 });
 
-const podLevel = (pod: Pod): boolean =>
+/** Whether the pod has resources of its own, besides those of its containers (KEP-2837). */
+export const hasOwnResources = (pod: Pod): boolean =>
   Object.keys(pod.spec?.resources?.limits ?? {}).length +
       Object.keys(pod.spec?.resources?.requests ?? {}).length > 0;
 
@@ -35,7 +37,7 @@ const isSidecar = (container: Container): boolean => container.restartPolicy ===
 /** The class by which the node decides whom to squeeze first. */
 export function qosClass(pod: Pod): QosClass {
   const all = [...pod.spec?.containers ?? [], ...pod.spec?.initContainers ?? []];
-  const sets = podLevel(pod)
+  const sets = hasOwnResources(pod)
     ? [{
       limits: amounts(pod.spec?.resources?.limits),
       requests: { ...amounts(pod.spec?.resources?.limits), ...amounts(pod.spec?.resources?.requests) },
@@ -61,7 +63,7 @@ export function podResources(pod: Pod): { requests: Amounts; limits: Amounts } {
   const overhead = amounts(pod.spec?.overhead);
   const requests = combine(pod, requestsOf);
   const limits = combine(pod, limitsOf);
-  if (podLevel(pod)) {
+  if (hasOwnResources(pod)) {
     Object.assign(limits, amounts(pod.spec?.resources?.limits));
     Object.assign(requests, amounts(pod.spec?.resources?.limits), amounts(pod.spec?.resources?.requests));
   }
@@ -72,7 +74,8 @@ export function podResources(pod: Pod): { requests: Amounts; limits: Amounts } {
   return { requests, limits };
 }
 
-function combine(pod: Pod, of: (container: Container) => Amounts): Record<string, number> {
+/** What the containers have together at the pod's highest moment. */
+export function combine(pod: Pod, of: (container: Container) => Amounts): Record<string, number> {
   const running = sum((pod.spec?.containers ?? []).map(of));
   let sidecars: Record<string, number> = {};
   const peak: Record<string, number> = {};
@@ -121,7 +124,7 @@ export function oomScoreAdj(pod: Pod, container: Container, memoryCapacity: numb
 /** The container's own request; with pod-level resources also its part of what the containers leave. */
 function memoryShare(pod: Pod, container: Container): number {
   const own = requestsOf(container)["memory"] ?? 0;
-  const whole = podLevel(pod) ? podResources(pod).requests["memory"] ?? 0 : 0;
+  const whole = hasOwnResources(pod) ? podResources(pod).requests["memory"] ?? 0 : 0;
   if (whole === 0) return own;
   const all = [
     ...pod.spec?.containers ?? [],
@@ -131,68 +134,25 @@ function memoryShare(pod: Pod, container: Container): number {
   return own + Math.max(0, Math.floor((whole - claimed) / Math.max(1, all.length)));
 }
 
-/** Parts of the cgroup's name, from the root: `["kubepods", "burstable", "pod<uid>"]`. */
-function cgroupName(root: string, qos: QosClass, uid: string): string[] {
-  const base = [...root.split("/").filter((part) => part !== ""), "kubepods"];
-  return [...base, ...(qos === "Guaranteed" ? [] : [qos.toLowerCase()]), `pod${uid}`];
+const hugePagePrefix = "hugepages-";
+
+/** Bytes by size of page as hugetlb cgroups name it. */
+export function hugePagesOf(list: Amounts): Record<string, number> {
+  const pages = Object.entries(list).filter(([name]) => name.startsWith(hugePagePrefix));
+  return Object.fromEntries(
+    pages.map((
+      [name, bytes],
+    ) => [pageSizeName(parseQuantity(name.slice(hugePagePrefix.length)) ?? 0), bytes]),
+  );
 }
 
-/**
- * The pod's cgroup in the form that CRI's `cgroup_parent` expects. `root` is the cgroup that this agent may fill, "/" by
- * default: `/kubepods/burstable/pod<uid>`, or with systemd
- * `/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod<uid>.slice`.
- */
-export function podCgroup(root: string, qos: QosClass, uid: string, driver: "cgroupfs" | "systemd"): string {
-  const parts = cgroupName(root, qos, uid);
-  return driver === "cgroupfs" ? `/${parts.join("/")}` : systemdPath(parts);
-}
-
-/** Where the pods of one class live, same form. */
-export const kubepodsCgroup = (root: string): string =>
-  `/${cgroupName(root, "Guaranteed", "").slice(0, -1).join("/")}`;
-
-/** Slices nest by their dashes, so dashes within a part become underscores (systemd.slice(5)). */
-function systemdPath(parts: readonly string[]): string {
-  const escaped = parts.map((part) => part.replaceAll("-", "_"));
-  return escaped.map((_, i) => `/${escaped.slice(0, i + 1).join("-")}.slice`).join("");
-}
-
-/** Limits of a cgroup: shares, microseconds per period, bytes. An absent one is unlimited. */
-export interface CgroupLimits {
-  cpuShares: number;
-  cpuQuota?: number;
-  cpuPeriod?: number;
-  memory?: number;
-}
-
-export const cpuPeriod = 100_000;
-
-/** cpu.shares for an amount of cores: 1024 a core, at least 2. */
-export const cpuShares = (cores: number): number =>
-  Math.min(262_144, Math.max(2, Math.floor((toMilli(cores) * 1024) / 1000)));
-
-/** CFS quota for an amount of cores: at least 1 ms per period; `undefined` is unlimited. */
-export const cpuQuota = (cores: number): number | undefined =>
-  cores > 0 ? Math.max(1000, Math.floor((toMilli(cores) * cpuPeriod) / 1000)) : undefined;
-
-/** cgroup v2's cpu.weight (1 to 10000) for v1's shares (2 to 262144), as KEP-2254 converts them. */
-export const cpuWeight = (shares: number): number =>
-  Math.min(10_000, 1 + Math.floor(((Math.max(2, shares) - 2) * 9999) / 262_142));
-
-/** The least shares that have this weight: cpuWeight backwards. */
-export const sharesOfWeight = (weight: number): number => 2 + Math.ceil(((weight - 1) * 262_142) / 9999);
-
-/** Limits of the pod's own cgroup. A limit holds only when every container (or the pod itself) declares one. */
-export function podCgroupLimits(pod: Pod): CgroupLimits {
-  if (qosClass(pod) === "BestEffort") return { cpuShares: 2 };
-  const { requests, limits } = podResources(pod);
-  const all = [...pod.spec?.containers ?? [], ...pod.spec?.initContainers ?? []];
-  const declared = (name: string) =>
-    (parseQuantity(pod.spec?.resources?.limits?.[name] ?? "0") ?? 0) > 0 ||
-    all.every((c) => (limitsOf(c)[name] ?? 0) > 0);
-  const result: CgroupLimits = { cpuShares: cpuShares(requests["cpu"] ?? 0) };
-  const quota = declared("cpu") ? cpuQuota(limits["cpu"] ?? 0) : undefined;
-  if (quota !== undefined) Object.assign(result, { cpuQuota: quota, cpuPeriod });
-  if (declared("memory")) result.memory = Math.ceil(limits["memory"] ?? 0);
-  return result;
+/** `2MB`, `1GB`: powers of 1024 with the kernel's spelling, as hugetlb cgroup files are named. */
+export function pageSizeName(bytes: number): string {
+  const units = ["B", "KB", "MB", "GB", "TB"];
+  let unit = 0;
+  while (bytes >= 1024 && unit < units.length - 1) {
+    bytes /= 1024;
+    unit++;
+  }
+  return `${bytes}${units[unit]}`;
 }

@@ -41,3 +41,14 @@ export function parseQuantity(text: string): number | undefined {
   if (!Number.isFinite(value)) return undefined;
   return sign === "-" && value !== 0 ? -value : value;
 }
+
+/** An amount of a resource in base units as the API writes it: CPU in thousandths (`250m`), all else in `Ki`, `Mi`, …. */
+export function formatQuantity(resource: string, amount: number): string {
+  if (resource === "cpu") {
+    const milli = Math.ceil(Math.round(amount * 1e6) / 1e3);
+    return milli % 1000 === 0 ? `${milli / 1000}` : `${milli}m`;
+  }
+  const whole = Math.ceil(amount);
+  const suffix = ["Ei", "Pi", "Ti", "Gi", "Mi", "Ki"].find((s) => whole !== 0 && whole % factors[s]! === 0);
+  return suffix === undefined ? `${whole}` : `${whole / factors[suffix]!}${suffix}`;
+}

@@ -1,8 +1,7 @@
 /** Rules for one container. Source: kubernetes pkg/apis/core/validation. Not for: the pod around it (validate_pod.ts). */
 import type { Container, ContainerPort, LifecycleHandler, Probe, SecurityContext, Volume } from "./gen/v1.ts";
 import { type FieldPath, type Report, shown } from "./finding.ts";
-import { dnsLabel, headerName, ipAddress, portName, qualifiedName, relativePath } from "./names.ts";
-import { parseQuantity } from "./quantity.ts";
+import { dnsLabel, headerName, ipAddress, portName, relativePath } from "./names.ts";
 import {
   checkExactlyOne,
   checkName,
@@ -14,6 +13,7 @@ import {
 } from "./rules.ts";
 import { didYouMean } from "./suggest.ts";
 import { validateEnv } from "./validate_env.ts";
+import { validateResources } from "./validate_resources.ts";
 
 export const idRange = [0, 2 ** 31 - 1] as const;
 const ports = [1, 65535] as const;
@@ -109,32 +109,6 @@ function validateMounts(
       [...here, "recursiveReadOnly"],
       report,
     );
-  }
-}
-
-const standardResources = ["cpu", "memory", "ephemeral-storage"];
-
-export function validateResources(resources: Container["resources"], at: FieldPath, report: Report): void {
-  for (const list of ["limits", "requests"] as const) {
-    for (const [name, quantity] of Object.entries(resources?.[list] ?? {})) {
-      const here = [...at, list, name];
-      const known = standardResources.includes(name) || name.startsWith("hugepages-") ||
-        (name.includes("/") && qualifiedName(name) === undefined);
-      if (!known) {
-        report(
-          here,
-          `unknown resource ${shown(name)}: expected cpu or memory${didYouMean(name, standardResources)}`,
-        );
-      }
-      const value = parseQuantity(quantity ?? "0") ?? 0;
-      if (value < 0) report(here, `expected a quantity that is not negative, got ${quantity}`);
-      const limit = resources?.limits !== undefined && Object.hasOwn(resources.limits, name)
-        ? parseQuantity(resources.limits[name] ?? "")
-        : undefined;
-      if (list === "requests" && limit !== undefined && value > limit) {
-        report(here, `expected at most the limit of ${resources!.limits![name]}, got ${quantity}`);
-      }
-    }
   }
 }
 

@@ -5,6 +5,7 @@ import { dnsLabel, dnsSubdomain, ipAddress } from "./names.ts";
 import { checkName, checkOneOf, checkPresent, checkRange, checkUnique, elements } from "./rules.ts";
 import { idRange, validateContainer, validateProfile } from "./validate_container.ts";
 import { validateMetadata } from "./validate_objects.ts";
+import { validatePodResources, validateResizePolicy } from "./validate_resources.ts";
 import { validateVolumes } from "./validate_volume.ts";
 
 /** The pod is as its author wrote it, without defaults. */
@@ -14,6 +15,7 @@ export function validatePod(pod: Pod, report: Report): void {
   if (spec === undefined) return report(["spec"], "required: expected a mapping with containers");
   validateVolumes(spec.volumes, report);
   validateContainers(spec, report);
+  validatePodResources(pod, report);
   validateHostPorts(spec, report);
   validatePolicies(spec, report);
   validateDns(spec, report);
@@ -32,6 +34,7 @@ function validateContainers(spec: PodSpec, report: Report): void {
     for (const [i, container] of elements(spec[kind])) {
       const at = ["spec", kind, i];
       validateContainer(container, at, spec.volumes ?? [], report);
+      validateResizePolicy(container, at, spec.restartPolicy, report);
       checkUnique(container.name, names, [...at, "name"], "the container name", report);
       if (kind === "initContainers") validateInitContainer(container, at, report);
     }
@@ -47,7 +50,9 @@ function validateInitContainer(container: Container, at: FieldPath, report: Repo
       `expected Always (a sidecar) or nothing, got ${shown(container.restartPolicy)}`,
     );
   }
-  for (const field of ["livenessProbe", "readinessProbe", "startupProbe", "lifecycle"] as const) {
+  for (
+    const field of ["livenessProbe", "readinessProbe", "startupProbe", "lifecycle", "resizePolicy"] as const
+  ) {
     if (container[field] !== undefined) {
       report([...at, field], "may not stand in an init container unless its restartPolicy is Always");
     }

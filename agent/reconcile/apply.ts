@@ -15,12 +15,12 @@ import { volumesHash } from "../model/volumes.ts";
 import { wantedSandboxHash } from "../model/need.ts";
 import { expandCommand, resolveEnv } from "../model/env.ts";
 import { podHostname } from "../model/hosts.ts";
-import { oomScoreAdj } from "../model/qos.ts";
+import { type ContainerLimitFacts, linuxResources } from "../model/linux_resources.ts";
 import { ensureImage, type ImageOptions, type RecordEvent } from "./images.ts";
 import { containerLogPath, linkLog, podLogDirectory, removeContainerLogs, removePodLogs } from "./logs.ts";
 
 /** What stays the same for all pods of this node. */
-export interface NodeFacts {
+export interface NodeFacts extends ContainerLimitFacts {
   nodeName: string;
   clusterDomain: string;
   hostIPs: readonly string[];
@@ -30,7 +30,6 @@ export interface NodeFacts {
   backOff: BackOffConfig;
   /** What the node gives to pods, in base units (cores, bytes). */
   allocatable: Readonly<Record<string, number>>;
-  memoryCapacity: number;
 }
 
 export interface ApplyOptions {
@@ -314,7 +313,7 @@ async function containerSpec(
     ...expandCommand(container, env),
     env,
     resources: container.resources ?? {},
-    oomScoreAdj: oomScoreAdj(pod, container, o.node.memoryCapacity),
+    linux: linuxResources(pod, container, o.node),
     imageUser: round.memory.images.get(step.container)?.user ?? "",
     edits,
     logPath: containerLogPath(container.name, step.attempt),
@@ -328,14 +327,14 @@ async function updateResources(
   signal: AbortSignal,
 ): Promise<StepResult> {
   const { pod, container } = wishOf(round, step.container);
-  const score = oomScoreAdj(pod.pod, container, o.node.memoryCapacity);
+  const linux = linuxResources(pod.pod, container, o.node);
   const text = JSON.stringify(container.resources ?? {});
   const keep = (text: string) =>
     o.storage.keepResources(round.uid, step.container, { id: step.containerId, text });
   await keep("");
   // The pod's own limit makes room before a container grows, and shrinks only after the containers have.
   await o.cgroups.ensure(pod).catch(() => {});
-  await o.runtime.updateContainerResources(step.containerId, container.resources ?? {}, score, signal);
+  await o.runtime.updateContainerResources(step.containerId, linux, signal);
   await o.cgroups.ensure(pod);
   await keep(text);
   round.record(

@@ -7,7 +7,7 @@
 import { dirname } from "@std/path";
 import type { EmptyDirVolumeSource, Pod } from "../model/gen/v1.ts";
 import { AgentError } from "../model/errors.ts";
-import { podCgroupLimits } from "../model/qos.ts";
+import { podMemoryLimit } from "../model/pod_cgroup.ts";
 import { parseQuantity } from "../model/quantity.ts";
 import type { Host } from "../ports.ts";
 
@@ -90,7 +90,7 @@ export function emptyDirTmpfs(
 
 /** The least of what the node has, what the pod may use and what the volume may. */
 export function tmpfsSize(pod: Pod, sizeLimit: string | undefined, allocatableMemory: number): number {
-  const limits = [allocatableMemory, podCgroupLimits(pod).memory ?? 0, parseQuantity(sizeLimit ?? "0") ?? 0];
+  const limits = [allocatableMemory, podMemoryLimit(pod) ?? 0, parseQuantity(sizeLimit ?? "0") ?? 0];
   const positive = limits.filter((limit) => limit > 0);
   return positive.length === 0 ? 0 : Math.floor(Math.min(...positive));
 }

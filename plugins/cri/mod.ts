@@ -13,7 +13,6 @@ import { createRuntime } from "./runtime.ts";
 import { createStreams } from "./streams.ts";
 
 export { createPauseImageArchive, PAUSE_IMAGE } from "./pause_image.ts";
-export { toLinuxResources } from "./resources.ts";
 
 export interface CriOptions {
   /** Path of the runtime's socket, with or without `unix://`. */

@@ -8,7 +8,7 @@ import { type RuntimeClient, within } from "./client.ts";
 import { createCreator } from "./create.ts";
 import { isNotFound, isTimeout, isUnimplemented, toAgentError } from "./errors.ts";
 import type { Observer } from "./observer.ts";
-import { toCriResourceUpdate, toLinuxResources } from "./resources.ts";
+import { toCriResourceUpdate } from "./resources.ts";
 import type { SecurityOptions } from "./security.ts";
 
 export interface RuntimeOptions extends SecurityOptions {
@@ -78,9 +78,9 @@ export function createRuntime(
       }),
     removeContainer: (id, signal) =>
       ending("KillContainerError", signal, () => client.removeContainer({ containerId: id }, within(signal))),
-    updateContainerResources: (id, { requests, limits }, oomScoreAdj, signal) =>
+    updateContainerResources: (id, resources, signal) =>
       effect("Unknown", signal, async () => {
-        const linux = toCriResourceUpdate(toLinuxResources(requests, limits, oomScoreAdj));
+        const linux = toCriResourceUpdate(resources);
         await client.updateContainerResources({ containerId: id, linux }, within(signal));
       }),
     reopenContainerLog: (id, signal) =>

@@ -6,7 +6,7 @@ import type { ContainerSpec } from "../../agent/model/container.ts";
 import type { MountEdit } from "../../agent/model/edits.ts";
 import { ContainerConfig, LinuxContainerConfig, Mount, MountPropagation, Signal } from "../rpc/gen/cri.ts";
 import { containerAnnotations, containerLabels } from "./labels.ts";
-import { toCriResources, toLinuxResources } from "./resources.ts";
+import { toCriResources } from "./resources.ts";
 import { type SecurityOptions, toContainerSecurity } from "./security.ts";
 
 /** @throws AgentError CreateContainerConfigError when what the pod asks for cannot be kept (runAsNonRoot). */
@@ -34,9 +34,7 @@ export function toContainerConfig(
     tty: container.tty === true,
     stopSignal: toSignal(container.lifecycle?.stopSignal),
     linux: LinuxContainerConfig.fromPartial({
-      resources: toCriResources(
-        toLinuxResources(spec.resources.requests, spec.resources.limits, spec.oomScoreAdj),
-      ),
+      resources: toCriResources(spec.linux),
       securityContext: toContainerSecurity(spec, options),
     }),
   });

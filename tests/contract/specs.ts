@@ -1,7 +1,7 @@
 /**
  * Sandbox and container specs for contract and end-to-end tests, with every value that does not matter filled in.
  */
-import type { ContainerSpec, SandboxSpec } from "../../agent/model/container.ts";
+import type { ContainerSpec, LinuxResources, SandboxSpec } from "../../agent/model/container.ts";
 import type { Container, PodSpec } from "../../agent/model/gen/v1.ts";
 
 export interface SandboxChoices {
@@ -49,6 +49,7 @@ export interface ContainerChoices {
   /** Replaces parts of the container. */
   container?: Partial<Container>;
   imageUser?: string;
+  linux?: LinuxResources;
 }
 
 /** A container that runs until it is stopped, unless `script` says otherwise. */
@@ -74,7 +75,7 @@ export function createContainerSpec(
     args: [],
     env: [{ name: "GREETING", value: "hello" }],
     resources: container.resources ?? {},
-    oomScoreAdj: 1000,
+    linux: { oomScoreAdj: 1000, ...choices.linux },
     imageUser: choices.imageUser ?? "",
     edits: { owner: "test" },
     logPath: `${name}/${attempt}.log`,

@@ -143,7 +143,7 @@ Deno.test("limits reach the cgroup, at creation and later; without one there is 
     return [await cgroupValue(pid, "cpu"), await cgroupValue(pid, "memory")];
   };
   assertEquals(await limits(), [50_000, 64 << 20]);
-  await cri.runtime.updateContainerResources(id, { limits: { memory: "128Mi" } }, 0, within());
+  await cri.runtime.updateContainerResources(id, { memoryLimit: 128 * 2 ** 20 }, within());
   assertEquals(await limits(), [-1, 128 << 20]);
 });
 

@@ -208,8 +208,8 @@ export function createFakeRuntime(options: FakeRuntimeOptions = {}): FakeRuntime
       await pass("removeContainer", [id], signal);
       world.remove(id);
     },
-    updateContainerResources: async (id, resources, oomScoreAdj, signal) => {
-      await pass("updateContainerResources", [id, resources, oomScoreAdj], signal);
+    updateContainerResources: async (id, resources, signal) => {
+      await pass("updateContainerResources", [id, resources], signal);
       if (!world.containers.has(id)) throw new AgentError("Unknown", `container "${id}" not found`);
     },
     reopenContainerLog: async (id, signal) => {

@@ -34,7 +34,9 @@ export const pod: Rows = {
     nodeName: needsCluster(scheduler),
     nodeSelector: open,
     os: open,
-    overhead: open,
+    overhead: proven(
+      "tests/unit/agent/model/pod_cgroup_test.ts: spec.resources of the pod limit its cgroup, whatever its containers declare; overhead comes on top",
+    ),
     preemptionPolicy: needsCluster(scheduler, { sample: "Never" }),
     priority: open,
     priorityClassName: open,

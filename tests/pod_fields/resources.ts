@@ -4,7 +4,13 @@ import { open, proven, rejected, type Rows } from "./row.ts";
 const limits = "tests/e2e/inside_test.ts: limits in its cgroup, below the cgroups of its pod and its class";
 
 export const resources: Rows = {
-  PodSpec: { resources: open },
+  PodSpec: {
+    resources: proven(
+      "tests/unit/agent/model/pod_cgroup_test.ts: spec.resources of the pod limit its cgroup, whatever its containers declare; overhead comes on top",
+      "tests/unit/agent/model/linux_resources_test.ts: a container without a limit of its own has that of spec.resources of its pod",
+      "tests/unit/agent/model/validate_resources_test.ts: spec.resources of the pod: requests default to those of the containers, else to the pod's limits",
+    ),
+  },
   ResourceRequirements: {
     claims: rejected("dynamic resource allocation needs its API objects"),
     limits: proven(limits, "tests/e2e/edits_test.ts: resources alone change in place"),

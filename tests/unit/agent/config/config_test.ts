@@ -47,6 +47,8 @@ Deno.test("nothing given: the defaults of a node's one agent", () => {
     },
     cgroupRoot: "/",
     cgroupDriver: "",
+    podPidsLimit: -1,
+    cpu: { enforced: true, period: 100_000 },
     healthzBindAddress: "127.0.0.1",
     healthzPort: 10248,
     clusterDNS: [],

@@ -3,8 +3,10 @@ import { createHost } from "../../../../agent/host.ts";
 import { AgentError } from "../../../../agent/model/errors.ts";
 import type { ResourceRequirements } from "../../../../agent/model/gen/v1.ts";
 import type { DesiredPod } from "../../../../agent/model/wish.ts";
-import { createCgroups } from "../../../../agent/node/cgroups.ts";
-import type { Host, MountPoint } from "../../../../agent/ports.ts";
+import { defaultCpuPolicy } from "../../../../agent/model/cpu.ts";
+import { type CgroupOptions, createCgroups } from "../../../../agent/node/cgroups.ts";
+import type { Host } from "../../../../agent/ports.ts";
+import { createCgroupHost } from "../../../fakes/cgroup_tree.ts";
 
 const host = createHost();
 const mounts = await host.mounts();
@@ -20,6 +22,9 @@ const podOf = (uid: string, resources: ResourceRequirements): DesiredPod => ({
   source: "file",
   origin: "test",
 });
+const policy = { cpu: defaultCpuPolicy };
+const cgroupsOn = (host: Host, root: string, more: Partial<CgroupOptions> = {}) =>
+  createCgroups({ host, root, driver: "cgroupfs", policy, ...more });
 const burstable = (uid: string, cores: string) =>
   podOf(uid, { requests: { cpu: cores }, limits: { memory: "64Mi" } });
 
@@ -44,7 +49,7 @@ Deno.test({
   ...needsV1,
   fn: () =>
     inRoot(async (root) => {
-      const cgroups = createCgroups({ host, root, driver: "cgroupfs" });
+      const cgroups = cgroupsOn(host, root);
       assertEquals(await cgroups.ensure(burstable("u1", "500m")), `${root}/kubepods/burstable/podu1`);
       assertEquals(await cgroups.ensure(burstable("u2", "1")), `${root}/kubepods/burstable/podu2`);
       const guaranteed = podOf("u3", { limits: { cpu: "250m", memory: "32Mi" } });
@@ -59,7 +64,7 @@ Deno.test({
       assertEquals(await read(`${cpu}${root}/kubepods/burstable`, "cpu.shares"), "1536");
       assertEquals(await cgroups.known(), ["u1", "u2", "u3"]);
 
-      const next = createCgroups({ host, root, driver: "cgroupfs" });
+      const next = cgroupsOn(host, root);
       await next.ensure(burstable("u1", "1500m"));
       assertEquals(await read(`${cpu}${root}/kubepods/burstable`, "cpu.shares"), "2560");
       await next.remove("u2");
@@ -76,7 +81,7 @@ Deno.test({
   ...needsV1,
   fn: () =>
     inRoot(async (root) => {
-      const cgroups = createCgroups({ host, root, driver: "cgroupfs" });
+      const cgroups = cgroupsOn(host, root);
       const path = await cgroups.ensure(podOf("u1", {}));
       const all = mounts.filter((m) => m.fsType.startsWith("cgroup")).map((m) => `${m.path}${path}`);
       for (const directory of all) await Deno.mkdir(`${directory}/container/deeper`, { recursive: true });
@@ -93,7 +98,7 @@ Deno.test({
   ...needsV1,
   fn: () =>
     inRoot(async (root) => {
-      const cgroups = createCgroups({ host, root, driver: "cgroupfs" });
+      const cgroups = cgroupsOn(host, root);
       const path = await cgroups.ensure(podOf("busy", {}));
       await cgroups.ensure(podOf("idle", {}));
       const all = mounts.filter((m) => m.fsType.startsWith("cgroup")).map((m) => `${m.path}${root}`);
@@ -114,12 +119,12 @@ Deno.test({
   ...needsV1,
   fn: () =>
     inRoot(async (root) => {
-      const cgroups = createCgroups({ host, root, driver: "cgroupfs" });
+      const cgroups = cgroupsOn(host, root);
       const pod = burstable("u1", "500m");
       const path = await cgroups.ensure(pod);
       let writes = 0;
       const counting: Host = { ...host, writeFile: (...args) => (writes++, host.writeFile(...args)) };
-      const counted = createCgroups({ host: counting, root, driver: "cgroupfs" });
+      const counted = cgroupsOn(counting, root);
       await counted.ensure(pod);
       assert(writes > 0);
       writes = 0;
@@ -132,76 +137,121 @@ Deno.test({
     }),
 });
 
-/** Version 2 as the kernel shows it where nothing has been passed on yet: plain files stand for cgroupfs. */
-async function inUnified(test: (root: string, host: Host) => Promise<void>): Promise<void> {
-  const directory = await Deno.makeTempDir({ prefix: "agent-cgroups-" });
-  const passed: string[] = [];
-  const mount: MountPoint = { path: directory, fsType: "cgroup2", source: "cgroup2", options: ["rw"] };
-  const unified: Host = {
-    ...host,
-    mounts: () => Promise.resolve([mount]),
-    async mkdir(path) {
-      await host.mkdir(path);
-      await Deno.writeTextFile(
-        `${path}/cgroup.controllers`,
-        passed.filter((p) => path.startsWith(p)).length > 0 ? "cpu memory" : "",
-      );
-    },
-    async writeFile(path, content) {
-      if (path.endsWith("/cgroup.subtree_control")) passed.push(path.slice(0, path.lastIndexOf("/")));
-      await Deno.writeFile(path, new TextEncoder().encode(`${content}`));
-    },
-  };
-  try {
-    await Deno.writeTextFile(`${directory}/cgroup.controllers`, "cpuset cpu io memory pids\n");
-    await test(directory, unified);
-  } finally {
-    await Deno.remove(directory, { recursive: true });
-  }
+const resources = (cpu: string, memory: string): ResourceRequirements => ({ limits: { cpu, memory } });
+
+for (
+  const [version, files] of [
+    ["v1", {
+      shares: "cpu/PATH/cpu.shares=512",
+      quota: "cpu/PATH/cpu.cfs_quota_us=50000",
+      memory: "memory/PATH/memory.limit_in_bytes=33554432",
+      pids: "pids/PATH/pids.max=64",
+      pages: "hugetlb/PATH/hugetlb.2MB.limit_in_bytes=4194304",
+    }],
+    ["v2", {
+      shares: "PATH/cpu.weight=20",
+      quota: "PATH/cpu.max=50000 100000",
+      memory: "PATH/memory.max=33554432",
+      pids: "PATH/pids.max=64",
+      pages: "PATH/hugetlb.2MB.max=4194304",
+      untouched: "PATH/memory.min=0",
+    }],
+  ] as const
+) {
+  Deno.test(`cgroup ${version}: limits of CPU, memory, processes (podPidsLimit) and hugepages of a pod`, async () => {
+    const tree = await createCgroupHost(version);
+    const cgroups = cgroupsOn(tree, "/", { policy: { ...policy, pids: 64 } });
+    const limits = { cpu: "500m", memory: "32Mi", "hugepages-2Mi": "4Mi" };
+    const path = await cgroups.ensure(podOf("u1", { limits }));
+    assertEquals(path, "/kubepods/podu1");
+    for (const line of Object.values(files)) {
+      const [file, value] = line.replace("PATH", path.slice(1)).split("=");
+      assertEquals(tree.value(file!), value, file);
+    }
+    await cgroups.ensure(podOf("u2", resources("1", "1Mi")));
+    const pages = version === "v1"
+      ? "hugetlb/kubepods/podu2/hugetlb.2MB.limit_in_bytes"
+      : "kubepods/podu2/hugetlb.2MB.max";
+    assertEquals(tree.value(pages), "0", "pages that are not asked for are not given");
+    assertEquals(await cgroups.known(), ["u1", "u2"]);
+    await cgroups.remove("u1");
+    await cgroups.remove("u2");
+    assertEquals(await cgroups.known(), []);
+    await cgroups.removeRoot();
+    assertEquals(tree.value(version === "v1" ? "cpu/kubepods/cpu.shares" : "kubepods/cpu.weight"), undefined);
+  });
+
+  Deno.test(`cgroup ${version}: burstable pods weigh together what they request, best-effort ones the least`, async () => {
+    const tree = await createCgroupHost(version);
+    const [mount, file] = version === "v1" ? ["cpu/", "cpu.shares"] : ["", "cpu.weight"];
+    const shown = (path: string) => tree.value(`${mount}${path}/${file}`);
+    const cgroups = cgroupsOn(tree, "/", { limits: { cpuShares: 2048 } });
+    for (const [uid, cores] of [["u1", "1"], ["u2", "2"]] as const) {
+      await cgroups.ensure(burstable(uid, cores));
+    }
+    await cgroups.ensure(podOf("u3", { limits: { memory: "1Mi" } }));
+    await cgroups.ensure(podOf("u4", {}));
+    const [all, sum, least] = version === "v1" ? ["2048", "3072", "2"] : ["79", "118", "1"];
+    assertEquals(shown("kubepods"), all);
+    assertEquals(shown("kubepods/burstable"), sum, "a pod that requests no CPU adds nothing");
+    assertEquals([shown("kubepods/besteffort"), shown("kubepods/besteffort/podu4")], [least, least]);
+    await cgroups.remove("u1");
+    assertEquals(shown("kubepods/burstable"), version === "v1" ? "2048" : "79");
+  });
+
+  Deno.test(`cgroup ${version}: room is made before a pod grows, and none is taken before it has shrunk`, async () => {
+    const tree = await createCgroupHost(version);
+    const cgroups = cgroupsOn(tree, "/");
+    const small = podOf("u1", resources("100m", "32Mi"));
+    const large = podOf("u1", resources("200m", "16Mi"));
+    await cgroups.ensure(small);
+    const next = cgroupsOn(tree, "/");
+    const shown = () =>
+      version === "v1"
+        ? [
+          tree.value("cpu/kubepods/podu1/cpu.cfs_quota_us"),
+          tree.value("memory/kubepods/podu1/memory.limit_in_bytes"),
+        ]
+        : [tree.value("kubepods/podu1/cpu.max")?.split(" ")[0], tree.value("kubepods/podu1/memory.max")];
+    await next.makeRoom(large);
+    assertEquals(shown(), ["20000", `${32 * 2 ** 20}`]);
+    await next.ensure(large);
+    assertEquals(shown(), ["20000", `${16 * 2 ** 20}`]);
+    const usage = version === "v1"
+      ? "memory/kubepods/podu1/memory.usage_in_bytes"
+      : "kubepods/podu1/memory.current";
+    await tree.setValue(usage, "4096");
+    assertEquals(await next.memoryUsage(large), 4096);
+    assertEquals(await next.memoryUsage(podOf("u2", {})), undefined);
+  });
 }
 
-Deno.test("cgroup v2: controllers are passed on down to the pod, limits in its own words", () =>
-  inUnified(async (root, unified) => {
-    const cgroups = createCgroups({ host: unified, root: "/", driver: "cgroupfs" });
-    const path = await cgroups.ensure(podOf("u1", { limits: { cpu: "500m", memory: "32Mi" } }));
-    assertEquals(path, "/kubepods/podu1");
-    assertEquals(await read(root + path, "cpu.max"), "50000 100000");
-    assertEquals(await read(root + path, "memory.max"), `${32 * 2 ** 20}`);
-    assertEquals(await read(root + path, "cpu.weight"), "20");
-    assertEquals(await read(`${root}/kubepods`, "cgroup.subtree_control"), "+memory");
-    await cgroups.ensure(podOf("u2", { requests: { cpu: "1" } }));
-    assertEquals(await read(`${root}/kubepods/burstable`, "cpu.weight"), "39");
-    assertEquals(await read(`${root}/kubepods/burstable/podu2`, "cpu.max"), "max 100000");
-    assertEquals(await read(`${root}/kubepods/burstable/podu2`, "memory.max"), "max");
-    assertEquals(await cgroups.known(), ["u1", "u2"]);
-  }));
+Deno.test("cgroup v2: controllers are passed on down to the pod, and no further", async () => {
+  const tree = await createCgroupHost("v2");
+  await cgroupsOn(tree, "/").ensure(burstable("u1", "1"));
+  const passed = "cpuset cpu io memory hugetlb pids";
+  for (const path of ["", "kubepods/", "kubepods/burstable/"]) {
+    assertEquals(tree.value(`${path}cgroup.subtree_control`), passed, path);
+  }
+  assertEquals(tree.value("kubepods/burstable/podu1/cgroup.subtree_control"), "");
+});
 
-Deno.test("a first look that fails, at a cgroup that is just going, holds up no later pod", () =>
-  inUnified(async (root, unified) => {
-    await Deno.mkdir(`${root}/kubepods/burstable/podgone`, { recursive: true });
-    let fails = true;
-    const readText: Host["readText"] = (path) =>
-      fails && path.endsWith("podgone/cpu.weight")
-        ? Promise.reject(new Error("No such device (os error 19)"))
-        : unified.readText(path);
-    const cgroups = createCgroups({ host: { ...unified, readText }, root: "/", driver: "cgroupfs" });
-    await assertRejects(() => cgroups.ensure(burstable("u1", "1")), AgentError, "No such device");
-    fails = false;
-    assertEquals(await cgroups.ensure(burstable("u1", "1")), "/kubepods/burstable/podu1");
-  }));
-
-Deno.test("systemd's slices are only named", async () => {
-  const refusing = new Proxy(host, { get: (_, name) => () => Promise.reject(new Error(String(name))) });
-  const cgroups = createCgroups({ host: refusing, root: "/", driver: "systemd" });
-  assertEquals(
-    await cgroups.ensure(podOf("a-b", {})),
-    "/kubepods.slice/kubepods-besteffort.slice/kubepods-besteffort-poda_b.slice",
-  );
-  await cgroups.remove("a-b");
+Deno.test("a first look that fails, at a cgroup that is just going, holds up no later pod", async () => {
+  const tree = await createCgroupHost("v2");
+  await tree.mkdir("/sys/fs/cgroup/kubepods/burstable/podgone");
+  let fails = true;
+  const readText: Host["readText"] = (path) =>
+    fails && path.endsWith("podgone/cpu.weight")
+      ? Promise.reject(new Error("No such device (os error 19)"))
+      : tree.readText(path);
+  const cgroups = cgroupsOn({ ...tree, readText }, "/");
+  await assertRejects(() => cgroups.ensure(burstable("u1", "1")), AgentError, "No such device");
+  fails = false;
+  assertEquals(await cgroups.ensure(burstable("u1", "1")), "/kubepods/burstable/podu1");
 });
 
 Deno.test("a uid that is no name never becomes a path", async () => {
-  const cgroups = createCgroups({ host, root: "/", driver: "cgroupfs" });
+  const cgroups = cgroupsOn(host, "/");
   for (const uid of ["../..", "a/b", "", "."]) {
     await assertRejects(() => cgroups.ensure(podOf(uid, {})), AgentError, "cannot name a cgroup");
     await assertRejects(() => cgroups.remove(uid), AgentError, "cannot name a cgroup");

@@ -1,4 +1,5 @@
 /** A reconciler on the fake runtime, for tests of whole lives of pods. Not for: assertions. */
+import { defaultCpuPolicy } from "../../../../agent/model/cpu.ts";
 import type { Container, Pod } from "../../../../agent/model/gen/v1.ts";
 import type { Desired, DesiredPod } from "../../../../agent/model/wish.ts";
 import { podKey } from "../../../../agent/model/wish.ts";
@@ -66,6 +67,8 @@ export function createBench(root: string, fake: FakeRuntime): Bench {
     backOff: defaultBackOff,
     allocatable: { cpu: 2, memory: 2 ** 31 },
     memoryCapacity: 2 ** 31,
+    cpu: defaultCpuPolicy,
+    hugePageSizes: [],
   };
   const disk: string[] = [];
   const volumes = storage(root, disk);
@@ -82,6 +85,8 @@ export function createBench(root: string, fake: FakeRuntime): Bench {
       storage: volumes,
       cgroups: {
         ensure: () => Promise.resolve(disk.push("cgroup made")).then(() => ""),
+        makeRoom: () => Promise.resolve(),
+        memoryUsage: () => Promise.resolve(0),
         remove: () => Promise.resolve(void disk.push("cgroup removed")),
       },
       images: {

@@ -1,4 +1,5 @@
 /** One worker on the fake runtime: which wish it acts on. Whole lives of pods are in reconciler_test.ts. */
+import { defaultCpuPolicy } from "../../../../agent/model/cpu.ts";
 import { assertEquals } from "@std/assert";
 import { silentLog } from "../../../../agent/lib/log.ts";
 import type { ConfigMap, Pod } from "../../../../agent/model/gen/v1.ts";
@@ -46,6 +47,8 @@ async function withWorker(
     backOff: { base: 0, cap: 0, resetAfter: 0 },
     allocatable: {},
     memoryCapacity: 2 ** 31,
+    cpu: defaultCpuPolicy,
+    hugePageSizes: [],
   };
   const archives = { settled: () => Promise.resolve(), brought: () => false };
   const worker = createWorker(
@@ -59,7 +62,12 @@ async function withWorker(
         runtime,
         storage,
         node,
-        cgroups: { ensure: () => Promise.resolve(""), remove: () => Promise.resolve() },
+        cgroups: {
+          ensure: () => Promise.resolve(""),
+          makeRoom: () => Promise.resolve(),
+          memoryUsage: () => Promise.resolve(0),
+          remove: () => Promise.resolve(),
+        },
         dns: () => Promise.resolve({ servers: [], searches: [], options: [] }),
         images: { images, archives, pulls: createGate(1), nodeConfig: () => Promise.resolve(undefined) },
       },
