@@ -75,12 +75,6 @@ const podRows: readonly Row[] = [
 const containerRows: readonly Row[] = [
   { severity: "warning", field: "lifecycle.postStart", why: "has no effect yet" },
   { severity: "warning", field: "lifecycle.preStop", why: "has no effect yet" },
-  {
-    severity: "warning",
-    field: "terminationMessagePolicy",
-    unless: ["File", ""],
-    why: "FallbackToLogsOnError has no effect yet",
-  },
   { severity: "warning", field: "securityContext.windowsOptions", why: "has no effect on Linux" },
   { severity: "error", field: "restartPolicyRules", why: notYet },
   { severity: "error", field: "volumeDevices", why: notYet },

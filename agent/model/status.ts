@@ -9,6 +9,7 @@ import { assess, isSidecar, type Need, newestOf, sameSandbox, usableSandbox, was
 import { endOf } from "./end.ts";
 import { isAlive } from "./plan_stop.ts";
 import { qosClass } from "./qos.ts";
+import { shownMessage } from "./termination.ts";
 
 export interface StatusFacts extends Facts {
   hostIPs: readonly string[];
@@ -66,9 +67,9 @@ function podFailure(facts: Facts): { reason: string; message: string } | undefin
   return f && { reason: f.reason, message: f.message };
 }
 
-function terminated(c: ObservedContainer, facts: StatusFacts): ContainerState {
+function terminated(pod: Pod, c: ObservedContainer, facts: StatusFacts): ContainerState {
   const exitCode = c.exitCode ?? 137;
-  const message = facts.messages.get(c.id) || c.message;
+  const message = shownMessage(pod, c.message, facts.messages.get(c.id));
   return {
     terminated: {
       exitCode,
@@ -123,9 +124,9 @@ function stateOf(
   if (c.state === "running") {
     return { running: c.startedAt === undefined ? {} : { startedAt: isoTime(c.startedAt) } };
   }
-  if (facts.stopping) return terminated(c, facts);
+  if (facts.stopping) return terminated(pod, c, facts);
   if (failure !== undefined) return failure;
-  return crashLoop(pod, c, needs.get(container.name)!, facts) ?? terminated(c, facts);
+  return crashLoop(pod, c, needs.get(container.name)!, facts) ?? terminated(pod, c, facts);
 }
 
 function containerStatus(
@@ -157,7 +158,7 @@ function containerStatus(
     started,
     restartCount: c?.attempt ?? 0,
     state,
-    ...(before === undefined ? {} : { lastState: terminated(before, facts) }),
+    ...(before === undefined ? {} : { lastState: terminated(pod, before, facts) }),
     ...(container.resources && running ? { resources: container.resources } : {}),
   };
 }

@@ -1,6 +1,6 @@
 /**
- * Reads the world for one pod: what the runtime reports, what lies on the node's disk, termination messages.
- * Not for: judging it.
+ * Reads the world for one pod: what the runtime reports, what lies on the node's disk. Not for: judging
+ * it, or what containers have said (last_words.ts).
  */
 import { join } from "@std/path";
 import type { Host, Runtime, Storage } from "../ports.ts";
@@ -51,19 +51,4 @@ export async function recall(
     given.flatMap((k) => k !== undefined && running.some((c) => c.id === k.id) ? [[k.id, k.text]] : []),
   );
   return { resources, end: parseEnd(notes.get("end")) };
-}
-
-/** Termination messages of exited containers, read once per container id. */
-export async function readMessages(
-  storage: Storage,
-  observed: ObservedPod,
-  known: Map<string, string>,
-): Promise<Map<string, string>> {
-  const messages = new Map<string, string>();
-  for (const c of observed.containers) {
-    if (c.state !== "exited") continue;
-    const text = known.get(c.id) ?? await storage.terminationMessage(observed.uid, c.name, c.attempt) ?? "";
-    messages.set(c.id, text);
-  }
-  return messages;
 }

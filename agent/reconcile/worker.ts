@@ -15,7 +15,8 @@ import { askEnd, askRestart, forgive, forgiveImages, remember, type StepOutcome 
 import { volumesHash } from "../model/volumes.ts";
 import { createMailbox } from "../lib/mailbox.ts";
 import { type ApplyOptions, applySteps } from "./apply.ts";
-import { type ObserveOptions, observePod, type PodIdentity, readMessages, recall } from "./observe.ts";
+import { type ObserveOptions, observePod, type PodIdentity, recall } from "./observe.ts";
+import { readLastWords } from "./last_words.ts";
 import { createReporter } from "./report.ts";
 import type { RecordEvent } from "./images.ts";
 import { createPodProbes, type ProbeOptions } from "./probes.ts";
@@ -142,7 +143,7 @@ export function createWorker(o: WorkerOptions, id: PodIdentity, leave: AbortSign
       isNew = false;
       memory = requests.splice(0).reduce((m, request) => request(m, observed), memory);
       probes.follow(desired?.pod, observed, wish!.kind === "absent");
-      messages = await readMessages(o.observe.storage, observed, messages);
+      messages = await readLastWords(o.observe, desired?.pod, observed, messages);
       const plan = planPod(wish!, observed, facts());
       reporter.status(desired, wish!, observed, { ...facts(), messages });
       if (plan.steps.length === 0 || leave.aborted) return plan;

@@ -21,6 +21,8 @@ const grpc =
   "tests/unit/plugins/probe/grpc_test.ts: a grpc probe succeeds with SERVING only, and names the service";
 const targets =
   "tests/unit/agent/model/probe_target_test.ts: grpc asks the pod by port and service, tcpSocket the host that it names";
+const lastWords =
+  "tests/e2e/endings_test.ts: terminationMessagePath and terminationMessagePolicy give the last words";
 
 export const container: Rows = {
   Container: {
@@ -34,8 +36,11 @@ export const container: Rows = {
     restartPolicy: open,
     stdin: proven(attach),
     stdinOnce: open,
-    terminationMessagePath: open,
-    terminationMessagePolicy: open,
+    terminationMessagePath: proven(lastWords),
+    terminationMessagePolicy: proven(
+      lastWords,
+      "tests/unit/agent/model/termination_test.ts: FallbackToLogsOnError (terminationMessagePolicy): the last 80 lines of the log, at most 2048 bytes",
+    ),
     tty: proven(attach),
     volumeDevices: rejected("block devices come with CSI volumes"),
     workingDir: proven(inside),

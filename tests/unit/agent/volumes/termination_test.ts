@@ -27,6 +27,21 @@ Deno.test("of a huge message the last 4096 bytes are read, and no character is c
     assertEquals(await readTerminationMessage(host, `${root}/huge`), "\u00e9".repeat(2047) + "!");
   }));
 
+Deno.test("what takes the place of a message while it is opened is not read", () =>
+  inDirectory(async (root) => {
+    await Deno.writeTextFile(`${root}/secret`, "secret");
+    await Deno.writeTextFile(`${root}/message`, "mine");
+    const racing = {
+      ...host,
+      openFile: async (path: string) => {
+        await Deno.remove(path);
+        await Deno.symlink(`${root}/secret`, path);
+        return await host.openFile(path);
+      },
+    };
+    assertEquals(await readTerminationMessage(racing, `${root}/message`), undefined);
+  }));
+
 Deno.test("whatever is not a regular file is never opened: links, pipes, directories", () =>
   inDirectory(async (root) => {
     await Deno.writeTextFile(`${root}/secret`, "secret");
