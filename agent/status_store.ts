@@ -5,7 +5,7 @@
 import type { Pod } from "./model/gen/v1.ts";
 import type { Problem } from "./model/errors.ts";
 import type { AgentEvent, AgentStatus } from "./model/status_types.ts";
-import type { Objects } from "./model/wish.ts";
+import { noObjects, type Objects } from "./model/wish.ts";
 
 /** What changed; subscribers get the newest value by asking the store. */
 export type Change =
@@ -43,7 +43,7 @@ export function createStatusStore(): StatusStore {
   const problems = new Map<string, readonly Problem[]>();
   const events = new Map<string, AgentEvent>();
   const listeners = new Set<(change: Change) => void>();
-  let objects: Objects = { configMaps: new Map(), secrets: new Map() };
+  let objects = noObjects;
   let status: AgentStatus | undefined;
   const tell = (change: Change) => {
     for (const listener of listeners) listener(change);

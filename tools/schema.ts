@@ -8,7 +8,7 @@
 // deno-lint-ignore-file no-console
 import { dirname, join } from "@std/path";
 
-const roots = ["V1Pod", "V1PodList", "V1ConfigMap", "V1Secret", "CoreV1Event", "V1Node"];
+const roots = ["V1Pod", "V1PodList", "V1ConfigMap", "V1Secret", "CoreV1Event", "V1Node", "V1RuntimeClass"];
 
 /** Fields that are a resource.Quantity in the API, which the models show as plain strings. */
 const quantities: Record<string, string[]> = {
@@ -17,6 +17,7 @@ const quantities: Record<string, string[]> = {
   ResourceFieldSelector: ["divisor"],
   EmptyDirVolumeSource: ["sizeLimit"],
   PodSpec: ["overhead"],
+  Overhead: ["podFixed"],
   ContainerStatus: ["allocatedResources"],
   PodStatus: ["allocatedResources"],
   NodeStatus: ["allocatable", "capacity"],

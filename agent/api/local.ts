@@ -6,6 +6,7 @@
 import { type Context, Hono } from "hono";
 import { errorText } from "../model/errors.ts";
 import { parseLogOptions } from "../model/cri_log.ts";
+import type { RuntimeClass } from "../model/gen/v1.ts";
 import type { StatusStore } from "../status_store.ts";
 import { healthChecks, type HealthOptions } from "./health.ts";
 import { addImageRoutes, type ApiImages } from "./images.ts";
@@ -70,6 +71,12 @@ function lists(store: StatusStore) {
       items: () => [...store.objects().configMaps.values()],
       key: objectKey,
       object: (configMap) => withKind("ConfigMap", configMap),
+    }),
+    "/runtimeclasses": listed({
+      kind: "RuntimeClassList",
+      items: () => [...store.objects().runtimeClasses.values()],
+      key: (runtimeClass) => runtimeClass.metadata?.name ?? "",
+      object: (runtimeClass): RuntimeClass => runtimeClass,
     }),
     "/secrets": listed({
       kind: "SecretList",
@@ -141,6 +148,7 @@ export function createLocalApi(options: LocalApiOptions): Hono {
   addList(app, "/events", all["/events"], options);
   addList(app, "/configmaps", all["/configmaps"], options);
   addList(app, "/secrets", all["/secrets"], options);
+  addList(app, "/runtimeclasses", all["/runtimeclasses"], options);
   app.get("/status", (c) => {
     const status = options.store.status();
     if (status === undefined) {

@@ -1,4 +1,5 @@
 /** `agent delete`: takes objects out of the manifest directory; the agent ends the pods. */
+import { type Kind, objectKey } from "../model/objects.ts";
 import { createApiClient } from "./client.ts";
 import { type Command, type ParsedArgs, UsageError } from "./command.ts";
 import { namespaceFlag, parseTarget } from "./get.ts";
@@ -7,7 +8,13 @@ import { planDelete } from "./manifest_plan.ts";
 import { applyPlan, manifestDirectory, readDirectory, readInput } from "./manifests.ts";
 import { deletedPod, waitFor } from "./wait.ts";
 
-const kinds: Record<string, string> = { pods: "Pod", configmaps: "ConfigMap", secrets: "Secret" };
+const kinds: Record<string, Kind> = {
+  pods: "Pod",
+  configmaps: "ConfigMap",
+  secrets: "Secret",
+  runtimeclasses: "RuntimeClass",
+};
+const kindNames = ["pod", "configmap", "secret", "runtimeclass"];
 
 /** `Pod default/web` for each object that is meant. */
 async function wantedKeys(args: ParsedArgs, io: Io): Promise<string[]> {
@@ -21,9 +28,10 @@ async function wantedKeys(args: ParsedArgs, io: Io): Promise<string[]> {
   if (names.length === 0) throw new UsageError(`"agent delete" needs what to delete: pod NAME, or -f FILE`);
   const kind = kinds[resource];
   if (kind === undefined) {
-    throw new UsageError(`expected one of pod, configmap, secret, found "${args.positional[0]}"`);
+    throw new UsageError(`expected one of ${kindNames.join(", ")}, found "${args.positional[0]}"`);
   }
-  return names.map((name) => `${kind} ${args.text("namespace") ?? "default"}/${name}`);
+  const namespace = args.text("namespace") ?? "default";
+  return names.map((name) => `${kind} ${objectKey(kind, { name, namespace })}`);
 }
 
 async function run(args: ParsedArgs, io: Io): Promise<number> {
@@ -51,8 +59,8 @@ export const deleteCommand: Command = {
     {
       name: "KIND",
       required: false,
-      complete: ["pod", "configmap", "secret"],
-      summary: "pod, configmap or secret",
+      complete: kindNames,
+      summary: kindNames.join(", "),
     },
     { name: "NAME", required: false, repeated: true, complete: "pods" },
   ],

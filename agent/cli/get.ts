@@ -9,6 +9,7 @@ import {
   eventTable,
   imageRows,
   problemTable,
+  runtimeClassTable,
   secretTable,
   type Table,
 } from "./render/tables.ts";
@@ -39,6 +40,7 @@ const resources: Record<string, Resource> = {
   pods: resource("/pods", "Pod", { head: podHead, row: podRow }),
   configmaps: resource("/configmaps", "ConfigMap", configMapTable),
   secrets: resource("/secrets", "Secret", secretTable),
+  runtimeclasses: resource("/runtimeclasses", "RuntimeClass", runtimeClassTable, false),
   events: resource("/events", "Event", eventTable),
   problems: resource("/problems", "Problem", problemTable, false),
 };
@@ -50,6 +52,7 @@ const alias: Record<string, string> = {
   configmap: "configmaps",
   cm: "configmaps",
   secret: "secrets",
+  runtimeclass: "runtimeclasses",
   event: "events",
   ev: "events",
   problem: "problems",
@@ -208,7 +211,7 @@ async function run(args: ParsedArgs, io: Io): Promise<number> {
 
 export const get: Command = {
   name: "get",
-  summary: "List pods, configmaps, secrets, events, problems or images",
+  summary: "List pods, configmaps, secrets, runtimeclasses, events, problems or images",
   arguments: [
     { name: "RESOURCE", required: true, complete: resourceNames, summary: resourceNames.join(", ") },
     { name: "NAME", required: false, repeated: true, complete: "pods" },

@@ -5,7 +5,7 @@ import type { ParsedConfig } from "../config/config.ts";
 import { defaultValues, instanceOf } from "../config/defaults.ts";
 import { keyByName } from "../config/keys.ts";
 import type { Problem } from "../model/errors.ts";
-import type { ConfigMap, Pod, Secret } from "../model/gen/v1.ts";
+import type { ManifestObjects } from "../model/objects.ts";
 import type { Flag, ParsedArgs } from "./command.ts";
 
 /** What `agent version` says; agent/build_info.ts fills it. */
@@ -28,10 +28,7 @@ export interface CliFiles {
 }
 
 /** What one manifest file says. */
-export interface Manifest {
-  pods: Pod[];
-  configMaps: ConfigMap[];
-  secrets: Secret[];
+export interface Manifest extends ManifestObjects {
   problems: Problem[];
 }
 

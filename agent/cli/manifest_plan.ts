@@ -3,7 +3,7 @@
  * the unit: one is replaced or dropped and its neighbours in the file keep their text, comments included. Pure.
  */
 import { splitDocuments } from "../model/yaml.ts";
-import type { Manifest } from "./io.ts";
+import { kindFields, type ManifestObjects, objectKey } from "../model/objects.ts";
 
 /** `Pod default/web` -> the object as JSON, to see whether anything changed. */
 export type ObjectTexts = ReadonlyMap<string, string>;
@@ -43,18 +43,13 @@ export interface ManifestPlan {
 }
 
 /** The objects of what the parser read. */
-export function objectTexts({ pods, configMaps, secrets }: Omit<Manifest, "problems">): Map<string, string> {
+export function objectTexts(manifest: ManifestObjects): Map<string, string> {
   const texts = new Map<string, string>();
-  const add = (kind: string, objects: readonly { metadata?: { namespace?: string; name?: string } }[]) => {
-    for (const object of objects) {
-      const { namespace = "default", name = "" } = object.metadata ?? {};
-      texts.set(`${kind} ${namespace}/${name}`, JSON.stringify(object));
+  for (const [kind, field] of kindFields) {
+    for (const object of manifest[field]) {
+      texts.set(`${kind} ${objectKey(kind, object.metadata)}`, JSON.stringify(object));
     }
-  };
-  // Pods last: what they refer to should be there first.
-  add("ConfigMap", configMaps);
-  add("Secret", secrets);
-  add("Pod", pods);
+  }
   return texts;
 }
 

@@ -83,7 +83,8 @@ export async function readInput(paths: readonly string[], io: Io): Promise<Input
 /** `pod/web`, with the namespace when it is not the default one. */
 export function outcomeName(key: string): string {
   const [kind = "", path = ""] = key.split(" ");
-  const [namespace, name = ""] = path.split("/");
+  const [namespace, name] = path.split("/");
+  if (name === undefined) return nameOf(kind, path);
   return nameOf(kind, name) + (namespace === "default" ? "" : ` (namespace ${namespace})`);
 }
 

@@ -63,6 +63,7 @@ const connect = (config: Config, endpoint: string, ctr?: string): Cri =>
     ...(config.imageServiceEndpoint === "" ? {} : { imageEndpoint: config.imageServiceEndpoint }),
     instance: config.instanceId,
     seccompRoot: join(config.rootDir, "seccomp"),
+    seccompDefault: config.seccompDefault,
     ...(ctr === undefined ? {} : { ctr }),
   });
 
@@ -95,6 +96,7 @@ async function createManaged(o: { config: Config; log: Log }): Promise<ChosenRun
     restrictOomScoreAdj: detected.restrictOomScoreAdj,
     cgroupRoot: config.cgroupRoot,
     registryConfigDir: m.registryConfigDir,
+    runtimes: m.runtimes,
     log: (level, message, fields) => log[level](message, fields),
   });
   return { endpoint: m.socket, cri: connect(config, m.socket, binaries.ctr), containerd };

@@ -5,6 +5,7 @@
 import { dirname } from "@std/path";
 import type { Config } from "../config/config.ts";
 import type { Log } from "../lib/log.ts";
+import { noObjects } from "../model/wish.ts";
 import type { Host } from "../ports.ts";
 import { createMetrics } from "../lib/metrics.ts";
 import { createStatusStore } from "../status_store.ts";
@@ -30,7 +31,7 @@ export async function teardown(
   );
   reconciler.update({
     pods: new Map(),
-    objects: { configMaps: new Map(), secrets: new Map() },
+    objects: noObjects,
     problems: [],
     complete: true,
   });

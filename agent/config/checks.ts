@@ -1,5 +1,6 @@
 /** Rules for single values that the types do not hold, and between values. Not for: types. */
 import type { Problem } from "../model/errors.ts";
+import { dnsLabel } from "../model/names.ts";
 import { parseQuantity } from "../model/quantity.ts";
 import { parseDuration } from "./duration.ts";
 import type { Place } from "./settings.ts";
@@ -38,6 +39,10 @@ const checks: readonly Check[] = [
   [
     "managedRuntime.socket",
     (get) => checkSocket(String(get("managedRuntime.socket")), maxSocketPath - ttrpcSuffix),
+  ],
+  [
+    "managedRuntime.runtimes",
+    (get) => checkRuntimes(get("managedRuntime.runtimes") as Record<string, string>),
   ],
   ["cgroupRoot", (get) => checkCgroup(String(get("cgroupRoot")))],
   [
@@ -80,6 +85,21 @@ function checkSocket(path: string, limit: number): string | undefined {
   return length > limit
     ? `has ${length} bytes: expected at most ${limit}, which sockets can have`
     : undefined;
+}
+
+/** containerd has `runc` already. */
+function checkRuntimes(runtimes: Readonly<Record<string, string>>): string | undefined {
+  for (const [name, path] of Object.entries(runtimes)) {
+    if (name === "runc" || dnsLabel(name) !== undefined) {
+      return `holds ${
+        JSON.stringify(name)
+      }: expected a name of lowercase letters, digits and "-" besides runc`;
+    }
+    if (!/^\/[^\0]+$/.test(path)) {
+      return `holds ${JSON.stringify(path)} for ${name}: expected the absolute path of an OCI runtime`;
+    }
+  }
+  return undefined;
 }
 
 function checkCgroup(path: string): string | undefined {

@@ -33,6 +33,8 @@ export interface Config extends Instance {
   /** "" is the runtime's. */
   imageServiceEndpoint: string;
   managedRuntime: ManagedRuntimeConfig;
+  /** Containers that name no seccomp profile get the runtime's own. */
+  seccompDefault: boolean;
   cgroupRoot: string;
   /** "" asks the runtime. */
   cgroupDriver: "" | "cgroupfs" | "systemd";
@@ -70,6 +72,8 @@ export interface ManagedRuntimeConfig {
   cniConfDir: string;
   cniBinDirs: string[];
   registryConfigDir: string;
+  /** OCI runtimes besides the default one, by the handler's name. */
+  runtimes: Readonly<Record<string, string>>;
   /** Absent: a range that is free on this machine. */
   podCIDR?: string;
   podCIDRv6?: string;
@@ -163,7 +167,12 @@ function toConfig(instance: Instance, values: ReadonlyMap<string, unknown>, node
     fileCheckFrequency: time("fileCheckFrequency"),
     containerRuntimeEndpoint: text("containerRuntimeEndpoint"),
     imageServiceEndpoint: text("imageServiceEndpoint"),
-    managedRuntime: toManagedRuntime(text, texts),
+    managedRuntime: toManagedRuntime(
+      text,
+      texts,
+      (values.get("managedRuntime.runtimes") ?? {}) as Record<string, string>,
+    ),
+    seccompDefault: values.get("seccompDefault") === true,
     cgroupRoot: text("cgroupRoot"),
     cgroupDriver: text("cgroupDriver") as Config["cgroupDriver"],
     podPidsLimit: number("podPidsLimit"),
@@ -190,6 +199,7 @@ function toConfig(instance: Instance, values: ReadonlyMap<string, unknown>, node
 function toManagedRuntime(
   text: (key: string) => string,
   texts: (key: string) => string[],
+  runtimes: Readonly<Record<string, string>>,
 ): ManagedRuntimeConfig {
   const root = text("managedRuntime.root");
   const podCIDR = texts("podCIDR").find((range) => !range.includes(":"));
@@ -204,6 +214,7 @@ function toManagedRuntime(
     cniConfDir: text("managedRuntime.cniConfDir"),
     cniBinDirs: texts("managedRuntime.cniBinDirs"),
     registryConfigDir: text("managedRuntime.registryConfigDir"),
+    runtimes,
     ...(podCIDR !== undefined && { podCIDR }),
     ...(podCIDRv6 !== undefined && { podCIDRv6 }),
   };

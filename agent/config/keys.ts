@@ -88,6 +88,7 @@ const supported = table("kubelet", true, [
   ["containerLogMaxSize", "quantity", "10Mi", "container-log-max-size", "size at which a container's log is rotated"],
   ["containerLogMaxFiles", "int", 5, "container-log-max-files", "how many log files a container keeps", { min: 2}],
   ["crashLoopBackOff.maxContainerRestartPeriod", "duration", "5m", "", "longest wait before a restart"],
+  ["seccompDefault", "bool", false, "seccomp-default", "RuntimeDefault for containers that name no seccomp profile"],
   ["containerRuntimeEndpoint", "endpoint", "", "container-runtime-endpoint", 'socket of the runtime; "" looks at the usual places; managed: a containerd of the agent\'s own'],
   ["imageServiceEndpoint", "endpoint", "", "image-service-endpoint", 'socket of the image service; "": the runtime\'s'],
   ["logging.format", "text", "text", "logging-format", "form of the agent's log", { oneOf: ["text", "json"]}],
@@ -212,7 +213,6 @@ const host = table("kubelet", false, [
   ["allowedUnsafeSysctls", "texts", [], "allowed-unsafe-sysctls", "sysctls that pods may set besides the safe ones"],
   ["defaultPodSysctls", "textMap", {}, "", "sysctls of every pod"],
   ["volumePluginDir", "path", "/usr/libexec/kubernetes/kubelet-plugins/volume/exec/", "volume-plugin-dir", "directory of flexvolume drivers"],
-  ["seccompDefault", "bool", false, "seccomp-default", "RuntimeDefault for containers that name no seccomp profile"],
   ["failCgroupV1", "bool", true, "", "refuse to run on cgroup v1"],
   ["userNamespaces.idsPerPod", "int", 65536, "", "user ids of a pod with a user namespace", { min: 65536 }],
   ["shutdownGracePeriod", "duration", "0s", "", "how long a shutdown of the host waits for pods"],
@@ -239,6 +239,7 @@ const agent = table("agent", true, [
   ["managedRuntime.binDirs", "paths", [], "", "where containerd and runc are looked for besides the usual places"],
   ["managedRuntime.cniConfDir", "path", "", "", "directory of the managed containerd's network configuration"],
   ["managedRuntime.cniBinDirs", "paths", [], "", "where CNI plugins are looked for besides the usual places"],
+  ["managedRuntime.runtimes", "textMap", {}, "", "further handlers for RuntimeClasses: name and path of an OCI runtime such as crun"],
   ["managedRuntime.registryConfigDir", "path", "/etc/containerd/certs.d", "", "directory of HOST/hosts.toml files"],
 ]);
 

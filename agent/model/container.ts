@@ -27,6 +27,8 @@ export interface SandboxSpec {
   logDirectory: string;
   /** In the runtime's cgroup driver's form; "" leaves it to the runtime. */
   cgroupParent: string;
+  /** Of the runtime's configuration; "" is its default. */
+  runtimeHandler: string;
   /** Sysctls, by name. */
   sysctls: Record<string, string>;
 }

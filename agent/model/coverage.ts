@@ -66,7 +66,6 @@ const podRows: readonly Row[] = [
   },
   { severity: "error", field: "resourceClaims", why: notYet },
   { severity: "error", field: "resources.claims", why: notYet },
-  { severity: "error", field: "runtimeClassName", unless: [""], why: notYet },
   { severity: "error", field: "hostUsers", unless: [true], why: `${notYet}: user namespaces` },
   { severity: "error", field: "hostnameOverride", unless: [""], why: notYet },
 ];

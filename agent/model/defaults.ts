@@ -15,6 +15,7 @@ import type {
   PodSpec,
   Probe,
   ResourceRequirements,
+  RuntimeClass,
   Secret,
   Volume,
   VolumeProjection,
@@ -40,6 +41,12 @@ export const defaultConfigMap = (configMap: ConfigMap): ConfigMap => ({
   kind: "ConfigMap",
   metadata: defaultMetadata(configMap.metadata),
 });
+
+/** One that says a namespace was refused. */
+export function defaultRuntimeClass({ metadata, ...rest }: RuntimeClass): RuntimeClass {
+  const { namespace: _none, ...kept } = defaultMetadata(metadata);
+  return { ...rest, apiVersion: "node.k8s.io/v1", kind: "RuntimeClass", metadata: kept };
+}
 
 /** `stringData` is written into `data`, where it wins, as the API server does on a write. */
 export function defaultSecret(secret: Secret): Secret {

@@ -4,30 +4,26 @@
  * files together (sources/merge.ts).
  */
 import { parse } from "@std/yaml";
-import type { ConfigMap, ObjectMeta, Pod, Secret } from "./gen/v1.ts";
+import type { ConfigMap, ObjectMeta, Pod, RuntimeClass, Secret } from "./gen/v1.ts";
 import { errorText } from "./errors.ts";
 import { type Budget, decode, newBudget } from "./decode.ts";
 import { coverageOf } from "./coverage.ts";
-import { defaultConfigMap, defaultPod, defaultSecret } from "./defaults.ts";
+import { defaultConfigMap, defaultPod, defaultRuntimeClass, defaultSecret } from "./defaults.ts";
 import { type FieldPath, fieldText, type Finding, type PlacedProblem, shown } from "./finding.ts";
+import { type Kind, kindFields, type ManifestObjects, noManifestObjects, objectKey } from "./objects.ts";
 import { didYouMean } from "./suggest.ts";
 import { validatePod } from "./validate_pod.ts";
-import { validateConfigMap, validateSecret } from "./validate_objects.ts";
+import { validateConfigMap, validateRuntimeClass, validateSecret } from "./validate_objects.ts";
 import { countLines, type DocumentText, isEmptyDocument, splitDocuments, tabIndentedLine } from "./yaml.ts";
-
-export type Kind = "Pod" | "ConfigMap" | "Secret";
 
 /** An object that could not be used; what is not known about it is absent. */
 export interface BrokenObject {
   kind?: Kind;
-  /** `namespace/name`. */
+  /** Its objectKey. */
   key?: string;
 }
 
-export interface ParsedManifest {
-  pods: Pod[];
-  configMaps: ConfigMap[];
-  secrets: Secret[];
+export interface ParsedManifest extends ManifestObjects {
   /** Positions are filled in only for syntax errors; `locateProblems` finds the others. */
   problems: PlacedProblem[];
   /** Objects that have errors. Documents of kinds that are not ours are not among them. */
@@ -40,7 +36,7 @@ const problemLimit = 100;
 
 /** Never throws. */
 export function parseManifest(file: string, text: string): ParsedManifest {
-  const parsed: ParsedManifest = { pods: [], configMaps: [], secrets: [], problems: [], broken: [] };
+  const parsed: ParsedManifest = { ...noManifestObjects(), problems: [], broken: [] };
   if (text.length > manifestSizeLimit) {
     breakFile(parsed, file, `larger than ${manifestSizeLimit / 1024 / 1024} MiB: expected a manifest`);
     return parsed;
@@ -116,16 +112,10 @@ function syntaxError(error: unknown, text: string, startLine: number) {
 const isMapping = (value: unknown): value is Record<string, unknown> =>
   typeof value === "object" && value !== null && !Array.isArray(value);
 
-const kinds: readonly string[] = [
-  "Pod",
-  "ConfigMap",
-  "Secret",
-  "List",
-  "PodList",
-  "ConfigMapList",
-  "SecretList",
-];
-const supported = "expected a v1 Pod, ConfigMap, Secret or List";
+const kinds: readonly string[] = ["List", ...kindFields.flatMap(([kind]) => [kind, `${kind}List`])];
+const supported = "expected a v1 Pod, ConfigMap, Secret or List, or a node.k8s.io/v1 RuntimeClass";
+const ourVersions: readonly unknown[] = ["v1", "node.k8s.io/v1"];
+const versionOf = (kind: string) => kind.startsWith("RuntimeClass") ? "node.k8s.io/v1" : "v1";
 
 /** `kind` is known beforehand for the items of a PodList and its like. */
 function readObject(reading: Reading, value: unknown, at: FieldPath, kind: Kind | undefined): void {
@@ -135,24 +125,24 @@ function readObject(reading: Reading, value: unknown, at: FieldPath, kind: Kind 
   };
   if (!isMapping(value)) return complain(undefined, `${supported}, got ${shown(value)}`, {});
   const named = value.kind ?? kind;
-  const apiVersion = value.apiVersion ?? (kind === undefined ? undefined : "v1");
+  const apiVersion = value.apiVersion ?? (kind === undefined ? undefined : versionOf(kind));
   if (typeof named !== "string") return complain("kind", `required: ${supported}`, {});
   if (kind !== undefined && named !== kind) {
     return complain("kind", `expected ${kind}, got ${shown(named)}`, {});
   }
   if (!kinds.includes(named)) {
     const likely = didYouMean(named, kinds);
-    const foreign = likely === "" || (apiVersion !== undefined && apiVersion !== "v1");
+    const foreign = likely === "" || (apiVersion !== undefined && !ourVersions.includes(apiVersion));
     return complain(
       "kind",
       `${shown(named)} is not supported: ${supported}${likely}`,
       foreign ? undefined : {},
     );
   }
-  if (apiVersion !== "v1") {
+  if (apiVersion !== versionOf(named)) {
     const got = apiVersion === undefined ? "required: " : "";
     const tail = apiVersion === undefined ? "" : `, got ${shown(apiVersion)}`;
-    return complain("apiVersion", `${got}expected v1 for kind ${named}${tail}`, {});
+    return complain("apiVersion", `${got}expected ${versionOf(named)} for kind ${named}${tail}`, {});
   }
   if (named.endsWith("List")) return readList(reading, value, at, named);
   return readOne(reading, value, at, named as Kind);
@@ -182,7 +172,7 @@ function readOne(reading: Reading, value: Record<string, unknown>, at: FieldPath
   const findings = [...decoded.findings];
   const metadata = (isMapping(decoded.value) ? decoded.value.metadata : undefined) as ObjectMeta | undefined;
   const name = typeof metadata?.name === "string" && metadata.name !== "" ? metadata.name : undefined;
-  const key = name === undefined ? undefined : `${metadata?.namespace || "default"}/${name}`;
+  const key = name === undefined ? undefined : objectKey(kind, metadata);
   // What could not be decoded is not missing, too.
   const wrong = new Set(decoded.findings.map((f) => fieldText(f.path)));
   const add = isMapping(decoded.value)
@@ -219,8 +209,8 @@ function accept(
   key: string | undefined,
   complain: Complain,
 ): () => void {
-  const lists = { Pod: parsed.pods, ConfigMap: parsed.configMaps, Secret: parsed.secrets };
-  if (key !== undefined && lists[kind].some((other) => keyOf(other.metadata) === key)) {
+  const list = parsed[kindFields.find(([k]) => k === kind)![1]];
+  if (key !== undefined && list.some((other) => objectKey(kind, other.metadata) === key)) {
     complain(["metadata", "name"], `${kind} ${key} stands twice in this file; the first one is used`);
   }
   if (kind === "ConfigMap") {
@@ -231,12 +221,14 @@ function accept(
     validateSecret(value as Secret, complain);
     return () => parsed.secrets.push(defaultSecret(value as Secret));
   }
+  if (kind === "RuntimeClass") {
+    validateRuntimeClass(value as RuntimeClass, complain);
+    return () => parsed.runtimeClasses.push(defaultRuntimeClass(value as RuntimeClass));
+  }
   coverageOf(value as Pod, complain);
   validatePod(value as Pod, complain);
   return () => parsed.pods.push(defaultPod(value as Pod));
 }
-
-const keyOf = (metadata: ObjectMeta | undefined) => `${metadata?.namespace ?? "default"}/${metadata?.name}`;
 
 /** No value of a Secret may reach a log or a screen. */
 function withoutSecret(finding: Finding): Finding {

@@ -7,6 +7,7 @@ import type { Facts } from "./plan.ts";
 import type { ObservedContainer, ObservedPod, ObservedSandbox } from "./observed.ts";
 import { containerHash, sandboxHash } from "./hash.ts";
 import type { FailedProbe } from "./probe.ts";
+import { runtimeHandlerOf } from "./runtime_class.ts";
 import { isGivenUp, nextStart, restartPolicyOf, shouldRestart } from "./restart.ts";
 
 /** What one container of the manifest needs now. */
@@ -52,7 +53,14 @@ export const wasCutOff = (c: ObservedContainer, facts: Facts): boolean =>
 
 /** The newest sandbox, where it is as the manifest asks. */
 export const sameSandbox = (pod: Pod, o: ObservedPod): ObservedSandbox | undefined =>
-  o.sandboxes[0]?.hash === wantedSandboxHash(pod) ? o.sandboxes[0] : undefined;
+  fits(o.sandboxes[0], pod) ? o.sandboxes[0] : undefined;
+
+/** Whether a sandbox is what the pod asks for. A class that is not described any more changes nothing. */
+export function fits(sandbox: ObservedSandbox | undefined, pod: Pod): boolean {
+  const handler = runtimeHandlerOf(pod);
+  return sandbox?.hash === wantedSandboxHash(pod) &&
+    (!pod.spec?.runtimeClassName || handler === undefined || sandbox.runtimeHandler === handler);
+}
 
 export function usableSandbox(pod: Pod, o: ObservedPod): ObservedSandbox | undefined {
   const newest = sameSandbox(pod, o);

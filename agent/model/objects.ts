@@ -1,6 +1,39 @@
-/** ConfigMaps and Secrets by name, and their content as bytes. Pure. Not for: parsing them (manifest.ts). */
-import type { ConfigMap, Secret } from "./gen/v1.ts";
+/** The kinds that manifests describe, their names, and the content of some as bytes. Pure. Not for: parsing (manifest.ts). */
+import type { ConfigMap, ObjectMeta, Pod, RuntimeClass, Secret } from "./gen/v1.ts";
 import type { Objects } from "./wish.ts";
+
+export type Kind = "Pod" | "ConfigMap" | "Secret" | "RuntimeClass";
+
+/** Everything that a text, or a file, describes. */
+export interface ManifestObjects {
+  pods: Pod[];
+  configMaps: ConfigMap[];
+  secrets: Secret[];
+  runtimeClasses: RuntimeClass[];
+}
+
+/** The list of each kind. What others refer to comes first. */
+export const kindFields = [
+  ["RuntimeClass", "runtimeClasses"],
+  ["ConfigMap", "configMaps"],
+  ["Secret", "secrets"],
+  ["Pod", "pods"],
+] as const satisfies readonly (readonly [Kind, keyof ManifestObjects])[];
+
+export const noManifestObjects = (): ManifestObjects => ({
+  pods: [],
+  configMaps: [],
+  secrets: [],
+  runtimeClasses: [],
+});
+
+/** Those of a cluster, not of a namespace. */
+export const isNamespaced = (kind: Kind): boolean => kind !== "RuntimeClass";
+
+/** `namespace/name`, or the name alone where the kind has no namespaces. */
+export function objectKey(kind: Kind, { name = "", namespace }: ObjectMeta = {}): string {
+  return isNamespaced(kind) ? `${namespace || "default"}/${name}` : name;
+}
 
 export const configMapNamed = (objects: Objects, namespace: string, name: string): ConfigMap | undefined =>
   objects.configMaps.get(`${namespace}/${name}`);

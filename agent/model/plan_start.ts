@@ -12,13 +12,14 @@ import { podSpecHash } from "./hash.ts";
 import {
   assess,
   type Assessment,
+  fits,
   type Need,
   newestOf,
   sameSandbox,
   usableSandbox,
   wantedRun,
-  wantedSandboxHash,
 } from "./need.ts";
+import { runtimeHandlerOf } from "./runtime_class.ts";
 import { volumesHash } from "./volumes.ts";
 import { isAlive, removeSandboxes, removeStrays, stopAlive, stopSandboxes } from "./plan_stop.ts";
 
@@ -76,9 +77,11 @@ function planFinished(o: ObservedPod, facts: Facts, why: string): Plan {
  */
 function planSandbox(wish: Present, o: ObservedPod, facts: Facts): Plan {
   const { pod } = wish.pod;
-  const stale = o.sandboxes.filter((s) => s.hash !== wantedSandboxHash(pod));
+  const stale = o.sandboxes.filter((s) => !fits(s, pod));
+  const alive = o.containers.some(isAlive);
+  if (alive && runtimeHandlerOf(pod) === undefined) return planSteps("running", [], facts);
   const before = firstLayer([
-    () => o.containers.some(isAlive) ? prepareSteps(wish, () => 0, facts) : [],
+    () => alive ? prepareSteps(wish, () => 0, facts) : [],
     () => stopAlive(o.containers, "the pod's sandbox is to be replaced"),
     () => stopSandboxes(o.sandboxes, facts),
     () => [...removeStrays(o), ...removeSandboxes(stale, o, true)],

@@ -1,8 +1,13 @@
-/** Rules for metadata, ConfigMaps and Secrets. Source: kubernetes pkg/apis/core/validation. Not for: pods. */
-import type { ConfigMap, ObjectMeta, Secret } from "./gen/v1.ts";
+/**
+ * Rules for metadata, ConfigMaps, Secrets and RuntimeClasses. Source: kubernetes pkg/apis/core/validation and
+ * pkg/apis/node/validation. Not for: pods.
+ */
+import type { ConfigMap, ObjectMeta, RuntimeClass, Secret } from "./gen/v1.ts";
 import type { Report } from "./finding.ts";
 import { dnsLabel, dnsSubdomain, labelValue, objectKey, qualifiedName } from "./names.ts";
-import { checkName } from "./rules.ts";
+import { checkName, checkPresent } from "./rules.ts";
+import { validateOverhead } from "./validate_resources.ts";
+import { validateTolerations } from "./validate_scheduling.ts";
 
 const annotationsLimit = 256 * 1024;
 const contentLimit = 1024 * 1024;
@@ -49,6 +54,22 @@ export function validateConfigMap(configMap: ConfigMap, report: Report): void {
       report(["binaryData", key], "stands in data, too; expected in one of them");
     }
   }
+}
+
+export function validateRuntimeClass(runtimeClass: RuntimeClass, report: Report): void {
+  const { metadata, handler, overhead, scheduling } = runtimeClass;
+  validateMetadata(metadata, report);
+  if (metadata?.namespace) {
+    report(["metadata", "namespace"], "a RuntimeClass has no namespace: expected none");
+  }
+  checkPresent(handler, ["handler"], "the name of a handler in the runtime's configuration", report);
+  if (handler) checkName(handler, dnsLabel, ["handler"], report);
+  validateOverhead(overhead?.podFixed, ["overhead", "podFixed"], report);
+  for (const [key, value] of Object.entries(scheduling?.nodeSelector ?? {})) {
+    checkName(key, qualifiedName, ["scheduling", "nodeSelector", key], report);
+    checkName(value, labelValue, ["scheduling", "nodeSelector", key], report);
+  }
+  validateTolerations(scheduling?.tolerations, ["scheduling", "tolerations"], report);
 }
 
 /** Keys that a Secret of a type must have, and whether their content is JSON. */

@@ -6,6 +6,7 @@ import { checkName, checkOneOf, checkPresent, checkRange, checkUnique, elements 
 import { idRange, validateContainer, validateProfile } from "./validate_container.ts";
 import { validateMetadata } from "./validate_objects.ts";
 import { validatePodResources, validateResizePolicy } from "./validate_resources.ts";
+import { validateScheduling } from "./validate_scheduling.ts";
 import { validateVolumes } from "./validate_volume.ts";
 
 /** The pod is as its author wrote it, without defaults. */
@@ -20,6 +21,7 @@ export function validatePod(pod: Pod, report: Report): void {
   validatePolicies(spec, report);
   validateDns(spec, report);
   validateIdentity(spec, report);
+  validateScheduling(spec, report);
   if (spec.securityContext !== undefined) {
     validateSecurity(spec.securityContext, ["spec", "securityContext"], report);
   }
@@ -127,6 +129,9 @@ function validateDns(spec: PodSpec, report: Report): void {
 
 function validateIdentity(spec: PodSpec, report: Report): void {
   if (spec.hostname) checkName(spec.hostname, dnsLabel, ["spec", "hostname"], report);
+  if (spec.runtimeClassName) {
+    checkName(spec.runtimeClassName, dnsSubdomain, ["spec", "runtimeClassName"], report);
+  }
   if (spec.subdomain) checkName(spec.subdomain, dnsLabel, ["spec", "subdomain"], report);
   if (spec.shareProcessNamespace === true && spec.hostPID === true) {
     report(["spec", "shareProcessNamespace"], "stands beside hostPID; expected one of them");

@@ -7,7 +7,7 @@ import { type FieldPath, type Report, shown } from "./finding.ts";
 import { qualifiedName } from "./names.ts";
 import { type Amounts, combine, hasOwnResources, limitsOf, requestsOf } from "./qos.ts";
 import { formatQuantity, parseQuantity } from "./quantity.ts";
-import { checkOneOf, checkUnique, elements } from "./rules.ts";
+import { checkName, checkOneOf, checkUnique, elements } from "./rules.ts";
 import { didYouMean } from "./suggest.ts";
 
 const standardResources = ["cpu", "memory", "ephemeral-storage"];
@@ -94,15 +94,25 @@ export function validateResizePolicy(
   }
 }
 
+/** What a pod costs besides its containers. */
+export function validateOverhead(
+  overhead: Record<string, string> | undefined,
+  at: FieldPath,
+  report: Report,
+): void {
+  for (const [name, quantity] of Object.entries(overhead ?? {})) {
+    checkName(name, qualifiedName, [...at, name], report);
+    checkQuantity(quantity, [...at, name], report);
+  }
+}
+
 const podResourceNames = ["cpu", "memory"];
 
 /** Resources of the pod as a whole (KEP-2837): at least what its containers request, at most what they may use. */
 export function validatePodResources(pod: Pod, report: Report): void {
   const spec = pod.spec!;
   const { resources } = spec;
-  for (const [name, quantity] of Object.entries(spec.overhead ?? {})) {
-    checkQuantity(quantity, ["spec", "overhead", name], report);
-  }
+  validateOverhead(spec.overhead, ["spec", "overhead"], report);
   if (resources === undefined) return;
   const at = ["spec", "resources"];
   for (const list of lists) {

@@ -2,7 +2,7 @@
  * Wishes: what should become of one pod, and the difference between two sets of pods. Not for: how to get there
  * (plan.ts).
  */
-import type { ConfigMap, Pod, Secret } from "./gen/v1.ts";
+import type { ConfigMap, Pod, RuntimeClass, Secret } from "./gen/v1.ts";
 import type { Problem } from "./errors.ts";
 
 /** `namespace/name`. */
@@ -11,11 +11,15 @@ export type PodKey = string;
 export const podKey = (pod: { metadata?: { namespace?: string; name?: string } }): PodKey =>
   `${pod.metadata?.namespace ?? "default"}/${pod.metadata?.name ?? ""}`;
 
-/** Local objects that pods may use, by `namespace/name`. */
+/** Local objects that pods may use, by `namespace/name` where nothing else is said. */
 export interface Objects {
   configMaps: ReadonlyMap<string, ConfigMap>;
   secrets: ReadonlyMap<string, Secret>;
+  /** By name. */
+  runtimeClasses: ReadonlyMap<string, RuntimeClass>;
 }
+
+export const noObjects: Objects = { configMaps: new Map(), secrets: new Map(), runtimeClasses: new Map() };
 
 /** One pod that should run, with where it came from. Defaults, uid and namespace are filled in. */
 export interface DesiredPod {

@@ -16,6 +16,7 @@ import { wantedSandboxHash } from "../model/need.ts";
 import { expandCommand, resolveEnv } from "../model/env.ts";
 import { podHostname } from "../model/hosts.ts";
 import { type ContainerLimitFacts, linuxResources } from "../model/linux_resources.ts";
+import { runtimeClassProblem, runtimeHandlerOf } from "../model/runtime_class.ts";
 import { ensureImage, type ImageOptions, type RecordEvent } from "./images.ts";
 import { containerLogPath, linkLog, podLogDirectory, removeContainerLogs, removePodLogs } from "./logs.ts";
 
@@ -193,7 +194,21 @@ async function publishVolumes(o: ApplyOptions, round: PodRound, signal: AbortSig
   return { kind: "volumes", hash: volumesHash(pod.pod, round.objects) };
 }
 
-async function sandboxSpec(o: ApplyOptions, round: PodRound, attempt: number): Promise<SandboxSpec> {
+/** Throws CreatePodSandboxError while the pod's class cannot be had. */
+function wantedHandler({ desired, objects }: PodRound): string {
+  const handler = runtimeHandlerOf(desired!.pod);
+  if (handler !== undefined) return handler;
+  const why = runtimeClassProblem(desired!.pod, objects.runtimeClasses);
+  const message = why === undefined ? "the class was just described" : `${why.field}: ${why.message}`;
+  throw new AgentError("CreatePodSandboxError", `failed to get sandbox runtime: ${message}`);
+}
+
+async function sandboxSpec(
+  o: ApplyOptions,
+  round: PodRound,
+  attempt: number,
+  runtimeHandler: string,
+): Promise<SandboxSpec> {
   const desired = round.desired!;
   const { pod } = desired;
   const spec = pod.spec!;
@@ -208,6 +223,7 @@ async function sandboxSpec(o: ApplyOptions, round: PodRound, attempt: number): P
     dns,
     logDirectory: podLogDirectory(o.node.podLogsDir, pod),
     cgroupParent,
+    runtimeHandler,
     sysctls: Object.fromEntries((spec.securityContext?.sysctls ?? []).map((s) => [s.name, s.value])),
   };
 }
@@ -219,8 +235,9 @@ async function runSandbox(
   signal: AbortSignal,
 ): Promise<StepResult> {
   const directory = podLogDirectory(o.node.podLogsDir, round.desired!.pod);
+  const handler = wantedHandler(round);
   await o.storage.claim(round.uid);
-  const [spec] = await Promise.all([sandboxSpec(o, round, attempt), o.host.mkdir(directory, 0o755)]);
+  const [spec] = await Promise.all([sandboxSpec(o, round, attempt, handler), o.host.mkdir(directory, 0o755)]);
   await o.runtime.runPodSandbox(spec, signal);
   return nothing;
 }
@@ -298,7 +315,7 @@ async function containerSpec(
   const { env, warnings } = environmentOf(o, round, step.container, podIPs);
   for (const w of warnings) round.record("Warning", "InvalidEnvironmentVariableNames", w, container.name);
   const [sandboxOf, edits] = await Promise.all([
-    sandboxSpec(o, round, sandbox.attempt),
+    sandboxSpec(o, round, sandbox.attempt, sandbox.runtimeHandler),
     o.storage.containerEdits(desired, container, step.attempt, round.published, env, podIPs, signal),
   ]);
   return {

@@ -8,7 +8,7 @@ import type { PublishedVolume } from "../ports.ts";
 import type { StatusStore } from "../status_store.ts";
 import { emptyMemory, type Facts, type Memory, type Plan, planPod } from "../model/plan.ts";
 import { type ObservedPod } from "../model/observed.ts";
-import type { DesiredPod, Objects, Wish } from "../model/wish.ts";
+import { type DesiredPod, noObjects, type Objects, type Wish } from "../model/wish.ts";
 import { AgentError, errorText } from "../model/errors.ts";
 import type { PodEnd } from "../model/end.ts";
 import { askEnd, askRestart, forgive, forgiveImages, remember, type StepOutcome } from "../model/memory.ts";
@@ -147,9 +147,7 @@ export function createWorker(o: WorkerOptions, id: PodIdentity, leave: AbortSign
       const plan = planPod(wish!, observed, facts());
       reporter.status(desired, wish!, observed, { ...facts(), messages });
       if (plan.steps.length === 0 || leave.aborted) return plan;
-      const objects = wish!.kind === "present"
-        ? wish!.objects
-        : { configMaps: new Map(), secrets: new Map() };
+      const objects = wish!.kind === "present" ? wish!.objects : noObjects;
       const signal = AbortSignal.any([abandon.signal, leave]);
       const outcomes = await applySteps(o.apply, round(objects, observed), plan.steps, signal);
       memory = remember(memory, stalled(outcomes, plan, before), o.apply.host.now());

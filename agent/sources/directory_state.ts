@@ -9,10 +9,11 @@
  */
 import type { Problem } from "../model/errors.ts";
 import type { PlacedProblem } from "../model/finding.ts";
-import type { ConfigMap, Pod, Secret } from "../model/gen/v1.ts";
+import type { ConfigMap, ObjectMeta, Pod, RuntimeClass, Secret } from "../model/gen/v1.ts";
 import { type ParsedManifest, parseManifest } from "../model/manifest.ts";
+import { type Kind, type ManifestObjects, noManifestObjects, objectKey } from "../model/objects.ts";
 import type { DesiredPod } from "../model/wish.ts";
-import { assignOwners, type FileObjects, keepLastGood, objectKey, shrinks } from "./last_good.ts";
+import { assignOwners, keepLastGood, shrinks } from "./last_good.ts";
 import { withoutPlace } from "./locate.ts";
 import type { Scan, ScannedFile } from "./manifest_files.ts";
 import type { Snapshot } from "./merge.ts";
@@ -20,7 +21,7 @@ import type { Snapshot } from "./merge.ts";
 export interface Entry {
   /** Absent when the objects come from a checkpoint and the file was not read yet. */
   scanned?: ScannedFile;
-  objects: FileObjects;
+  objects: ManifestObjects;
   problems: readonly PlacedProblem[];
   /** Milliseconds on the steady clock; set while the file is missing. */
   missingSince?: number;
@@ -113,12 +114,13 @@ const sameContent = (a: ScannedFile, b: ScannedFile) =>
   a === b || (a.text === b.text && a.problem?.message === b.problem?.message);
 
 const unreadable = ({ problem }: ScannedFile): ParsedManifest => ({
-  ...{ pods: [], configMaps: [], secrets: [], broken: [{}] },
+  ...noManifestObjects(),
+  broken: [{}],
   problems: problem === undefined ? [] : [problem],
 });
 
 /** How long a file must not have been modified before this reading of it counts. */
-function quietNeeded(previous: FileObjects | undefined, parsed: ParsedManifest, text: string): number {
+function quietNeeded(previous: ManifestObjects | undefined, parsed: ParsedManifest, text: string): number {
   if (parsed.broken.length > 0 || shrinks(previous, parsed)) return brokenQuietMs;
   // A JSON text is whole when its last brace is there.
   return text === "" || /[\n}\]]\s*$/.test(text) ? 0 : openEndQuietMs;
@@ -133,18 +135,28 @@ export function snapshotOf(
   const pods = new Map<string, DesiredPod>();
   const configMaps = new Map<string, ConfigMap>();
   const secrets = new Map<string, Secret>();
+  const runtimeClasses = new Map<string, RuntimeClass>();
   for (const [path, { objects }] of state.entries) {
-    const owns = (kind: string, key: string) => state.owners.get(`${kind} ${key}`) === path;
-    for (const o of objects.configMaps) if (owns("ConfigMap", objectKey(o))) configMaps.set(objectKey(o), o);
-    for (const o of objects.secrets) if (owns("Secret", objectKey(o))) secrets.set(objectKey(o), o);
-    for (const pod of objects.pods) {
-      if (!owns("Pod", objectKey(pod))) continue;
+    const owned = <T extends { metadata?: ObjectMeta }>(kind: Kind, list: readonly T[]): [string, T][] =>
+      list.map((o): [string, T] => [objectKey(kind, o.metadata), o])
+        .filter(([key]) => state.owners.get(`${kind} ${key}`) === path);
+    for (const [key, o] of owned("ConfigMap", objects.configMaps)) configMaps.set(key, o);
+    for (const [key, o] of owned("Secret", objects.secrets)) secrets.set(key, o);
+    for (const [key, o] of owned("RuntimeClass", objects.runtimeClasses)) runtimeClasses.set(key, o);
+    for (const [key, pod] of owned("Pod", objects.pods)) {
       const known = cache.get(pod);
       const desired = known?.origin === path ? known : toDesired(pod, path);
       cache.set(pod, desired);
-      pods.set(objectKey(pod), desired);
+      pods.set(key, desired);
     }
   }
   const problems = [...state.entries.values()].flatMap((e) => e.problems.map(withoutPlace));
-  return { source: "file", pods, configMaps, secrets, problems: [...state.problems, ...problems] };
+  return {
+    source: "file",
+    pods,
+    configMaps,
+    secrets,
+    runtimeClasses,
+    problems: [...state.problems, ...problems],
+  };
 }

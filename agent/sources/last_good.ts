@@ -6,29 +6,19 @@
  * that is missing now may be the very thing that is broken.
  */
 import type { Problem } from "../model/errors.ts";
-import type { ConfigMap, ObjectMeta, Pod, Secret } from "../model/gen/v1.ts";
-import type { BrokenObject, Kind, ParsedManifest } from "../model/manifest.ts";
-
-export interface FileObjects {
-  pods: Pod[];
-  configMaps: ConfigMap[];
-  secrets: Secret[];
-}
+import type { ObjectMeta } from "../model/gen/v1.ts";
+import type { BrokenObject, ParsedManifest } from "../model/manifest.ts";
+import { type Kind, kindFields, type ManifestObjects, objectKey } from "../model/objects.ts";
 
 interface Named {
   metadata?: ObjectMeta;
 }
 
-export const kindFields = [["Pod", "pods"], ["ConfigMap", "configMaps"], ["Secret", "secrets"]] as const;
-
-export const objectKey = (object: Named): string =>
-  `${object.metadata?.namespace ?? "default"}/${object.metadata?.name ?? ""}`;
-
-const identities = (objects: FileObjects): string[] =>
-  kindFields.flatMap(([kind, field]) => objects[field].map((o) => `${kind} ${objectKey(o)}`));
+const identities = (objects: ManifestObjects): string[] =>
+  kindFields.flatMap(([kind, field]) => objects[field].map((o) => `${kind} ${objectKey(kind, o.metadata)}`));
 
 /** Whether the file no longer describes something that it did, which a half-written file looks like, too. */
-export function shrinks(previous: FileObjects | undefined, parsed: FileObjects): boolean {
+export function shrinks(previous: ManifestObjects | undefined, parsed: ManifestObjects): boolean {
   if (previous === undefined) return false;
   const now = new Set(identities(parsed));
   return identities(previous).some((id) => !now.has(id));
@@ -37,25 +27,25 @@ export function shrinks(previous: FileObjects | undefined, parsed: FileObjects):
 /** What a file stands for after it was read. */
 export function keepLastGood(
   file: string,
-  previous: FileObjects | undefined,
+  previous: ManifestObjects | undefined,
   parsed: ParsedManifest,
-): { objects: FileObjects; problems: Problem[] } {
-  const { pods, configMaps, secrets, broken } = parsed;
-  if (previous === undefined || broken.length === 0) {
-    return { objects: { pods, configMaps, secrets }, problems: [] };
-  }
+): { objects: ManifestObjects; problems: Problem[] } {
+  const { problems: _told, broken, ...now } = parsed;
+  if (previous === undefined || broken.length === 0) return { objects: now, problems: [] };
   const known = new Set(identities(previous));
   const kept: string[] = [];
   const merge = <T extends Named>(kind: Kind, before: readonly T[], now: readonly T[]): T[] => {
-    const keys = new Set(now.map(objectKey));
-    const missing = before.filter((o) => !keys.has(objectKey(o)) && mayBe(kind, objectKey(o), broken, known));
-    kept.push(...missing.map((o) => `${kind} ${objectKey(o)}`));
+    const keyOf = (o: Named) => objectKey(kind, o.metadata);
+    const keys = new Set(now.map(keyOf));
+    const missing = before.filter((o) => !keys.has(keyOf(o)) && mayBe(kind, keyOf(o), broken, known));
+    kept.push(...missing.map((o) => `${kind} ${keyOf(o)}`));
     return [...now, ...missing];
   };
   const objects = {
-    pods: merge("Pod", previous.pods, pods),
-    configMaps: merge("ConfigMap", previous.configMaps, configMaps),
-    secrets: merge("Secret", previous.secrets, secrets),
+    pods: merge("Pod", previous.pods, now.pods),
+    configMaps: merge("ConfigMap", previous.configMaps, now.configMaps),
+    secrets: merge("Secret", previous.secrets, now.secrets),
+    runtimeClasses: merge("RuntimeClass", previous.runtimeClasses, now.runtimeClasses),
   };
   return { objects, problems: kept.map((object) => keptProblem(file, object)) };
 }
@@ -79,7 +69,7 @@ const keptProblem = (file: string, object: string): Problem => ({
  * backup copy that appears never replaces the file that is edited.
  */
 export function assignOwners(
-  files: ReadonlyMap<string, FileObjects>,
+  files: ReadonlyMap<string, ManifestObjects>,
   previous: ReadonlyMap<string, string>,
 ): { owners: Map<string, string>; problems: Problem[] } {
   const candidates = new Map<string, string[]>();

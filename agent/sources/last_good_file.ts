@@ -7,10 +7,10 @@
 import { dirname } from "@std/path";
 import { type Checkpoint, type CheckpointFiles, createCheckpoint } from "../lib/checkpoint.ts";
 import type { DirectoryState, Entry } from "./directory_state.ts";
-import type { FileObjects } from "./last_good.ts";
+import { kindFields, type ManifestObjects } from "../model/objects.ts";
 
 export interface SavedFiles {
-  files: Record<string, FileObjects>;
+  files: Record<string, ManifestObjects>;
   owners: Record<string, string>;
 }
 
@@ -43,14 +43,20 @@ export function rememberedState(saved: SavedFiles, directory: string): Directory
 const isRecord = (value: unknown): value is Record<string, unknown> =>
   typeof value === "object" && value !== null && !Array.isArray(value);
 
+const isListOfObjects = (list: unknown) => Array.isArray(list) && list.every(isRecord);
+
 function parseSavedFiles(value: unknown): SavedFiles {
   if (!isRecord(value) || !isRecord(value.files) || !isRecord(value.owners)) {
     throw new TypeError("expected files and owners");
   }
   for (const objects of Object.values(value.files)) {
-    const lists = isRecord(objects) ? [objects.pods, objects.configMaps, objects.secrets] : [undefined];
-    if (!lists.every((list) => Array.isArray(list) && list.every(isRecord))) {
-      throw new TypeError("expected lists of pods, configMaps and secrets for each file");
+    if (!isRecord(objects)) throw new TypeError("expected objects for each file");
+    // Earlier versions of the agent knew fewer kinds.
+    for (const [, field] of kindFields) objects[field] ??= [];
+    if (!kindFields.every(([, field]) => isListOfObjects(objects[field]))) {
+      throw new TypeError(
+        `expected lists of ${kindFields.map(([, field]) => field).join(", ")} for each file`,
+      );
     }
   }
   if (!Object.values(value.owners).every((owner) => typeof owner === "string")) {

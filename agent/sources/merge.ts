@@ -3,8 +3,9 @@
  * to objects that nobody describes, and host ports that two pods want. Pure. Not for: single files.
  */
 import type { Problem } from "../model/errors.ts";
-import type { ConfigMap, Secret } from "../model/gen/v1.ts";
-import type { Desired, DesiredPod, Objects, PodKey } from "../model/wish.ts";
+import type { ConfigMap, RuntimeClass, Secret } from "../model/gen/v1.ts";
+import { withRuntimeClass } from "../model/runtime_class.ts";
+import { type Desired, type DesiredPod, type Objects, type PodKey, podKey } from "../model/wish.ts";
 import { missingReferences } from "./references.ts";
 
 /** Everything that one source wants, at one instant. */
@@ -13,6 +14,7 @@ export interface Snapshot {
   pods: ReadonlyMap<PodKey, DesiredPod>;
   configMaps: ReadonlyMap<string, ConfigMap>;
   secrets: ReadonlyMap<string, Secret>;
+  runtimeClasses: ReadonlyMap<string, RuntimeClass>;
   problems: readonly Problem[];
 }
 
@@ -30,15 +32,18 @@ export function mergeSnapshots(
   const pods = new Map<PodKey, DesiredPod>();
   const configMaps = new Map<string, ConfigMap>();
   const secrets = new Map<string, Secret>();
+  const runtimeClasses = new Map<string, RuntimeClass>();
   const problems: Problem[] = [];
   for (const snapshot of ordered) {
     addAbsent(pods, snapshot.pods);
     addAbsent(configMaps, snapshot.configMaps);
     addAbsent(secrets, snapshot.secrets);
+    addAbsent(runtimeClasses, snapshot.runtimeClasses);
     problems.push(...snapshot.problems);
   }
-  const objects: Objects = { configMaps, secrets };
+  const objects: Objects = { configMaps, secrets, runtimeClasses };
   const local = [...pods.values()].filter((p) => p.source === "file");
+  for (const desired of local) pods.set(podKey(desired.pod), withClass(desired, runtimeClasses));
   for (const desired of local) problems.push(...missingReferences(desired, objects));
   problems.push(...hostPortClashes(local));
   return { pods, objects, problems, complete: expected.every((name) => snapshots.has(name)) };
@@ -46,6 +51,12 @@ export function mergeSnapshots(
 
 function addAbsent<T>(to: Map<string, T>, from: ReadonlyMap<string, T>): void {
   for (const [key, value] of from) if (!to.has(key)) to.set(key, value);
+}
+
+/** A control plane has added it to its own pods. */
+function withClass(desired: DesiredPod, classes: Objects["runtimeClasses"]): DesiredPod {
+  const pod = withRuntimeClass(desired.pod, classes);
+  return pod === desired.pod ? desired : { ...desired, pod };
 }
 
 interface Claim {

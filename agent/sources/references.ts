@@ -1,8 +1,9 @@
 /**
- * ConfigMaps and Secrets that a pod names and nobody describes. The pod stays desired: it waits for them, as pods do.
+ * ConfigMaps, Secrets and RuntimeClasses that a pod names and nobody describes. The pod stays desired: it waits for them, as pods do.
  * Pure. Not for: using the objects.
  */
 import type { Problem } from "../model/errors.ts";
+import { runtimeClassProblem } from "../model/runtime_class.ts";
 import type { Container, KeyToPath, Pod, Volume } from "../model/gen/v1.ts";
 import type { DesiredPod, Objects } from "../model/wish.ts";
 
@@ -21,6 +22,21 @@ const wanted = (source: Optional) => source !== undefined && source.optional !==
 
 export function missingReferences({ pod, origin }: DesiredPod, objects: Objects): Problem[] {
   const namespace = pod.metadata?.namespace ?? "default";
+  const runtimeClass = runtimeClassProblem(pod, objects.runtimeClasses);
+  const held: Problem[] = runtimeClass === undefined ? [] : [{
+    severity:
+      pod.spec?.runtimeClassName !== undefined && objects.runtimeClasses.has(pod.spec.runtimeClassName)
+        ? "error"
+        : "warning",
+    file: origin,
+    object: `Pod ${namespace}/${pod.metadata?.name}`,
+    field: runtimeClass.field,
+    message: `${runtimeClass.message}: the pod waits`,
+  }];
+  return [...held, ...missingObjects(pod, namespace, origin, objects)];
+}
+
+function missingObjects(pod: Pod, namespace: string, origin: string, objects: Objects): Problem[] {
   return references(pod).flatMap((reference) => {
     const { kind, name, field } = reference;
     const problem = (at: string, message: string): Problem => ({

@@ -26,6 +26,8 @@ export interface ContainerdConfig {
   snapshotter: "overlayfs" | "native";
   /** Directory of `HOST/hosts.toml` files: mirrors, plain http, private authorities. */
   registryConfigDir: string;
+  /** OCI runtimes besides runc, by the handler's name: absolute paths. */
+  runtimes: Readonly<Record<string, string>>;
   maxConcurrentDownloads: number;
   logLevel: "debug" | "info" | "warn";
 }
@@ -85,8 +87,17 @@ function general(c: ContainerdConfig): string {
     table(["plugins", "io.containerd.internal.v1.opt"], { path: `${c.root}/opt` });
 }
 
-function runcOptions(c: ContainerdConfig): Record<string, string | boolean> {
-  return { BinaryName: c.runc, Root: `${c.state}/runc`, SystemdCgroup: c.cgroupDriver === "systemd" };
+/** The handlers that pods may name by their RuntimeClass; `runc` is the default. */
+function runtimeTables(containerd: string[], c: ContainerdConfig): string {
+  return Object.entries({ ...c.runtimes, runc: c.runc }).map(([name, program]) => {
+    const path = [...containerd, "runtimes", name];
+    const options = {
+      BinaryName: program,
+      Root: `${c.state}/${name}`,
+      SystemdCgroup: c.cgroupDriver === "systemd",
+    };
+    return table(path, { runtime_type: "io.containerd.runc.v2" }) + table([...path, "options"], options);
+  }).join("");
 }
 
 const STREAMING = { stream_server_address: "127.0.0.1", stream_server_port: "0", disable_tcp_service: true };
@@ -111,8 +122,7 @@ function criVersion2(c: ContainerdConfig): string {
       default_runtime_name: "runc",
       discard_unpacked_layers: false,
     }) +
-    table([...cri, "containerd", "runtimes", "runc"], { runtime_type: "io.containerd.runc.v2" }) +
-    table([...cri, "containerd", "runtimes", "runc", "options"], runcOptions(c)) +
+    runtimeTables([...cri, "containerd"], c) +
     table([...cri, "registry"], { config_path: c.registryConfigDir }) +
     // NRI listens at one fixed path, which several instances would fight for.
     (since17 ? table(["plugins", "io.containerd.nri.v1.nri"], { disable: true }) : "");
@@ -136,8 +146,7 @@ function criVersion3(c: ContainerdConfig): string {
       conf_dir: c.cniConfDir,
     }) +
     table([...runtime, "containerd"], { default_runtime_name: "runc" }) +
-    table([...runtime, "containerd", "runtimes", "runc"], { runtime_type: "io.containerd.runc.v2" }) +
-    table([...runtime, "containerd", "runtimes", "runc", "options"], runcOptions(c)) +
+    runtimeTables([...runtime, "containerd"], c) +
     table(["plugins", "io.containerd.nri.v1.nri"], { disable: true });
 }
 

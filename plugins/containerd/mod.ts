@@ -54,6 +54,8 @@ export interface ManagedRuntimeOptions {
   cgroupRoot: string;
   /** `HOST/hosts.toml` files; containerd reads them at each pull. */
   registryConfigDir: string;
+  /** OCI runtimes besides the default one, by the handler's name. */
+  runtimes?: Readonly<Record<string, string>>;
   maxConcurrentDownloads?: number;
   logLevel?: "debug" | "info" | "warn";
   /** Told of starts, adoptions, deaths. */
@@ -271,6 +273,7 @@ async function createConfig(options: ManagedRuntimeOptions): Promise<ContainerdC
     cgroupDriver: options.cgroupDriver,
     restrictOomScoreAdj: options.restrictOomScoreAdj,
     registryConfigDir: options.registryConfigDir,
+    runtimes: options.runtimes ?? {},
     maxConcurrentDownloads: options.maxConcurrentDownloads ?? 3,
     logLevel: options.logLevel ?? "warn",
   };

@@ -53,7 +53,8 @@ export function createCreator(client: RuntimeClient, instance: string, security:
     runPodSandbox: (spec, signal) =>
       createOnce(async () => {
         const config = toSandboxConfig(spec, instance);
-        return (await client.runPodSandbox({ config, runtimeHandler: "" }, within(signal))).podSandboxId;
+        return (await client.runPodSandbox({ config, runtimeHandler: spec.runtimeHandler }, within(signal)))
+          .podSandboxId;
       }, (id) => settleSandbox(id, spec, signal)),
     createContainer: (spec, signal) =>
       createOnce(async () => {

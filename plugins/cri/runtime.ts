@@ -1,7 +1,7 @@
 /**
  * The Runtime port over CRI v1. Not for: translation (translate_*.ts, observe.ts), creation twice (create.ts).
  */
-import type { Reason } from "../../agent/model/errors.ts";
+import { AgentError, type Reason } from "../../agent/model/errors.ts";
 import type { ExecResult, Runtime, RuntimeStatus } from "../../agent/ports.ts";
 import { CgroupDriver, type StatusResponse } from "../rpc/gen/cri.ts";
 import { type RuntimeClient, within } from "./client.ts";
@@ -53,7 +53,9 @@ export function createRuntime(
     observe: (uid, signal) => effect("Unknown", signal, () => observer.observe(uid, signal)),
     runPodSandbox: (spec, signal) =>
       effect("CreatePodSandboxError", signal, async () => {
-        const id = await creator.runPodSandbox(spec, signal);
+        const id = await creator.runPodSandbox(spec, signal).catch((error) =>
+          explainHandler(error, spec.runtimeHandler, () => askStatus(signal))
+        );
         observer.remember(id, spec.uid);
         return id;
       }),
@@ -121,23 +123,46 @@ async function execSync(
 function createStatus(client: RuntimeClient): (signal: AbortSignal) => Promise<RuntimeStatus> {
   let driver: RuntimeStatus["cgroupDriver"];
   let driverAsked = false;
+  let configured: string[] = [];
   return async (signal) => {
     const askDriver = !driverAsked;
     const response = await client.status({ verbose: askDriver }, within(signal));
     if (askDriver) {
       driver = await askCgroupDriver(client, response, signal);
+      configured = handlersIn(response.info["config"]);
       driverAsked = true;
     }
+    const told = response.runtimeHandlers.map((h) => h.name).filter((name) => name !== "");
+    const handlers = told.length > 0 ? told : configured;
     const conditions = response.status?.conditions ?? [];
     const isTrue = (type: string): boolean => conditions.some((c) => c.type === type && c.status);
     return {
       runtimeReady: isTrue("RuntimeReady"),
       networkReady: isTrue("NetworkReady"),
       message: conditions.filter((c) => !c.status).map((c) => c.message || c.reason).join("; "),
-      runtimeHandlers: response.runtimeHandlers.map((h) => h.name),
+      runtimeHandlers: handlers,
       ...(driver === undefined ? {} : { cgroupDriver: driver }),
     };
   };
+}
+
+/** A handler that the runtime does not know is the reason, whatever words it has for that. */
+async function explainHandler(
+  error: unknown,
+  handler: string,
+  ask: () => Promise<RuntimeStatus>,
+): Promise<never> {
+  if (handler === "") throw error;
+  const known = await ask().then((status) => status.runtimeHandlers, (): string[] => []);
+  if (known.length === 0 || known.includes(handler)) throw error;
+  throw new AgentError(
+    "CreatePodSandboxError",
+    `the runtime has no handler "${handler}": it has ${
+      known.join(", ")
+    }; name one of them in the RuntimeClass, ` +
+      "or add it to the runtime's configuration",
+    { cause: error },
+  );
 }
 
 async function askCgroupDriver(
@@ -157,18 +182,24 @@ async function askCgroupDriver(
 
 /** containerd before 2.0 has no RuntimeConfig, but tells its configuration: the default runtime's SystemdCgroup. */
 export function cgroupDriverIn(config: string | undefined): RuntimeStatus["cgroupDriver"] {
-  interface ContainerdConfig {
-    containerd?: {
-      defaultRuntimeName?: string;
-      runtimes?: Record<string, { options?: { SystemdCgroup?: unknown } | null } | undefined>;
-    };
-  }
+  const containerd = containerdIn(config);
+  const runtime = containerd?.runtimes?.[containerd.defaultRuntimeName ?? "runc"];
+  if (runtime === undefined) return undefined;
+  return runtime?.options?.SystemdCgroup === true ? "systemd" : "cgroupfs";
+}
+
+/** The names of the handlers, where the runtime's status does not list them: containerd before 2.0. */
+export const handlersIn = (config: string | undefined): string[] =>
+  Object.keys(containerdIn(config)?.runtimes ?? {}).sort();
+
+interface ContainerdConfig {
+  defaultRuntimeName?: string;
+  runtimes?: Record<string, { options?: { SystemdCgroup?: unknown } | null } | undefined>;
+}
+
+function containerdIn(config: string | undefined): ContainerdConfig | undefined {
   try {
-    const parsed = JSON.parse(config ?? "null") as ContainerdConfig | null;
-    const containerd = parsed?.containerd;
-    const runtime = containerd?.runtimes?.[containerd.defaultRuntimeName ?? "runc"];
-    if (runtime === undefined) return undefined;
-    return runtime.options?.SystemdCgroup === true ? "systemd" : "cgroupfs";
+    return (JSON.parse(config ?? "null") as { containerd?: ContainerdConfig } | null)?.containerd;
   } catch {
     return undefined;
   }

@@ -9,6 +9,7 @@ export interface SandboxChoices {
   uid?: string;
   attempt?: number;
   hash?: string;
+  runtimeHandler?: string;
   /** Replaces parts of the pod's spec. */
   spec?: Partial<PodSpec>;
   annotations?: Record<string, string>;
@@ -35,6 +36,7 @@ export function createSandboxSpec(choices: SandboxChoices = {}): SandboxSpec {
     dns: { servers: ["10.0.0.10"], searches: ["example.test"], options: ["ndots:5"] },
     logDirectory: choices.logDirectory ?? `/run/agent-contract-logs/default_${name}_${uid}`,
     cgroupParent: "",
+    runtimeHandler: choices.runtimeHandler ?? "",
     sysctls: {},
   };
 }

@@ -21,7 +21,7 @@ export interface Simulation {
   violations: string[];
 }
 
-export const emptyObjects: Objects = { configMaps: new Map(), secrets: new Map() };
+export const emptyObjects: Objects = { configMaps: new Map(), secrets: new Map(), runtimeClasses: new Map() };
 
 export const createSimulation = (uid: string): Simulation => ({
   now: 1_700_000_000_000,

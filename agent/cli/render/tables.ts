@@ -1,6 +1,6 @@
 /** Tables of everything but pods, as kubectl shows them. Pure. */
 import type { Problem } from "../../model/errors.ts";
-import type { ConfigMap, Event } from "../../model/gen/v1.ts";
+import type { ConfigMap, Event, RuntimeClass } from "../../model/gen/v1.ts";
 import { ageOf } from "./duration.ts";
 import { cell, formatBytes, type Row } from "./text.ts";
 import type { TableOptions } from "./pods.ts";
@@ -22,6 +22,11 @@ export const configMapTable: Table<ConfigMap> = {
     String(Object.keys(data ?? {}).length + Object.keys(binaryData ?? {}).length),
     ageOf(metadata?.creationTimestamp, now),
   ],
+};
+
+export const runtimeClassTable: Table<RuntimeClass> = {
+  head: () => ["NAME", "HANDLER"],
+  row: ({ metadata, handler }) => [metadata?.name ?? "", handler],
 };
 
 /** What the API tells of a Secret. */

@@ -569,6 +569,9 @@ export const schema: Readonly<Record<string, Readonly<Record<string, string>>>> 
     resourceVersion: "string",
     uid: "string",
   },
+  Overhead: {
+    podFixed: "quantity{}",
+  },
   OwnerReference: {
     apiVersion: "string!",
     blockOwnerDeletion: "boolean",
@@ -832,6 +835,14 @@ export const schema: Readonly<Record<string, Readonly<Record<string, string>>>> 
     name: "string!",
     resources: "ResourceHealth[]",
   },
+  RuntimeClass: {
+    apiVersion: "string",
+    handler: "string!",
+    kind: "string",
+    metadata: "ObjectMeta",
+    overhead: "Overhead",
+    scheduling: "Scheduling",
+  },
   SELinuxOptions: {
     level: "string",
     role: "string",
@@ -849,6 +860,10 @@ export const schema: Readonly<Record<string, Readonly<Record<string, string>>>> 
     storagePool: "string",
     system: "string!",
     volumeName: "string",
+  },
+  Scheduling: {
+    nodeSelector: "string{}",
+    tolerations: "Toleration[]",
   },
   SeccompProfile: {
     localhostProfile: "string",

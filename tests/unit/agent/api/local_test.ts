@@ -4,6 +4,7 @@ import { createHost } from "../../../../agent/host.ts";
 import { AgentError } from "../../../../agent/model/errors.ts";
 import type { Pod } from "../../../../agent/model/gen/v1.ts";
 import { createStatusStore } from "../../../../agent/status_store.ts";
+import { noObjects } from "../../../../agent/model/wish.ts";
 
 const pod = (name: string, phase = "Running"): Pod => ({
   metadata: { name, namespace: "default", uid: `uid-${name}` },
@@ -58,6 +59,7 @@ Deno.test("pods are a v1 PodList with full status", async () => {
 Deno.test("secrets show names, types and sizes, and nowhere a value", async () => {
   const { store, get } = createStage();
   store.setObjects({
+    ...noObjects,
     configMaps: new Map([["default/page", {
       metadata: { name: "page", namespace: "default" },
       data: { a: "b" },

@@ -3,6 +3,7 @@ import { podHash } from "../../../../agent/model/hash.ts";
 import { parseManifest } from "../../../../agent/model/manifest.ts";
 import type { Pod } from "../../../../agent/model/gen/v1.ts";
 import { createLab, now, runningPod } from "./lab.ts";
+import { noObjects } from "../../../../agent/model/wish.ts";
 
 Deno.test("get: tables, names, formats, namespaces, and what is not there", async () => {
   await using lab = await createLab();
@@ -31,7 +32,8 @@ Deno.test("get: tables, names, formats, namespaces, and what is not there", asyn
   assertEquals(await lab.agent("get", "things"), {
     code: 2,
     out: "",
-    err: 'Error: expected one of pods, configmaps, secrets, events, problems, images, found "things"\n' +
+    err:
+      'Error: expected one of pods, configmaps, secrets, runtimeclasses, events, problems, images, found "things"\n' +
       'See "agent help get".\n',
   });
 });
@@ -59,6 +61,7 @@ Deno.test("get: events, problems, configmaps and secrets", async () => {
     "error      /m/a.yaml:2            spec    bad\n",
   );
   lab.store.setObjects({
+    ...noObjects,
     configMaps: new Map([["default/page", {
       metadata: { name: "page", namespace: "default" },
       data: { a: "1" },

@@ -2,7 +2,7 @@ import { assertEquals } from "@std/assert";
 import { expand, expandCommand, expandSubPath, resolveEnv } from "../../../../agent/model/env.ts";
 import type { PodFacts } from "../../../../agent/model/downward.ts";
 import type { ConfigMap, Container, Pod, Secret } from "../../../../agent/model/gen/v1.ts";
-import type { Objects } from "../../../../agent/model/wish.ts";
+import { noObjects, type Objects } from "../../../../agent/model/wish.ts";
 
 const facts: PodFacts = {
   podIPs: ["10.1.0.7", "fd00::7"],
@@ -32,6 +32,7 @@ const secret: Secret = {
   stringData: { PLAIN: "text" },
 };
 const objects: Objects = {
+  ...noObjects,
   configMaps: new Map([["shop/settings", configMap]]),
   secrets: new Map([["shop/keys", secret]]),
 };

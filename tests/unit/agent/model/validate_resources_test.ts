@@ -3,6 +3,7 @@ import { resolveEnv } from "../../../../agent/model/env.ts";
 import type { Container, PodSpec, ResourceRequirements } from "../../../../agent/model/gen/v1.ts";
 import { containerHash, sandboxHash } from "../../../../agent/model/hash.ts";
 import { parseManifest } from "../../../../agent/model/manifest.ts";
+import { noObjects } from "../../../../agent/model/wish.ts";
 
 const parsed = (spec: Partial<PodSpec>, container: Partial<Container> = {}) =>
   parseManifest(
@@ -129,8 +130,7 @@ Deno.test("the downward API knows the limit of the pod where the container sets 
   const facts = { podIPs: [], hostIPs: [], nodeName: "n", allocatable: { cpu: 64, memory: 2 ** 40 } };
   const limitOf = (resources: ResourceRequirements, resource: string) => {
     const pod = podOf({ resources }, { env: env(resource) });
-    const objects = { configMaps: new Map(), secrets: new Map() };
-    return resolveEnv(pod, pod.spec!.containers[0]!, objects as Parameters<typeof resolveEnv>[2], facts);
+    return resolveEnv(pod, pod.spec!.containers[0]!, noObjects, facts);
   };
   const value = (result: ReturnType<typeof limitOf>) =>
     "env" in result ? result.env.at(-1)?.value : result.error;

@@ -2,7 +2,7 @@ import { assert, assertEquals, assertNotEquals } from "@std/assert";
 import type { PodFacts } from "../../../../agent/model/downward.ts";
 import type { Container, Pod, Volume } from "../../../../agent/model/gen/v1.ts";
 import { nestedMountPoints, volumePayload, volumesHash } from "../../../../agent/model/volumes.ts";
-import type { Objects } from "../../../../agent/model/wish.ts";
+import { noObjects, type Objects } from "../../../../agent/model/wish.ts";
 
 const facts: PodFacts = { podIPs: [], hostIPs: [], nodeName: "n", allocatable: { cpu: 2, memory: 1024 } };
 const podOf = (volumes: Volume[], containers: Container[] = []): Pod => ({
@@ -10,6 +10,7 @@ const podOf = (volumes: Volume[], containers: Container[] = []): Pod => ({
   spec: { containers, volumes },
 });
 const objectsOf = (color: string): Objects => ({
+  ...noObjects,
   configMaps: new Map([["shop/cm", { data: { color, b: "B" }, binaryData: { raw: btoa("\xff\0") } }]]),
   secrets: new Map([["shop/s", { data: { key: btoa("hidden") } }]]),
 });

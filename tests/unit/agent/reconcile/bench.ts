@@ -14,7 +14,7 @@ import { runRuntimeWatch } from "../../../../agent/reconcile/watch_runtime.ts";
 import { probeOptions } from "../../../fakes/prober.ts";
 import { createFakeRuntime, type FakeRuntime } from "../../../fakes/runtime.ts";
 
-export const objects = { configMaps: new Map(), secrets: new Map() };
+export const objects = { configMaps: new Map(), secrets: new Map(), runtimeClasses: new Map() };
 
 export const storage = (root: string, disk: string[]): Storage => ({
   async claim(uid) {

@@ -3,7 +3,7 @@ import { defaultCpuPolicy } from "../../../../agent/model/cpu.ts";
 import { assertEquals } from "@std/assert";
 import { silentLog } from "../../../../agent/lib/log.ts";
 import type { ConfigMap, Pod } from "../../../../agent/model/gen/v1.ts";
-import type { Wish } from "../../../../agent/model/wish.ts";
+import { noObjects, type Wish } from "../../../../agent/model/wish.ts";
 import type { Storage } from "../../../../agent/ports.ts";
 import { createStatusStore, type StatusStore } from "../../../../agent/status_store.ts";
 import { createHost } from "../../../../agent/host.ts";
@@ -96,7 +96,7 @@ function wishWith(sky: string): Wish {
   return {
     kind: "present",
     pod: { pod, uid: id.uid, source: "file", origin: "web.yaml" },
-    objects: { configMaps: new Map([["default/colours", colours]]), secrets: new Map() },
+    objects: { ...noObjects, configMaps: new Map([["default/colours", colours]]) },
   };
 }
 

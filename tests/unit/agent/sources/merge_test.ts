@@ -4,7 +4,7 @@ import { mergeSnapshots, type Snapshot } from "../../../../agent/sources/merge.t
 import { staticPod } from "../../../../agent/sources/static_pod.ts";
 
 function snapshot(text: string, source: Snapshot["source"] = "file"): Snapshot {
-  const { pods, configMaps, secrets, problems } = parseManifest("f.yaml", text);
+  const { pods, configMaps, secrets, runtimeClasses, problems } = parseManifest("f.yaml", text);
   assertEquals(problems, []);
   const key = (o: { metadata?: { name?: string } }) => `default/${o.metadata?.name}`;
   return {
@@ -14,6 +14,7 @@ function snapshot(text: string, source: Snapshot["source"] = "file"): Snapshot {
     ),
     configMaps: new Map(configMaps.map((o) => [key(o), o])),
     secrets: new Map(secrets.map((o) => [key(o), o])),
+    runtimeClasses: new Map(runtimeClasses.map((o) => [o.metadata!.name!, o])),
     problems: [],
   };
 }

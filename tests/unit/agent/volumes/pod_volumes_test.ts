@@ -6,6 +6,7 @@ import type { Host } from "../../../../agent/ports.ts";
 import { desire, host, inDirectory, modeOf, needsRoot, noObjects, signal, volumesAt } from "./sandbox.ts";
 
 const objectsOf = (data: Record<string, string>): Objects => ({
+  ...noObjects,
   configMaps: new Map([["shop/cm", { data }]]),
   secrets: new Map([["shop/s", { data: { key: btoa("hidden") } }]]),
 });

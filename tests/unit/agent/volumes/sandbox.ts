@@ -1,7 +1,7 @@
 /** A private directory on the real host for one test, which leaves neither mounts nor files behind. */
 import { createHost } from "../../../../agent/host.ts";
 import type { Pod } from "../../../../agent/model/gen/v1.ts";
-import type { DesiredPod, Objects } from "../../../../agent/model/wish.ts";
+import type { DesiredPod } from "../../../../agent/model/wish.ts";
 import type { Host } from "../../../../agent/ports.ts";
 import { createPodVolumes } from "../../../../agent/volumes/pod_volumes.ts";
 
@@ -10,7 +10,7 @@ export const host: Host = createHost();
 /** Mounting needs root; without it these tests say so instead of passing. */
 export const needsRoot = { ignore: Deno.uid() !== 0 };
 
-export const noObjects: Objects = { configMaps: new Map(), secrets: new Map() };
+export { noObjects } from "../../../../agent/model/wish.ts";
 
 export const desire = (spec: Partial<NonNullable<Pod["spec"]>>, uid = "uid-1"): DesiredPod => ({
   pod: { metadata: { name: "web", namespace: "shop", uid }, spec: { containers: [], ...spec } },

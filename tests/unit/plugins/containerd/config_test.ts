@@ -18,6 +18,7 @@ const CONFIG: ContainerdConfig = {
   restrictOomScoreAdj: false,
   snapshotter: "overlayfs",
   registryConfigDir: "/etc/agent/certs.d",
+  runtimes: {},
   maxConcurrentDownloads: 3,
   logLevel: "warn",
 };
@@ -110,4 +111,25 @@ Deno.test("a path cannot break out of its string", () => {
   const root = 'a"\nversion = 1\\';
   const line = generateConfig({ ...CONFIG, root }).split("\n").find((l) => l.startsWith("root = "))!;
   assertEquals(JSON.parse(line.slice("root = ".length)), root);
+});
+
+Deno.test("further OCI runtimes are handlers of their own, each with its own state", () => {
+  for (
+    const [version, plugin] of [[CONFIG.version, "grpc.v1.cri"], [
+      { major: 2, minor: 1, patch: 0 },
+      "cri.v1.runtime",
+    ]] as const
+  ) {
+    const t = tables(generateConfig({ ...CONFIG, version, runtimes: { crun: "/usr/bin/crun" } }));
+    const options = (name: string) =>
+      t.get(`plugins."io.containerd.${plugin}".containerd.runtimes.${name}.options`);
+    assertEquals(options("crun")?.slice(0, 2), [
+      'BinaryName = "/usr/bin/crun"',
+      'Root = "/run/agent/containerd/crun"',
+    ]);
+    assertEquals(options("runc")?.slice(0, 2), [
+      'BinaryName = "/usr/sbin/runc"',
+      'Root = "/run/agent/containerd/runc"',
+    ]);
+  }
 });
