@@ -6,6 +6,7 @@ const accounts = "there are no service accounts without a control plane";
 const names = "tests/e2e/inside_test.ts: host name, hosts, resolver, network";
 const resolver =
   "tests/unit/agent/model/dns_test.ts: None takes only dnsConfig; Default adds it to the node's";
+const classes = "tests/e2e/runtime_class_test.ts";
 const namespaces = "tests/unit/plugins/cri/translate_sandbox_test.ts: toSandboxConfig: namespaces";
 const aliases = "tests/unit/agent/model/hosts_test.ts: aliases come last, one line for each address";
 
@@ -36,6 +37,7 @@ export const pod: Rows = {
     os: open,
     overhead: proven(
       "tests/unit/agent/model/pod_cgroup_test.ts: spec.resources of the pod limit its cgroup, whatever its containers declare; overhead comes on top",
+      `${classes}: with the class it runs by its handler, with its overhead`,
     ),
     preemptionPolicy: needsCluster(scheduler, { sample: "Never" }),
     priority: open,
@@ -43,7 +45,10 @@ export const pod: Rows = {
     readinessGates: open,
     resourceClaims: rejected("dynamic resource allocation needs its API objects"),
     restartPolicy: proven("tests/e2e/restarts_test.ts: OnFailure and Never"),
-    runtimeClassName: open,
+    runtimeClassName: proven(
+      `${classes}: with the class it runs by its handler, with its overhead`,
+      `${classes}: a class that nobody describes holds the pod, and is named`,
+    ),
     schedulerName: needsCluster(scheduler),
     schedulingGates: rejected("would keep the pod from ever running: there is no scheduler"),
     schedulingGroup: rejected("there is no scheduler", {}),
