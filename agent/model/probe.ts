@@ -3,6 +3,7 @@
  * Probe and the kubelet's prober (thresholds, what gates what). Not for: asking anything (reconcile/probes.ts).
  */
 import type { Container, Probe } from "./gen/v1.ts";
+import type { Said } from "./probe_note.ts";
 
 export const probeKinds = ["startup", "liveness", "readiness"] as const;
 export type ProbeKind = (typeof probeKinds)[number];
@@ -54,10 +55,10 @@ export interface Beginning {
   /** How long the container has run, in ms. */
   age: number;
   /**
-   * It ran before this agent did: what its probes said then is not known, so it counts as started and ready until they
-   * have failed as often as they may. A restart of the agent must not take a working pod out of service.
+   * Set for one that ran before this agent did: what its probes had said. Where that is `unknown` it counts as started
+   * and ready until they have failed as often as they may: a restart of the agent takes no working pod out of service.
    */
-  adopted: boolean;
+  before?: Said | "unknown";
   /** 0 to 1: spreads the first questions to adopted containers over their periods. */
   jitter: number;
 }
@@ -75,15 +76,16 @@ export function beginWatch(container: Container, b: Beginning): Watch {
     const probe = container[field[kind]];
     if (probe === undefined) continue;
     const delay = seconds(probe.initialDelaySeconds, 0) - Math.max(0, b.age);
-    const spread = b.adopted ? (b.jitter + i / probeKinds.length) % 1 * periodOf(probe) : 0;
+    const spread = b.before === undefined ? 0 : (b.jitter + i / probeKinds.length) % 1 * periodOf(probe);
     tracks[kind] = { probe, next: b.now + Math.max(delay, spread), run: 0 };
   }
-  const passed = tracks.startup === undefined;
+  const said = b.before === "unknown" ? { started: true, ready: true } : b.before;
+  const passed = tracks.startup === undefined || (b.before !== "unknown" && b.before?.started === true);
   return {
     tracks,
     passed,
-    started: passed || b.adopted,
-    ready: tracks.readiness === undefined || b.adopted,
+    started: passed || said?.started === true,
+    ready: tracks.readiness === undefined || said?.ready === true,
     ending: false,
   };
 }

@@ -37,11 +37,14 @@ export async function observePod(
   return { ...observed, hasDirectory: directory !== undefined || await hasPodLogs(o.host, o.logs, id.uid) };
 }
 
+/** Name of the note on what probes have said. */
+export const probesNote = "probes";
+
 /** What an earlier run of the agent knew of the pod and the runtime cannot tell. */
 export async function recall(
   storage: Storage,
   observed: ObservedPod,
-): Promise<Pick<Memory, "resources" | "end">> {
+): Promise<Pick<Memory, "resources" | "end"> & { probes: string | undefined }> {
   const running = observed.containers.filter((c) => c.state === "running");
   const [notes, ...given] = await Promise.all([
     storage.notes(observed.uid),
@@ -50,5 +53,5 @@ export async function recall(
   const resources = new Map(
     given.flatMap((k) => k !== undefined && running.some((c) => c.id === k.id) ? [[k.id, k.text]] : []),
   );
-  return { resources, end: parseEnd(notes.get("end")) };
+  return { resources, end: parseEnd(notes.get("end")), probes: notes.get(probesNote) };
 }

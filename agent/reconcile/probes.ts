@@ -6,6 +6,7 @@ import type { Container, Pod } from "../model/gen/v1.ts";
 import type { Host, Prober, Runtime } from "../ports.ts";
 import type { ObservedContainer, ObservedPod } from "../model/observed.ts";
 import {
+  type Beginning,
   beginWatch,
   dueOf,
   learn,
@@ -19,10 +20,12 @@ import {
   verdictOf,
   type Watch,
 } from "../model/probe.ts";
+import { isGated, type Said } from "../model/probe_note.ts";
 import { type ProbeTarget, probeTarget } from "../model/probe_target.ts";
 import { errorText } from "../model/errors.ts";
 import type { Gate } from "./gate.ts";
 import type { RecordEvent } from "./images.ts";
+import { createVerdictNote } from "./verdict_note.ts";
 
 export interface ProbeOptions {
   host: Pick<Host, "now" | "monotonic">;
@@ -36,6 +39,10 @@ export interface ProbeOptions {
 }
 
 export interface PodProbes {
+  /** What the run of the agent before this one kept of them: before the first `follow`. */
+  recall(note: string | undefined): void;
+  /** Before a container of this pod is started: from here on one that the note does not name is known to be new. */
+  prepare(pod: Pod): Promise<void>;
   /** Begins, revises and ends probing as the newest observation asks. `ending`: the pod is to be removed. */
   follow(pod: Pod | undefined, observed: ObservedPod, ending: boolean): void;
   /** By container id. */
@@ -57,8 +64,8 @@ interface Subject {
 interface Surroundings {
   podIP: string | undefined;
   ending: boolean;
-  /** The pod has gone on after this container: it had started. */
-  passed: boolean;
+  /** Set for a container that an earlier run of the agent has started. */
+  before: Beginning["before"];
 }
 
 /** Longest message of a probe that is shown. */
@@ -71,9 +78,22 @@ function waitUntil(due: number, now: number): number {
   return due <= now ? 0 : Math.ceil(Math.ceil(due / grid) * grid - now);
 }
 
-export function createPodProbes(o: ProbeOptions, record: RecordEvent, changed: () => void): PodProbes {
+/** @param keep writes a note that outlives the agent; never rejects */
+export function createPodProbes(
+  o: ProbeOptions,
+  record: RecordEvent,
+  changed: () => void,
+  keep: (note: string) => Promise<void>,
+): PodProbes {
   const subjects = new Map<string, Subject>();
+  const note = createVerdictNote(keep);
+  let recalled: ReadonlyMap<string, Said> | undefined;
   let first = true;
+
+  const said = (more: Iterable<[string, Said]> = []): ReadonlyMap<string, Said> => {
+    const gated = [...subjects].filter(([, s]) => isGated(s.container) && !s.stop.signal.aborted);
+    return new Map([...gated.map(([id, s]): [string, Said] => [id, verdictOf(s.watch)]), ...more]);
+  };
 
   const rest = (s: Subject) => {
     for (const timer of s.timers.values()) clearTimeout(timer);
@@ -103,25 +123,29 @@ export function createPodProbes(o: ProbeOptions, record: RecordEvent, changed: (
     const probe = s.watch.tracks[kind]!.probe;
     const target = probeTarget(probe, s.container, s.podIP);
     const result = await put(o, id, target, timeoutOf(probe), s.stop.signal);
-    s.asking.delete(kind);
-    if (s.stop.signal.aborted) return;
     // An answer to a question that has been edited away since says nothing.
-    if (s.watch.tracks[kind]?.probe === probe) conclude(s, kind, result);
-    schedule(id, s);
+    if (!s.stop.signal.aborted && s.watch.tracks[kind]?.probe === probe) await conclude(id, s, kind, result);
+    s.asking.delete(kind);
+    if (!s.stop.signal.aborted) schedule(id, s);
   };
 
-  const conclude = (s: Subject, kind: ProbeKind, result: ProbeResult) => {
-    const before = JSON.stringify(verdictOf(s.watch));
-    s.watch = learn(s.watch, kind, result, o.host.monotonic());
+  const conclude = async (id: string, s: Subject, kind: ProbeKind, result: ProbeResult) => {
+    const now = o.host.monotonic();
     const event = probeEvent(kind, result);
     if (event !== undefined) record("Warning", event.reason, event.message, s.container.name);
-    if (JSON.stringify(verdictOf(s.watch)) !== before) changed();
+    const learnt = learn(s.watch, kind, result, now);
+    if (isSame(verdictOf(s.watch), verdictOf(learnt))) return void (s.watch = learnt);
+    // What has been shown must not be forgotten by a crash.
+    if (isGated(s.container)) await note.keep(said([[id, verdictOf(learnt)]]));
+    s.watch = learn(s.watch, kind, result, now);
+    changed();
   };
 
-  const begin = (container: Container, c: ObservedContainer, adopted: boolean): Subject => {
+  const begin = (container: Container, c: ObservedContainer, before: Beginning["before"]): Subject => {
     const age = c.startedAt === undefined ? 0 : o.host.now() - c.startedAt;
+    const beginning = { now: o.host.monotonic(), age, jitter: o.jitter() };
     return {
-      watch: beginWatch(container, { now: o.host.monotonic(), age, adopted, jitter: o.jitter() }),
+      watch: beginWatch(container, before === undefined ? beginning : { ...beginning, before }),
       container,
       podIP: undefined,
       timers: new Map(),
@@ -132,7 +156,7 @@ export function createPodProbes(o: ProbeOptions, record: RecordEvent, changed: (
 
   const followOne = (container: Container, c: ObservedContainer, at: Surroundings) => {
     // Those without probes, too: one that is added later must not make an old container a new one.
-    const s = subjects.get(c.id) ?? begin(container, c, first && at.passed);
+    const s = subjects.get(c.id) ?? begin(container, c, at.before);
     subjects.set(c.id, s);
     s.watch = reviseWatch(s.watch, container, at.ending, o.host.monotonic());
     s.container = container;
@@ -141,7 +165,15 @@ export function createPodProbes(o: ProbeOptions, record: RecordEvent, changed: (
   };
 
   return {
+    recall(text) {
+      recalled = note.recall(text);
+    },
+    async prepare(pod) {
+      const { initContainers = [], containers = [] } = pod.spec ?? {};
+      if (!note.exists && [...initContainers, ...containers].some(isGated)) await note.keep(said());
+    },
     follow(pod, observed, ending) {
+      if (ending) note.end();
       if (pod === undefined) return;
       const { initContainers = [], containers = [], hostNetwork = false } = pod.spec ?? {};
       const order = [...initContainers, ...containers];
@@ -151,7 +183,9 @@ export function createPodProbes(o: ProbeOptions, record: RecordEvent, changed: (
         const sandbox = observed.sandboxes.find((s) => s.id === c.sandboxId);
         const podIP = (hostNetwork ? o.hostIPs : sandbox?.ips)?.[0];
         const passed = i >= initContainers.length || hasCome(order.slice(i + 1), c.sandboxId, observed);
-        followOne(order[i]!, c, { podIP, ending, passed });
+        const unsaid = passed ? "unknown" : undefined;
+        const before = first ? recalled === undefined ? unsaid : recalled.get(c.id) : undefined;
+        followOne(order[i]!, c, { podIP, ending, before });
       }
       first = false;
       for (const [id, s] of subjects) {
@@ -162,10 +196,14 @@ export function createPodProbes(o: ProbeOptions, record: RecordEvent, changed: (
     },
     verdicts: () => new Map([...subjects].map(([id, s]) => [id, verdictOf(s.watch)])),
     end() {
+      note.end();
       for (const s of subjects.values()) rest(s);
     },
   };
 }
+
+const isSame = (a: Verdict, b: Verdict) =>
+  a.started === b.started && a.ready === b.ready && a.failed === b.failed;
 
 /** Whether any of these has been there: the sidecar before them must have been started then. */
 const hasCome = (later: readonly Container[], sandboxId: string, observed: ObservedPod): boolean =>

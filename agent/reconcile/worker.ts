@@ -15,7 +15,7 @@ import { askEnd, askRestart, forgive, forgiveImages, remember, type StepOutcome 
 import { volumesHash } from "../model/volumes.ts";
 import { createMailbox } from "../lib/mailbox.ts";
 import { type ApplyOptions, applySteps } from "./apply.ts";
-import { type ObserveOptions, observePod, type PodIdentity, recall } from "./observe.ts";
+import { type ObserveOptions, observePod, type PodIdentity, probesNote, recall } from "./observe.ts";
 import { readLastWords } from "./last_words.ts";
 import { createReporter } from "./report.ts";
 import type { RecordEvent } from "./images.ts";
@@ -74,7 +74,11 @@ export function createWorker(o: WorkerOptions, id: PodIdentity, leave: AbortSign
   const record: RecordEvent = (type, reason, message, container) =>
     reporter.event(type, reason, message, container);
 
-  const probes = createPodProbes(o.probes, record, () => mailbox.nudge());
+  const keepVerdicts = (text: string) =>
+    o.observe.storage.keepNote(id.uid, probesNote, text).catch((error) =>
+      o.log.warn("cannot keep what probes have said", { pod: id.name, error: errorText(error) })
+    );
+  const probes = createPodProbes(o.probes, record, () => mailbox.nudge(), keepVerdicts);
 
   const facts = (): Facts => ({
     now: o.apply.host.now(),
@@ -134,13 +138,19 @@ export function createWorker(o: WorkerOptions, id: PodIdentity, leave: AbortSign
     }
   };
 
+  const remind = async (observed: ObservedPod) => {
+    const { probes: note, ...known } = await recall(o.observe.storage, observed);
+    memory = { ...memory, ...known };
+    probes.recall(note);
+    isNew = false;
+  };
+
   const settle = async (): Promise<Plan> => {
     for (let before = "";;) {
       adopt(mailbox.take());
       welcomeImages();
       const observed = await withoutSilence(observePod(o.observe, id, wish!.kind === "absent", leave));
-      if (isNew) memory = { ...memory, ...await recall(o.observe.storage, observed) };
-      isNew = false;
+      if (isNew) await remind(observed);
       memory = requests.splice(0).reduce((m, request) => request(m, observed), memory);
       probes.follow(desired?.pod, observed, wish!.kind === "absent");
       messages = await readLastWords(o.observe, desired?.pod, observed, messages);
@@ -148,6 +158,7 @@ export function createWorker(o: WorkerOptions, id: PodIdentity, leave: AbortSign
       reporter.status(desired, wish!, observed, { ...facts(), messages });
       if (plan.steps.length === 0 || leave.aborted) return plan;
       const objects = wish!.kind === "present" ? wish!.objects : noObjects;
+      if (plan.steps.some((s) => s.kind === "runContainer")) await probes.prepare(desired!.pod);
       const signal = AbortSignal.any([abandon.signal, leave]);
       const outcomes = await applySteps(o.apply, round(objects, observed), plan.steps, signal);
       memory = remember(memory, stalled(outcomes, plan, before), o.apply.host.now());

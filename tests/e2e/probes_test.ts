@@ -3,6 +3,7 @@ import { assert, assertEquals, assertMatch } from "@std/assert";
 import type { Container, Pod, Probe } from "../../agent/model/gen/v1.ts";
 import { type AgentUnderTest, createAgent, isReady } from "./agent.ts";
 import { until } from "./containerd.ts";
+import { startHealthServer } from "../fakes/grpc_health.ts";
 import { podOf, shell, statusOf, stay } from "./pods.ts";
 
 /** A directory on the host whose files tell the probes what to answer. */
@@ -176,31 +177,74 @@ async function checkNetwork(agent: AgentUnderTest): Promise<void> {
   assertMatch((await agent.cli("get", "pods")).stdout, /^web +1\/3 +Running +0 /m);
 }
 
-/** The world cannot tell what probes have said: who was ready stays so until they say otherwise. */
-async function checkNewAgent(agent: AgentUnderTest, flags: Flags): Promise<void> {
-  const before = statusOf(await agent.untilReady("ready"), "main").containerID;
-  await agent.kill();
-  await agent.start();
-  const from = flags.count("asked-ready");
-  await until("the new agent asks", async () => {
-    const pod = await agent.pod("ready");
-    assert(pod === undefined || isReady(pod), "ready all the time");
-    return pod !== undefined && flags.count("asked-ready") >= from + 2;
-  });
-  await agent.stop();
-  await flags.clear("ready");
-  await agent.start();
-  const seen: boolean[] = [];
-  await until("it is unready", async () => {
-    const pod = await agent.pod("ready");
-    if (pod !== undefined) seen.push(isReady(pod));
-    return seen.includes(false);
-  });
-  assertEquals(seen[0], true, "not before a probe has failed often enough");
-  assertEquals(statusOf((await agent.pod("ready"))!, "main").containerID, before);
+/** A server beside the pod, on the node's own address, which the pod has with hostNetwork. */
+async function checkGrpc(agent: AgentUnderTest): Promise<void> {
+  let status = 2;
+  const server = await startHealthServer((service) => service === "shop" ? status : 3, "0.0.0.0");
+  try {
+    const readinessProbe = { grpc: { port: server.port, service: "shop" }, periodSeconds: 1 };
+    const pod = podOf("grpc", [shell("main", stay, { readinessProbe })], { hostNetwork: true });
+    await agent.write("grpc.yaml", pod);
+    const text = 'Readiness probe failed: service unhealthy (responded with "NOT_SERVING")';
+    await until(text, async () => (await eventsOf(agent, "grpc")).some((e) => e.message === text));
+    assertEquals(isReady((await agent.pod("grpc"))!), false);
+    status = 1;
+    await agent.untilReady("grpc");
+  } finally {
+    server.stop();
+    await agent.remove("grpc.yaml");
+  }
 }
 
-Deno.test("probes", async (t) => {
+/** Started and ready, by container, of all pods that a look shows. */
+const verdictsOf = (pods: Pod[]): Record<string, string> =>
+  Object.fromEntries(
+    pods.flatMap((p) =>
+      [...p.status?.initContainerStatuses ?? [], ...p.status?.containerStatuses ?? []].map((c) => [
+        `${p.metadata?.name}/${c.name}`,
+        `${c.started ? "started" : "held"} ${c.ready ? "ready" : "unready"}`,
+      ])
+    ),
+  );
+
+/** The world cannot tell what probes have said: each container stays as it was until its probes say otherwise. */
+async function checkNewAgent(agent: AgentUnderTest, flags: Flags): Promise<void> {
+  const held = shell("main", stay, {
+    ...flags.mount,
+    startupProbe: asks("never", { failureThreshold: 1000 }),
+  });
+  await agent.write("held.yaml", podOf("held", [held], flags.spec));
+  await untilAsked(flags, "never", 1);
+  await flags.clear("ready");
+  await agent.untilPod("ready", "is unready", (p) => !isReady(p));
+  const before = verdictsOf(await agent.pods());
+  assertEquals(
+    [before["held/main"], before["ready/main"], before["slow/main"], before["web/main"], before["web/lost"]],
+    ["held unready", "started unready", "started ready", "started ready", "started unready"],
+  );
+  for (const end of [agent.kill, agent.stop]) {
+    await end();
+    await agent.start();
+    const from = [flags.count("asked-never"), flags.count("asked-ready")];
+    const [never, ready] = from as [number, number];
+    await until("the new agent asks", async () => {
+      const seen = verdictsOf(await agent.pods());
+      for (const [name, verdict] of Object.entries(seen)) assertEquals(verdict, before[name], name);
+      return Object.keys(seen).length === Object.keys(before).length &&
+        flags.count("asked-never") >= never + 2 && flags.count("asked-ready") >= ready + 2;
+    });
+  }
+  await flags.set("ready");
+  await flags.set("never");
+  await Promise.all([agent.untilReady("ready"), agent.untilReady("held")]);
+  const restarts = (await agent.pods()).flatMap((p) =>
+    p.status?.containerStatuses?.map((c) => c.restartCount)
+  );
+  assertEquals(new Set(restarts), new Set([0]));
+}
+
+// grpc-js keeps timers and sockets beyond the test.
+Deno.test({ name: "probes", sanitizeOps: false, sanitizeResources: false }, async (t) => {
   await using agent = await createAgent();
   await agent.start();
   const flags = await createFlags(agent);
@@ -214,5 +258,6 @@ Deno.test("probes", async (t) => {
     () => checkStartup(agent, flags),
   );
   await t.step("a web server is asked on the pod's address", () => checkNetwork(agent));
+  await t.step("a grpc server is asked for its health", () => checkGrpc(agent));
   await t.step("an agent that is killed or stopped changes no readiness", () => checkNewAgent(agent, flags));
 });

@@ -1,6 +1,7 @@
 import { assert, assertEquals } from "@std/assert";
 import type { Container, Probe } from "../../../../agent/model/gen/v1.ts";
 import {
+  type Beginning,
   beginWatch,
   dueOf,
   learn,
@@ -19,8 +20,8 @@ const unasked: ProbeResult = { outcome: "unknown", message: "runtime away" };
 
 const probe = (more: Partial<Probe> = {}): Probe => ({ exec: { command: ["check"] }, ...more });
 const web = (probes: Partial<Container>): Container => ({ name: "web", image: "web:1", ...probes });
-const fresh = { now: 1000, age: 0, adopted: false, jitter: 0.5 };
-const adopted = { ...fresh, age: 60_000, adopted: true };
+const fresh: Beginning = { now: 1000, age: 0, jitter: 0.5 };
+const adopted: Beginning = { ...fresh, age: 60_000, before: "unknown" };
 
 const due = (w: Watch) => probeKinds.map((kind) => dueOf(w, kind));
 const all = (w: Watch, kind: ProbeKind, ...results: ProbeResult[]): Watch =>
@@ -136,9 +137,38 @@ Deno.test("who ran before this agent did is started and ready until its probes h
   assert(!ready(all(on, "readiness", bad, bad)));
 });
 
+Deno.test("who ran before this agent did and is remembered stays as it was until its probes say otherwise", () => {
+  const c = web({
+    startupProbe: probe(),
+    readinessProbe: probe({ failureThreshold: 2 }),
+    livenessProbe: probe(),
+  });
+  const known = (started: boolean, ready: boolean) =>
+    beginWatch(c, { ...adopted, before: { started, ready } });
+  const held = known(false, false);
+  assertEquals([verdictOf(held), due(held).map((t) => t !== undefined)], [
+    { started: false, ready: false },
+    [true, false, false],
+  ]);
+  const unready = known(true, false);
+  assertEquals([verdictOf(unready), due(unready).map((t) => t !== undefined)], [
+    { started: true, ready: false },
+    [false, true, true],
+  ]);
+  assert(ready(all(unready, "readiness", good)));
+  const up = known(true, true);
+  assertEquals([ready(up), ready(all(up, "readiness", bad)), ready(all(up, "readiness", bad, bad))], [
+    true,
+    true,
+    false,
+  ]);
+  const edited = beginWatch(web({}), { ...adopted, before: { started: false, ready: false } });
+  assertEquals(verdictOf(edited), { started: true, ready: true }, "probes that are gone say nothing");
+});
+
 Deno.test("the first questions to adopted containers are spread over the period, to new ones they come at once", () => {
   const c = web({ livenessProbe: probe(), readinessProbe: probe() });
-  const at = (b: typeof fresh) => due(beginWatch(c, b)).slice(1).map((t) => Math.round(t!));
+  const at = (b: Beginning) => due(beginWatch(c, b)).slice(1).map((t) => Math.round(t!));
   assertEquals(at(fresh), [1000, 1000]);
   assertEquals(at({ ...adopted, jitter: 0 }), [4333, 7667]);
   for (const jitter of [0, 0.3, 0.99]) {

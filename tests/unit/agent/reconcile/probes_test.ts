@@ -22,7 +22,14 @@ interface Lab {
   change(): Promise<void>;
 }
 
-function createLab(o: { exec?: Exec; answer?: Answer; places?: number } = {}): Lab {
+interface LabOptions {
+  exec?: Exec;
+  answer?: Answer;
+  places?: number;
+  keep?: (note: string) => Promise<void>;
+}
+
+function createLab(o: LabOptions = {}): Lab {
   const [events, asked]: string[][] = [[], []];
   let wake = () => {};
   const execSync = async (id: string, command: readonly string[], _timeout: number, signal: AbortSignal) => {
@@ -41,6 +48,7 @@ function createLab(o: { exec?: Exec; answer?: Answer; places?: number } = {}): L
     },
     (_type, reason, message) => events!.push(`${reason}: ${message}`),
     () => wake(),
+    o.keep ?? (() => Promise.resolve()),
   );
   return { probes, events: events!, asked: asked!, change: () => new Promise((resolve) => wake = resolve) };
 }
@@ -225,5 +233,71 @@ Deno.test("a probe that is added to a container at work takes it out of service 
   code = 1;
   await changed;
   assertEquals(lab.probes.verdicts().get("c0-id"), { started: true, ready: false });
+  lab.probes.end();
+});
+
+Deno.test("what probes have said is kept before it is shown, and only when it changes", async () => {
+  const [kept, shown]: [string[], boolean[]] = [[], []];
+  let [code, wait] = [1, Promise.resolve()];
+  const ready = () => lab.probes.verdicts().get("c0-id")?.ready;
+  const lab = createLab({
+    exec: () => ({ exitCode: code, output: "" }),
+    keep: async (note) => {
+      shown.push(ready() ?? false);
+      kept.push(note);
+      await wait;
+    },
+  });
+  const pod = podOf({ readinessProbe: check() }, { livenessProbe: check() });
+  await lab.probes.prepare(pod);
+  await lab.probes.prepare(pod);
+  begin(lab, pod);
+  await until(() => lab.asked.length >= 6);
+  assertEquals(kept, ["{}"]);
+  const stall = Promise.withResolvers<void>();
+  wait = stall.promise;
+  code = 0;
+  await until(() => kept.length === 2);
+  assertEquals([ready(), shown, kept[1]], [false, [false, false], '{"c0-id":{"started":true,"ready":true}}']);
+  stall.resolve();
+  await until(() => ready() === true);
+  const asked = lab.asked.length;
+  await until(() => lab.asked.length >= asked + 4);
+  assertEquals(kept.length, 2);
+  lab.probes.end();
+});
+
+Deno.test("a new run of the agent shows what was kept: neither more nor less is ready than before", () => {
+  const container = { startupProbe: check(), readinessProbe: check() };
+  const pod = podOf(container, container, container, { livenessProbe: check() });
+  const note = JSON.stringify({
+    "c0-id": { started: true, ready: true },
+    "c1-id": { started: true, ready: false },
+    "gone": { started: true, ready: true },
+  });
+  const readyOf = (text: string | undefined) => {
+    const lab = createLab();
+    lab.probes.recall(text);
+    lab.probes.follow(pod, running(pod), false);
+    const verdicts = [...lab.probes.verdicts().values()];
+    lab.probes.end();
+    return verdicts.map((v) => `${v.started} ${v.ready}`);
+  };
+  assertEquals(readyOf(note), ["true true", "true false", "false false", "true true"]);
+  assertEquals(readyOf("{}"), ["false false", "false false", "false false", "true true"]);
+  for (const lost of [undefined, "", "{", "7"]) {
+    assertEquals(readyOf(lost), ["true true", "true true", "true true", "true true"], "lost");
+  }
+});
+
+Deno.test("of a pod that goes nothing is kept any more", async () => {
+  const kept: string[] = [];
+  const lab = createLab({ keep: (note) => (kept.push(note), Promise.resolve()) });
+  const pod = podOf({ readinessProbe: check() });
+  lab.probes.follow(pod, emptyObservation("u", "default", "web"), false);
+  lab.probes.follow(pod, running(pod), true);
+  const changed = lab.change();
+  await changed;
+  assertEquals([lab.probes.verdicts().get("c0-id")?.ready, kept], [true, []]);
   lab.probes.end();
 });

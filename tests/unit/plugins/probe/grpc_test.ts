@@ -1,56 +1,30 @@
 /** Probes of kind grpc against grpc-js's server, and against what is none. */
 import * as grpc from "@grpc/grpc-js";
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { Buffer } from "node:buffer";
-import { HealthCheckRequest, HealthCheckResponse } from "../../../../plugins/rpc/gen/grpc_health.ts";
 import { createProber } from "../../../../plugins/probe/mod.ts";
+import { startHealthServer } from "../../../fakes/grpc_health.ts";
 
 const prober = createProber();
 const never = new AbortController().signal;
 const ask = (port: number, service = "", timeoutMs = 2000, host = "127.0.0.1") =>
   prober.ask({ kind: "grpc", host, port, service }, timeoutMs, never);
 
-const definition = (path: string): grpc.ServiceDefinition => ({
-  check: {
-    path,
-    requestStream: false,
-    responseStream: false,
-    requestSerialize: (m: HealthCheckRequest) => Buffer.from(HealthCheckRequest.encode(m).finish()),
-    requestDeserialize: (b: Uint8Array) => HealthCheckRequest.decode(b),
-    responseSerialize: (m: HealthCheckResponse) => Buffer.from(HealthCheckResponse.encode(m).finish()),
-    responseDeserialize: (b: Uint8Array) => HealthCheckResponse.decode(b),
-  },
-});
-
-type Call = grpc.ServerUnaryCall<HealthCheckRequest, HealthCheckResponse>;
-
 /** Answers by the name of the service that is asked for: `slow` never, a number with this status. */
+const answer = (service: string) => {
+  if (service === "lost") return { code: grpc.status.NOT_FOUND, details: "unknown service" };
+  return service === "slow" ? undefined : Number(service || 1);
+};
+
 async function withHealth(
   test: (port: number, seen: grpc.Metadata[]) => Promise<void>,
-  host = "127.0.0.1",
-  path = "/grpc.health.v1.Health/Check",
+  host?: string,
+  path?: string,
 ): Promise<void> {
-  const server = new grpc.Server();
-  const seen: grpc.Metadata[] = [];
-  server.addService(definition(path), {
-    check(call: Call, callback: grpc.sendUnaryData<HealthCheckResponse>) {
-      seen.push(call.metadata);
-      const { service } = call.request;
-      if (service === "lost") callback({ code: grpc.status.NOT_FOUND, details: "unknown service" });
-      else if (service !== "slow") callback(null, { status: Number(service || 1) });
-    },
-  });
-  const port = await new Promise<number>((resolve, reject) =>
-    server.bindAsync(
-      `${host}:0`,
-      grpc.ServerCredentials.createInsecure(),
-      (error, bound) => error ? reject(error) : resolve(bound),
-    )
-  );
+  const server = await startHealthServer(answer, host, path);
   try {
-    await test(port, seen);
+    await test(server.port, server.seen);
   } finally {
-    server.forceShutdown();
+    server.stop();
   }
 }
 
