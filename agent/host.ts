@@ -2,10 +2,12 @@
  * The real Host: files, watch, commands, mounts and clock of the machine the agent runs on. Not for: decisions, and not
  * for anything that is not in the Host port.
  */
+import { statfs } from "node:fs/promises";
 import { basename, dirname, join } from "@std/path";
 import { mountsWithin, parseMountInfo } from "./lib/mountinfo.ts";
 import { type EventSource, watchDirectory } from "./lib/watch.ts";
 import { AgentError, errorText } from "./model/errors.ts";
+import type { Capacity } from "./model/stats_summary.ts";
 import type { CommandResult, FileStat, Host, OpenFile } from "./ports.ts";
 
 export function createHost(): Host {
@@ -49,6 +51,15 @@ const reading = {
   readText: (path: string) => unlessMissing(Deno.readTextFile(path)),
   openFile: (path: string) => unlessMissing(Deno.open(path, { read: true }).then(openedFile)),
   stat: (path: string) => unlessMissing(Deno.stat(path).then(fileStat)),
+  async statfs(path: string): Promise<Capacity | undefined> {
+    try {
+      const { bsize, blocks, bavail, files, ffree } = await statfs(path);
+      return { capacity: bsize * blocks, available: bsize * bavail, inodes: files, inodesFree: ffree };
+    } catch (error) {
+      if ((error as { code?: unknown }).code === "ENOENT") return undefined;
+      throw error;
+    }
+  },
   lstat: (path: string) => unlessMissing(Deno.lstat(path).then(fileStat)),
   readlink: (path: string) => unlessMissing(Deno.readLink(path)),
   realPath: (path: string) => unlessMissing(Deno.realPath(path)),

@@ -9,6 +9,8 @@ import type { ObservedPod } from "./model/observed.ts";
 import type { ProbeResult } from "./model/probe.ts";
 import type { NetworkTarget } from "./model/probe_target.ts";
 import type { RegistryAuth } from "./model/pull_secrets.ts";
+import type { Capacity } from "./model/stats_summary.ts";
+import type { ContainerUsage, Usage } from "./model/usage.ts";
 import type { DesiredPod, Objects } from "./model/wish.ts";
 import type { Container } from "./model/gen/v1.ts";
 
@@ -63,6 +65,8 @@ export interface Host {
   readlink(path: string): Promise<string | undefined>;
   /** Resolves every symlink; `undefined` when the path does not exist. */
   realPath(path: string): Promise<string | undefined>;
+  /** Of the file system that the path lies on. */
+  statfs(path: string): Promise<Capacity | undefined>;
   /** Creates parents; `mode` (default 0755) is set on the last directory regardless of umask. */
   mkdir(path: string, mode?: number): Promise<void>;
   /** Plain write, truncating; `mode` default 0644 regardless of umask. */
@@ -141,6 +145,8 @@ export interface Runtime {
   removeContainer(id: string, signal: AbortSignal): Promise<void>;
   /** In place, without a restart; huge pages stay as they are. */
   updateContainerResources(id: string, resources: LinuxResources, signal: AbortSignal): Promise<void>;
+  /** What the running containers of this instance use. */
+  stats(signal: AbortSignal): Promise<ContainerUsage[]>;
   reopenContainerLog(id: string, signal: AbortSignal): Promise<void>;
   /** Runs a command in a container to its end; what runs past the timeout is killed. Throws when it cannot be run at all. */
   execSync(
@@ -277,8 +283,8 @@ export interface Cgroups {
   ensure(pod: DesiredPod): Promise<string>;
   /** Raises the limits of the pod's cgroup where the pod now wants more, and lowers none. */
   makeRoom(pod: DesiredPod): Promise<void>;
-  /** Bytes that the pod uses now, page cache included; `undefined` where there is no such cgroup. */
-  memoryUsage(pod: DesiredPod): Promise<number | undefined>;
+  /** What the pod uses, its sandbox included; `undefined` where there is no such cgroup. */
+  usage(pod: Pick<DesiredPod, "pod" | "uid">): Promise<Usage | undefined>;
   /** Removes the pod's cgroup in every hierarchy. Idempotent. */
   remove(uid: string): Promise<void>;
 }

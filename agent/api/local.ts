@@ -15,6 +15,7 @@ import { streamOf } from "./stream.ts";
 import { addStreamRoutes, type StreamRoutes } from "./streams.ts";
 import { eventKey, eventObject, listOf, podObject, problemKey, problemObject } from "./v1.ts";
 import { secretSummary, statusOf, withKind } from "./v1.ts";
+import { addUsageRoutes, type ApiUsage } from "./usage.ts";
 import { type Watched, watchStream } from "./watch.ts";
 
 export interface LocalApiOptions extends HealthOptions {
@@ -28,6 +29,7 @@ export interface LocalApiOptions extends HealthOptions {
   /** The root of the pods' log directories and the files below it. */
   logs: { directory: string; files: LogFiles };
   images: ApiImages;
+  usage: ApiUsage;
   /** exec, attach and port-forward. */
   sessions: Pick<StreamRoutes, "runtime" | "streams">;
   /** Milliseconds since the epoch. */
@@ -163,6 +165,7 @@ export function createLocalApi(options: LocalApiOptions): Hono {
   });
   app.get("/containerLogs/:ns/:pod/:container", (c) => containerLogs(c, options));
   addImageRoutes(app, options.images, options.signal);
+  addUsageRoutes(app, options.usage, options.signal);
   addStreamRoutes(app, { store: options.store, signal: options.signal, ...options.sessions });
   const paths = [...new Set(app.routes.map((route) => route.path))];
   app.notFound((c) => c.json(statusOf("NotFound", `no such path; paths here: ${paths.join(", ")}`), 404));

@@ -20,6 +20,7 @@ import { portForward } from "./port_forward.ts";
 import { type CommandGroup, commandHelp, overview } from "./render/help.ts";
 import { createPaint } from "./render/text.ts";
 import { status } from "./status.ts";
+import { top } from "./top.ts";
 import { version } from "./version.ts";
 
 /** `agent run` is main's; its place in the table is here. */
@@ -64,7 +65,7 @@ export function commandGroups(io: Io, argv: readonly string[] = []): CommandGrou
       title: "The agent",
       commands: [runCommand(io, argv), status, configCommand(io.config.flags), teardownCommand(io), version],
     },
-    { title: "Pods", commands: [get, describe, logs, exec, attach, portForward, apply, deleteCommand] },
+    { title: "Pods", commands: [get, describe, top, logs, exec, attach, portForward, apply, deleteCommand] },
     { title: "Manifests and images", commands: [check, images] },
     { title: "The command line", commands: [completion, help(io)] },
   ];

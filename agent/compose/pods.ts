@@ -7,7 +7,7 @@ import type { Config } from "../config/config.ts";
 import type { Log } from "../lib/log.ts";
 import { instrument, type Metrics } from "../lib/metrics.ts";
 import { once } from "../lib/once.ts";
-import type { Host, Images, Runtime } from "../ports.ts";
+import type { Cgroups, Host, Images, Runtime } from "../ports.ts";
 import type { StatusStore } from "../status_store.ts";
 import type { DnsConfig } from "../model/container.ts";
 import type { Pod } from "../model/gen/v1.ts";
@@ -16,6 +16,7 @@ import { formatQuantity } from "../model/quantity.ts";
 import { parseResolvConf, podDns } from "../model/dns.ts";
 import { createCgroups, type PodCgroups } from "../node/cgroups.ts";
 import { createImageArchives, type ImageArchives } from "../node/image_archives.ts";
+import { createUsageMeter, type UsageMeter } from "../node/usage.ts";
 import type { NodeFacts } from "../reconcile/apply.ts";
 import { boundSandboxes } from "../reconcile/bounded.ts";
 import { createGate } from "../reconcile/gate.ts";
@@ -33,6 +34,7 @@ export interface PodParts {
   images: Images;
   archives: ImageArchives;
   reconciler: Reconciler;
+  usage: UsageMeter;
   /** Which driver makes them is asked of the runtime, when the first pod needs to know. */
   cgroups(): Promise<PodCgroups>;
   /** Text of ROOT/config.json, the node's docker configuration. */
@@ -121,6 +123,22 @@ export function createPodParts(o: PodPartsOptions, leave: AbortSignal): PodParts
       limits: { cpuShares: cpuShares(machine.cpus) },
     });
   });
+  const podCgroups: Cgroups = {
+    ensure: async (pod) => await (await cgroups()).ensure(pod),
+    makeRoom: async (pod) => await (await cgroups()).makeRoom(pod),
+    usage: async (pod) => await (await cgroups()).usage(pod),
+    remove: async (uid) => await (await cgroups()).remove(uid),
+  };
+  const { podLogsDir, rootDir } = config;
+  const usage = createUsageMeter({
+    host,
+    runtime,
+    storage,
+    cgroups: podCgroups,
+    pods: () => store.pods(),
+    podLogsDir,
+    rootDir,
+  });
   const reconciler = createReconciler({
     runtime,
     storage,
@@ -139,18 +157,13 @@ export function createPodParts(o: PodPartsOptions, leave: AbortSignal): PodParts
       host,
       runtime,
       storage,
-      cgroups: {
-        ensure: async (pod) => await (await cgroups()).ensure(pod),
-        makeRoom: async (pod) => await (await cgroups()).makeRoom(pod),
-        memoryUsage: async (pod) => await (await cgroups()).memoryUsage(pod),
-        remove: async (uid) => await (await cgroups()).remove(uid),
-      },
+      cgroups: podCgroups,
       node,
       dns,
       images: { images, archives, pulls: createGate(config.maxParallelImagePulls ?? Infinity), nodeConfig },
     },
   }, leave);
-  return { node, runtime, images, archives, reconciler, cgroups, nodeConfig };
+  return { node, runtime, images, archives, reconciler, usage, cgroups, nodeConfig };
 }
 
 const hugePageAmounts = (pages: ReadonlyMap<number, number>): Record<string, number> =>

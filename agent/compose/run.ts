@@ -24,6 +24,7 @@ import { watchManifests } from "../sources/static_dir.ts";
 import type { Notifier } from "../../plugins/systemd/mod.ts";
 import { createStatusStore, type StatusStore } from "../status_store.ts";
 import { createMetricsPage, observePodStarts } from "./metrics.ts";
+import { createApiUsage } from "./usage.ts";
 import { createPodParts, type PodParts } from "./pods.ts";
 import { createHeartbeat, type Heartbeat, systemdService } from "./liveness.ts";
 import { runSlimming } from "./slim.ts";
@@ -231,6 +232,7 @@ function apiService(
           },
           importArchive: async (path, signal) => brought(await images.importArchive(path, signal)),
         },
+        usage: createApiUsage({ meter: parts.usage, node: parts.node, store, host }),
         sessions: { runtime: parts.runtime, streams: chosen.cri.streams },
         now: () => host.now(),
         signal,

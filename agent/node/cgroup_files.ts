@@ -6,6 +6,7 @@ import { join } from "@std/path";
 import { cpuWeight, sharesOfWeight } from "../model/cpu.ts";
 import { AgentError, errorText } from "../model/errors.ts";
 import type { CgroupLimits } from "../model/pod_cgroup.ts";
+import type { Usage } from "../model/usage.ts";
 import type { Host } from "../ports.ts";
 
 /** Mount points. In a hybrid set-up v2 is mounted beside v1 and limits nothing. */
@@ -153,6 +154,33 @@ export async function readLimits(
     ...(quota === undefined ? {} : { cpuQuota: quota }),
     ...(period === undefined ? {} : { cpuPeriod: period }),
     ...(bytes === undefined ? {} : { memory: bytes }),
+  };
+}
+
+/** What is used in it and below; `undefined` when there is no such cgroup. */
+export async function readUsage(host: Host, h: Hierarchies, path: string): Promise<Usage | undefined> {
+  const read = async (mount: string | undefined, file: string) =>
+    mount === undefined ? undefined : await host.readText(join(mount, path, file));
+  const u = h.unified;
+  const [cpu, memory, stat] = await Promise.all(
+    u === undefined
+      ? [
+        read(h.cpuacct, "cpuacct.usage"),
+        read(h.memory, "memory.usage_in_bytes"),
+        read(h.memory, "memory.stat"),
+      ]
+      : [read(u, "cpu.stat"), read(u, "memory.current"), read(u, "memory.stat")],
+  );
+  if (cpu === undefined || memory === undefined) return undefined;
+  const field = (text: string | undefined, name: string) =>
+    Number(new RegExp(`^${name} (\\d+)$`, "m").exec(text ?? "")?.[1] ?? 0);
+  const inactive = field(stat, u === undefined ? "total_inactive_file" : "inactive_file");
+  return {
+    at: host.now(),
+    cpu: u === undefined ? Number(cpu) : field(cpu, "usage_usec") * 1000,
+    memory: Number(memory),
+    workingSet: Math.max(0, Number(memory) - inactive),
+    rss: field(stat, u === undefined ? "total_rss" : "anon"),
   };
 }
 

@@ -18,7 +18,7 @@ import {
 import { type QosClass, qosClass } from "../model/qos.ts";
 import type { Cgroups, Host } from "../ports.ts";
 import { findHierarchies, type Hierarchies, limitPlaces, readLimits, removeEmpty } from "./cgroup_files.ts";
-import { removeTree, writeLimits } from "./cgroup_files.ts";
+import { readUsage, removeTree, writeLimits } from "./cgroup_files.ts";
 import { createSlices } from "./systemd_slices.ts";
 
 export interface CgroupOptions {
@@ -127,14 +127,8 @@ export function createCgroups({ host, root, driver, limits, policy }: CgroupOpti
     if (now !== undefined) await write(path, roomForBoth(now, podCgroupLimits(pod, policy)));
   }
 
-  async function memoryUsage({ pod, uid }: Parameters<Cgroups["memoryUsage"]>[0]) {
-    const { unified, memory } = await hierarchies();
-    const mount = unified ?? memory;
-    if (mount === undefined) return undefined;
-    const file = unified === undefined ? "memory.usage_in_bytes" : "memory.current";
-    const text = await host.readText(join(mount, pathOf(qosClass(pod), uid), file));
-    return text === undefined ? undefined : Number(text);
-  }
+  const usage: PodCgroups["usage"] = async ({ pod, uid }) =>
+    await readUsage(host, await hierarchies(), pathOf(qosClass(pod), uid));
 
   async function remove(uid: string): Promise<void> {
     const paths = classes.map((qos) => pathOf(qos, uid));
@@ -157,7 +151,7 @@ export function createCgroups({ host, root, driver, limits, policy }: CgroupOpti
     written.clear();
   }
 
-  return { ensure, makeRoom, memoryUsage, remove, known, removeRoot };
+  return { ensure, makeRoom, usage, remove, known, removeRoot };
 }
 
 /** A uid becomes part of a path. */

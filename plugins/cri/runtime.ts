@@ -10,6 +10,7 @@ import { isNotFound, isTimeout, isUnimplemented, toAgentError } from "./errors.t
 import type { Observer } from "./observer.ts";
 import { toCriResourceUpdate } from "./resources.ts";
 import type { SecurityOptions } from "./security.ts";
+import { listStats } from "./stats.ts";
 
 export interface RuntimeOptions extends SecurityOptions {
   instance: string;
@@ -85,6 +86,7 @@ export function createRuntime(
         const linux = toCriResourceUpdate(resources);
         await client.updateContainerResources({ containerId: id, linux }, within(signal));
       }),
+    stats: (signal) => effect("Unknown", signal, () => listStats(client, options.instance, signal)),
     reopenContainerLog: (id, signal) =>
       effect("Unknown", signal, async () => {
         await client.reopenContainerLog({ containerId: id }, within(signal));

@@ -156,6 +156,24 @@ const CHECKS: Record<string, Check> = {
     await removePod(runtime, sandboxId);
   },
 
+  "stats tell of running containers, and of no others": async ({ runtime, image }) => {
+    const spec = createSandboxSpec({ name: "measured" });
+    const sandboxId = await runtime.runPodSandbox(spec, within());
+    const id = await runtime.createContainer(createContainerSpec(spec, sandboxId, image), within());
+    const own = async () => (await runtime.stats(within())).filter((s) => s.uid === spec.uid);
+    assertEquals(await own(), []);
+    await runtime.startContainer(id, within());
+    await untilListening(runtime, id);
+    const [stats, ...others] = await own();
+    assertEquals([stats?.id, stats?.name, others.length], [id, "main", 0]);
+    assertGreater(stats!.cpu, 100_000);
+    assertGreater(stats!.workingSet, 1024);
+    assert(stats!.memory >= stats!.workingSet && Math.abs(Date.now() - stats!.at) < 60_000);
+    await runtime.stopContainer(id, 10, within());
+    assertEquals(await own(), []);
+    await removePod(runtime, sandboxId);
+  },
+
   "exit codes arrive with their reasons": async ({ runtime, image }) => {
     for (const [code, reason] of [[0, "Completed"], [3, "Error"]] as const) {
       const spec = createSandboxSpec();

@@ -12,6 +12,7 @@ const v1Unlimited = "9223372036854771712";
 const v1Common = { "cgroup.procs": "", "notify_on_release": "0", tasks: "" };
 const v1Files: Readonly<Record<string, Record<string, string>>> = {
   cpu: { "cpu.cfs_period_us": "100000", "cpu.cfs_quota_us": "-1", "cpu.shares": "1024" },
+  cpuacct: { "cpuacct.usage": "0" },
   memory: {
     "memory.limit_in_bytes": v1Unlimited,
     "memory.memsw.limit_in_bytes": v1Unlimited,

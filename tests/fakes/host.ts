@@ -58,6 +58,7 @@ export function createFakeHost(options: FakeHostOptions = {}): FakeHost {
     openFile: (path) => reading("openFile", path, () => tree.open(path)),
     list: (path) => reading("list", path, () => tree.list(path)),
     stat: (path) => reading("stat", path, () => statOf(tree.find(path))),
+    statfs: () => Promise.resolve({ capacity: 2 ** 30, available: 2 ** 29, inodes: 1000, inodesFree: 900 }),
     lstat: (path) => reading("lstat", path, () => statOf(tree.find(path, false))),
     readlink: (path) => reading("readlink", path, () => tree.find(path, false)?.target || undefined),
     realPath: (path) => reading("realPath", path, () => tree.realPath(path)),

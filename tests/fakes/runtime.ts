@@ -212,6 +212,19 @@ export function createFakeRuntime(options: FakeRuntimeOptions = {}): FakeRuntime
       await pass("updateContainerResources", [id, resources], signal);
       if (!world.containers.has(id)) throw new AgentError("Unknown", `container "${id}" not found`);
     },
+    stats: async (signal) => {
+      await pass("stats", [], signal);
+      const used = { cpu: 1_000_000, memory: 8192, workingSet: 4096, disk: { bytes: 4096, inodes: 1 } };
+      return [...world.containers.values()].filter((c) => c.state === "running").map(({ id, spec }) => {
+        return {
+          id,
+          uid: spec.sandbox.uid,
+          name: spec.container.name,
+          at: (options.now ?? Date.now)(),
+          ...used,
+        };
+      });
+    },
     reopenContainerLog: async (id, signal) => {
       await pass("reopenContainerLog", [id], signal);
     },

@@ -12,6 +12,13 @@ const pod = (name: string, phase = "Running"): Pod => ({
   status: { phase },
 });
 
+const noUsage: LocalApiOptions["usage"] = {
+  summary: () => Promise.reject(new Error("not asked")),
+  resource: () => Promise.reject(new Error("not asked")),
+  pods: () => Promise.reject(new Error("not asked")),
+  node: () => Promise.reject(new Error("not asked")),
+};
+
 function createStage(options: Partial<LocalApiOptions> = {}) {
   const store = createStatusStore();
   const app = createLocalApi({
@@ -25,6 +32,7 @@ function createStage(options: Partial<LocalApiOptions> = {}) {
       pull: (image) => Promise.resolve(`${image}@sha256:1`),
       importArchive: () => Promise.reject(new AgentError("ErrImagePull", "no such archive")),
     },
+    usage: noUsage,
     sessions: {
       runtime: { observe: () => Promise.resolve([]) },
       streams: {

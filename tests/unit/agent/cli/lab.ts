@@ -5,6 +5,7 @@
 import { createHealthApi } from "../../../../agent/api/health.ts";
 import type { ApiImages } from "../../../../agent/api/images.ts";
 import { createLocalApi, type LocalApiOptions } from "../../../../agent/api/local.ts";
+import type { ApiUsage } from "../../../../agent/api/usage.ts";
 import { serveApi } from "../../../../agent/api/serve.ts";
 import type { Io } from "../../../../agent/cli/io.ts";
 import { runCli } from "../../../../agent/cli/mod.ts";
@@ -69,7 +70,19 @@ const noSessions: LocalApiOptions["sessions"] = {
   },
 };
 
-export async function createLab(images: ApiImages = noImages, sessions = noSessions): Promise<Lab> {
+/** What a test says is used; nothing can be measured here. */
+const noUsage: ApiUsage = {
+  summary: () => Promise.reject(new Error("no runtime here")),
+  resource: () => Promise.reject(new Error("no runtime here")),
+  pods: () => Promise.reject(new Error("no runtime here")),
+  node: () => Promise.reject(new Error("no runtime here")),
+};
+
+export async function createLab(
+  images: ApiImages = noImages,
+  sessions = noSessions,
+  usage = noUsage,
+): Promise<Lab> {
   const directory = await Deno.makeTempDir({ prefix: "agent-cli-" });
   const [manifests, socket] = [`${directory}/manifests`, `${directory}/agent.sock`];
   await Deno.mkdir(manifests);
@@ -96,6 +109,7 @@ export async function createLab(images: ApiImages = noImages, sessions = noSessi
       logs: { directory: `${directory}/logs`, files: host },
       images,
       sessions,
+      usage,
       now: () => now,
       signal: ends.signal,
     }),

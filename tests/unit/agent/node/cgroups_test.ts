@@ -221,8 +221,19 @@ for (
       ? "memory/kubepods/podu1/memory.usage_in_bytes"
       : "kubepods/podu1/memory.current";
     await tree.setValue(usage, "4096");
-    assertEquals(await next.memoryUsage(large), 4096);
-    assertEquals(await next.memoryUsage(podOf("u2", {})), undefined);
+    const stat = version === "v1"
+      ? "memory/kubepods/podu1/memory.stat=total_rss 8\ntotal_inactive_file 1096"
+      : "kubepods/podu1/memory.stat=anon 8\ninactive_file 1096";
+    await tree.setValue(...(stat.split("=") as [string, string]));
+    // The runtime makes what the agent has no limits for.
+    if (version === "v1") await tree.mkdir("/sys/fs/cgroup/cpuacct/kubepods/podu1");
+    const cpu = version === "v1"
+      ? "cpuacct/kubepods/podu1/cpuacct.usage=5000"
+      : "kubepods/podu1/cpu.stat=usage_usec 5";
+    await tree.setValue(...(cpu.split("=") as [string, string]));
+    const { at: _, ...used } = (await next.usage(large))!;
+    assertEquals(used, { cpu: 5000, memory: 4096, workingSet: 3000, rss: 8 });
+    assertEquals(await next.usage(podOf("u2", {})), undefined);
   });
 }
 

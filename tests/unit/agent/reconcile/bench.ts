@@ -86,7 +86,7 @@ export function createBench(root: string, fake: FakeRuntime): Bench {
       cgroups: {
         ensure: () => Promise.resolve(disk.push("cgroup made")).then(() => ""),
         makeRoom: () => Promise.resolve(),
-        memoryUsage: () => Promise.resolve(0),
+        usage: () => Promise.resolve(undefined),
         remove: () => Promise.resolve(void disk.push("cgroup removed")),
       },
       images: {

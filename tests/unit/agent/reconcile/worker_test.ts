@@ -65,7 +65,7 @@ async function withWorker(
         cgroups: {
           ensure: () => Promise.resolve(""),
           makeRoom: () => Promise.resolve(),
-          memoryUsage: () => Promise.resolve(0),
+          usage: () => Promise.resolve(undefined),
           remove: () => Promise.resolve(),
         },
         dns: () => Promise.resolve({ servers: [], searches: [], options: [] }),

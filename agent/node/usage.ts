@@ -1,0 +1,134 @@
+/**
+ * Looks at what the node, its pods and their containers use, when somebody asks and not before. CPU needs two looks:
+ * the one of the question before serves as the first, unless it is too old. Not for: what is told of it (model/).
+ */
+import { join } from "@std/path";
+import type { Pod } from "../model/gen/v1.ts";
+import type { Capacity, PodDisk } from "../model/stats_summary.ts";
+import type { ContainerUsage, MeasuredUsage, NodeUsage, PodUsage, Usage } from "../model/usage.ts";
+import type { Cgroups, Host, Runtime, Storage } from "../ports.ts";
+
+export interface UsageOptions {
+  host: Host;
+  runtime: Pick<Runtime, "stats">;
+  cgroups: Pick<Cgroups, "usage">;
+  storage: Pick<Storage, "emptyDirUsage">;
+  pods(): readonly Pod[];
+  podLogsDir: string;
+  rootDir: string;
+}
+
+export interface UsageMeter {
+  /** One look. */
+  look(signal: AbortSignal): Promise<NodeUsage>;
+  /** Two, at least a second apart. */
+  measure(signal: AbortSignal): Promise<MeasuredUsage>;
+  /** What pods have on disk, at most a minute old. */
+  disks(signal: AbortSignal): Promise<ReadonlyMap<string, PodDisk>>;
+  capacity(): Promise<Capacity | undefined>;
+}
+
+/** Shorter, and one tick of the clock makes the number; longer, and it is no longer of now. */
+const window = { least: 1000, most: 120_000 };
+const diskAge = 60_000;
+
+export function createUsageMeter(o: UsageOptions): UsageMeter {
+  const { host } = o;
+  let latest: NodeUsage | undefined;
+  let measuring: Promise<MeasuredUsage> | undefined;
+  let disks: { at: number; sizes: Promise<Map<string, PodDisk>> } | undefined;
+
+  async function look(signal: AbortSignal): Promise<NodeUsage> {
+    const [node, containers, wholes] = await Promise.all([
+      readNode(host),
+      o.runtime.stats(signal),
+      Promise.all(
+        o.pods().map(async (pod): Promise<[string, Usage | undefined]> => {
+          const uid = pod.metadata?.uid ?? "";
+          return [uid, await o.cgroups.usage({ pod, uid })];
+        }),
+      ),
+    ]);
+    return { at: host.now(), node, pods: podsOf(containers, wholes) };
+  }
+
+  async function twice(signal: AbortSignal): Promise<MeasuredUsage> {
+    const age = latest === undefined ? Infinity : host.now() - latest.at;
+    const before = age >= window.least && age <= window.most ? latest! : await look(signal);
+    if (before !== latest) await host.sleep(window.least, signal);
+    latest = await look(signal);
+    return { before, now: latest };
+  }
+
+  async function measureDisks(signal: AbortSignal): Promise<Map<string, PodDisk>> {
+    const sizes = new Map<string, PodDisk>();
+    for (const pod of o.pods()) sizes.set(pod.metadata?.uid ?? "", await podDisk(o, pod, signal));
+    return sizes;
+  }
+
+  return {
+    look,
+    measure: (signal) => measuring ??= twice(signal).finally(() => measuring = undefined),
+    disks(signal) {
+      if (disks === undefined || host.now() - disks.at > diskAge) {
+        disks = { at: host.now(), sizes: measureDisks(signal) };
+        disks.sizes.catch(() => disks = undefined);
+      }
+      return disks.sizes;
+    },
+    capacity: () => host.statfs(o.rootDir),
+  };
+}
+
+function podsOf(
+  containers: readonly ContainerUsage[],
+  wholes: readonly [uid: string, usage: Usage | undefined][],
+): PodUsage[] {
+  return wholes.map(([uid, whole]) => ({
+    uid,
+    ...(whole === undefined ? {} : { whole }),
+    containers: containers.filter((c) => c.uid === uid),
+  })).filter((p) => p.whole !== undefined || p.containers.length > 0);
+}
+
+type DiskOptions = Pick<UsageOptions, "host" | "storage" | "podLogsDir">;
+
+/** Logs by container, emptyDirs by volume. */
+export async function podDisk(o: DiskOptions, pod: Pod, signal: AbortSignal): Promise<PodDisk> {
+  const { name, namespace, uid = "" } = pod.metadata ?? {};
+  const volumes = (pod.spec?.volumes ?? []).filter((v) => v.emptyDir !== undefined).map((v) => v.name);
+  const directory = join(o.podLogsDir, `${namespace}_${name}_${uid}`);
+  const all = [...pod.spec?.initContainers ?? [], ...pod.spec?.containers ?? []].map((c) => c.name);
+  const [emptyDirs, ...logs] = await Promise.all([
+    volumes.length === 0 ? new Map<string, number>() : o.storage.emptyDirUsage(uid, volumes, signal),
+    ...all.map((container) => sizeOfFiles(o.host, join(directory, container))),
+  ]);
+  return { emptyDirs, logs: new Map(all.map((container, i) => [container, logs[i] ?? 0])) };
+}
+
+async function sizeOfFiles(host: Host, directory: string): Promise<number> {
+  const names = await host.list(directory) ?? [];
+  const stats = await Promise.all(names.map((name) => host.lstat(join(directory, name))));
+  return stats.reduce((sum, stat) => sum + (stat?.kind === "file" ? stat.size : 0), 0);
+}
+
+/** /proc counts in hundredths of a second (USER_HZ). */
+const nanosecondsPerTick = 1e7;
+
+/** As the kubelet computes the root cgroup's on cgroup v2, which has no memory files of its own. */
+async function readNode(host: Host): Promise<Usage> {
+  const [stat, meminfo] = await Promise.all([host.readText("/proc/stat"), host.readText("/proc/meminfo")]);
+  const [user = 0, nice = 0, system = 0, , , irq = 0, softirq = 0] =
+    /^cpu +(.*)$/m.exec(stat ?? "")?.[1]?.split(/\s+/).map(Number) ?? [];
+  const bytes = (key: string) =>
+    1024 *
+    Number(new RegExp(`^${key.replace(/[()]/g, "\\$&")}: +(\\d+) kB$`, "m").exec(meminfo ?? "")?.[1] ?? 0);
+  const memory = bytes("MemTotal") - bytes("MemFree");
+  return {
+    at: host.now(),
+    cpu: (user + nice + system + irq + softirq) * nanosecondsPerTick,
+    memory,
+    workingSet: Math.max(0, memory - bytes("Inactive(file)")),
+    rss: bytes("AnonPages"),
+  };
+}

@@ -1,0 +1,86 @@
+import { assertEquals } from "@std/assert";
+import { createUsageMeter } from "../../../../agent/node/usage.ts";
+import type { ContainerUsage, Usage } from "../../../../agent/model/usage.ts";
+import { createFakeHost } from "../../../fakes/host.ts";
+
+const signal = new AbortController().signal;
+const pod = {
+  metadata: { name: "web", namespace: "default", uid: "u1" },
+  spec: { containers: [{ name: "main" }], volumes: [{ name: "cache", emptyDir: {} }] },
+};
+
+function createStage() {
+  const host = createFakeHost({
+    files: {
+      "/proc/stat": "cpu  100 20 30 4000 500 6 7 80 9 0\ncpu0 1 1 1 1 1 1 1 1 1 1\n",
+      "/proc/meminfo": "MemTotal: 1000 kB\nMemFree: 400 kB\nInactive(file): 150 kB\nAnonPages: 90 kB\n",
+      "/logs/default_web_u1/main/0.log": "x".repeat(30),
+      "/logs/default_web_u1/main/0.log.20260101-000000": "x".repeat(12),
+    },
+  });
+  const calls = { stats: 0, disks: 0 };
+  const whole: Usage = { at: 0, cpu: 5, memory: 6, workingSet: 7 };
+  const container: ContainerUsage = { ...whole, id: "c1", uid: "u1", name: "main" };
+  const meter = createUsageMeter({
+    host,
+    runtime: {
+      stats: () => Promise.resolve([{ ...container, at: host.now(), cpu: ++calls.stats * 1e9 }]),
+    },
+    cgroups: { usage: () => Promise.resolve(whole) },
+    storage: { emptyDirUsage: () => Promise.resolve(new Map([["cache", ++calls.disks]])) },
+    pods: () => [pod],
+    podLogsDir: "/logs",
+    rootDir: "/",
+  });
+  return { host, meter, calls };
+}
+
+Deno.test("the node's usage is that of all processors, and of memory without file pages that lie idle", async () => {
+  const { meter, host } = createStage();
+  const { node, pods } = await meter.look(signal);
+  assertEquals(node, {
+    at: host.now(),
+    cpu: (100 + 20 + 30 + 6 + 7) * 1e7,
+    memory: 600 * 1024,
+    workingSet: 450 * 1024,
+    rss: 90 * 1024,
+  });
+  assertEquals(pods.map((p) => [p.uid, p.whole?.cpu, p.containers.map((c) => c.name)]), [["u1", 5, [
+    "main",
+  ]]]);
+});
+
+Deno.test("a first question waits a second for its second look; the next takes the last look, unless it is old", async () => {
+  const { meter, host, calls } = createStage();
+  const windowOf = async () => {
+    const { before, now } = await meter.measure(signal);
+    return now.at - before.at;
+  };
+  const first = windowOf();
+  const same = meter.measure(signal);
+  await host.settle();
+  await host.advance(1000);
+  assertEquals(await first, 1000);
+  await same;
+  assertEquals(calls.stats, 2, "who asks meanwhile gets the same answer");
+  await host.advance(30_000);
+  assertEquals(await windowOf(), 30_000);
+  assertEquals(calls.stats, 3);
+  await host.advance(121_000);
+  const late = windowOf();
+  await host.settle();
+  await host.advance(1000);
+  assertEquals(await late, 1000);
+});
+
+Deno.test("logs and emptyDirs are measured at most once a minute", async () => {
+  const { meter, host, calls } = createStage();
+  const disk = (await meter.disks(signal)).get("u1");
+  assertEquals([...disk!.logs, ...disk!.emptyDirs], [["main", 42], ["cache", 1]]);
+  await host.advance(59_000);
+  await meter.disks(signal);
+  assertEquals(calls.disks, 1);
+  await host.advance(2000);
+  await meter.disks(signal);
+  assertEquals(calls.disks, 2);
+});
