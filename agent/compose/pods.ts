@@ -139,6 +139,7 @@ export function createPodParts(o: PodPartsOptions, leave: AbortSignal): PodParts
     podLogsDir,
     rootDir,
   });
+  const prober = createProber();
   const reconciler = createReconciler({
     runtime,
     storage,
@@ -148,13 +149,14 @@ export function createPodParts(o: PodPartsOptions, leave: AbortSignal): PodParts
     probes: {
       host,
       runtime,
-      prober: createProber(),
+      prober,
       places: { exec: createGate(execProbesPerCpu * machine.cpus), network: createGate(networkProbes) },
       hostIPs: node.hostIPs,
       jitter: Math.random,
     },
     apply: {
       host,
+      prober,
       runtime,
       storage,
       cgroups: podCgroups,

@@ -16,6 +16,8 @@ export interface SandboxSpec {
   pod: Pod;
   uid: string;
   attempt: number;
+  /** The pod's start time, in ms (annotation `agent/pod-start`). */
+  podStart: number;
   /** `file` or `api`: annotation kubernetes.io/config.source. */
   source: "file" | "api";
   /** Content hash of what the sandbox depends on (annotation `agent/sandbox-hash`). */

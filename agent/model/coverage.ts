@@ -42,8 +42,6 @@ const podRows: readonly Row[] = [
   { severity: "warning", field: "serviceAccountName", unless: ["default", ""], why: accounts },
   { severity: "warning", field: "serviceAccount", unless: ["default", ""], why: accounts },
   { severity: "warning", field: "automountServiceAccountToken", unless: [false], why: accounts },
-  { severity: "warning", field: "activeDeadlineSeconds", why: "has no effect yet" },
-  { severity: "warning", field: "readinessGates", why: "has no effect yet" },
   { severity: "warning", field: "setHostnameAsFQDN", unless: [false], why: "has no effect yet" },
   { severity: "warning", field: "securityContext.seLinuxChangePolicy", why: "has no effect yet" },
   { severity: "warning", field: "securityContext.windowsOptions", why: "has no effect on Linux" },
@@ -72,10 +70,7 @@ const podRows: readonly Row[] = [
 
 /** Below `spec.containers[]` and `spec.initContainers[]`. */
 const containerRows: readonly Row[] = [
-  { severity: "warning", field: "lifecycle.postStart", why: "has no effect yet" },
-  { severity: "warning", field: "lifecycle.preStop", why: "has no effect yet" },
   { severity: "warning", field: "securityContext.windowsOptions", why: "has no effect on Linux" },
-  { severity: "error", field: "restartPolicyRules", why: notYet },
   { severity: "error", field: "volumeDevices", why: notYet },
   { severity: "error", field: "resources.claims", why: notYet },
   { severity: "error", field: "env[].valueFrom.fileKeyRef", why: notYet },
@@ -119,9 +114,6 @@ export function coverageOf(pod: Pod, report: Report): void {
     for (const [i, container] of (spec[kind] ?? []).entries()) {
       const at = ["spec", kind, i];
       applyRows(container, at, containerRows, report);
-      if (kind === "containers" && container?.restartPolicy !== undefined) {
-        report([...at, "restartPolicy"], `restartPolicy of a single container ${notYet}`, "error");
-      }
       for (const list of ["limits", "requests"] as const) {
         coverResources(container?.resources?.[list], [...at, "resources", list], report);
       }

@@ -4,6 +4,7 @@
  */
 import type { Pod } from "./gen/v1.ts";
 import type { Facts } from "./plan.ts";
+import type { ObservedPod } from "./observed.ts";
 import { podSpecHash } from "./hash.ts";
 
 /** Reason and message of the pod's status (`Evicted`, `DeadlineExceeded`, …). */
@@ -25,6 +26,22 @@ export function endOf(pod: Pod, facts: Pick<Facts, "memory" | "rejected">): PodE
   const { end } = facts.memory;
   return facts.rejected ?? (end !== undefined && holds(end, pod) ? end : undefined);
 }
+
+/** The pod's start time, in ms: it outlives agents and sandboxes, and begins anew after an end. */
+export const startOf = (o: ObservedPod, { now, memory }: Pick<Facts, "now" | "memory">): number =>
+  Math.min(now, memory.firstSeen, ...o.sandboxes.map((s) => s.podStart ?? s.createdAt));
+
+/** When its activeDeadlineSeconds are over, in ms. */
+export function deadlineOf(pod: Pod, o: ObservedPod, facts: Facts): number | undefined {
+  const seconds = pod.spec?.activeDeadlineSeconds;
+  return seconds === undefined ? undefined : startOf(o, facts) + seconds * 1000;
+}
+
+/** In the kubelet's words. */
+export const deadlineExceeded: PodEnd = {
+  reason: "DeadlineExceeded",
+  message: "Pod was active on the node longer than the specified deadline",
+};
 
 /** The file in the pod's directory; undefined where it says nothing. */
 export function parseEnd(text: string | undefined): KeptEnd | undefined {

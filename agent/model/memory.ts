@@ -2,7 +2,7 @@
  * How outcomes of steps change what a worker remembers. Pure. Not for: the runtime's state, which is observed anew.
  */
 import type { Pod } from "./gen/v1.ts";
-import type { Memory, ReadyImage, Step } from "./plan.ts";
+import type { Memory, PostStart, ReadyImage, Step } from "./plan.ts";
 import { failureKey } from "./plan.ts";
 import type { Reason } from "./errors.ts";
 import type { ObservedPod } from "./observed.ts";
@@ -10,17 +10,19 @@ import type { PodEnd } from "./end.ts";
 import { newestOf, runOf } from "./need.ts";
 import { nextFailure } from "./restart.ts";
 
-/** What became of one step. */
+/** What became of one step, and how long it took. */
 export type StepOutcome =
-  | { step: Step; ok: true; result: StepResult }
-  | { step: Step; ok: false; reason: Reason; message: string };
+  & { step: Step; tookMs?: number }
+  & ({ ok: true; result: StepResult } | { ok: false; reason: Reason; message: string });
 
 /** What a step brought that the world will not tell. */
 export type StepResult =
   | { kind: "nothing" }
   | { kind: "image"; image: ReadyImage }
   | { kind: "volumes"; hash: string }
-  | { kind: "resources"; text: string };
+  | { kind: "resources"; text: string }
+  /** Of a container that was started, or whose hook was run; undefined: there is none, or it has succeeded. */
+  | { kind: "postStart"; containerId: string; hook: PostStart | undefined };
 
 export const nothing: StepResult = { kind: "nothing" };
 
@@ -29,7 +31,7 @@ export function remember(memory: Memory, outcomes: readonly StepOutcome[], now: 
   const images = new Map(memory.images);
   const stoppedSandboxes = new Set(memory.stoppedSandboxes);
   const resources = new Map(memory.resources);
-  let { volumesHash, end, asked } = memory;
+  let { volumesHash, end, asked, firstSeen } = memory;
   for (const o of outcomes) {
     const key = failureKey(o.step);
     if (!o.ok) {
@@ -48,16 +50,64 @@ export function remember(memory: Memory, outcomes: readonly StepOutcome[], now: 
     if (o.step.kind === "stopSandbox") stoppedSandboxes.add(o.step.sandboxId);
     if (o.step.kind === "removeSandbox") stoppedSandboxes.delete(o.step.sandboxId);
     if (o.step.kind === "removeContainer") resources.delete(o.step.containerId);
-    if (o.step.kind === "keepEnd") [end, asked] = [o.step.end, { ...asked, end: undefined }];
+    if (o.step.kind === "keepEnd") {
+      [end, asked] = [o.step.end, { ...asked, end: undefined }];
+      if (end === undefined) firstSeen = now;
+    }
     if (o.step.kind === "removePod") [volumesHash, end] = [undefined, undefined];
   }
-  return { failures, images, stoppedSandboxes, resources, volumesHash, end, asked };
+  const kept = { failures, images, stoppedSandboxes, resources, volumesHash, end, asked, firstSeen };
+  const next = { ...memory, ...kept };
+  return { ...next, ...hooksAfter(memory, outcomes), ...stopsAfter(next, outcomes) };
 }
+
+function hooksAfter(
+  memory: Memory,
+  outcomes: readonly StepOutcome[],
+): Pick<Memory, "postStart" | "preStopped"> {
+  const postStart = new Map(memory.postStart);
+  const preStopped = new Set(memory.preStopped);
+  for (const o of outcomes) {
+    const { step } = o;
+    if (o.ok && o.result.kind === "postStart") {
+      if (o.result.hook === undefined) postStart.delete(o.result.containerId);
+      else postStart.set(o.result.containerId, o.result.hook);
+    }
+    if (step.kind === "preStop" || (step.kind === "stopContainer" && step.preStop !== undefined)) {
+      preStopped.add(step.containerId);
+    }
+    if (step.kind === "removeContainer") {
+      postStart.delete(step.containerId);
+      preStopped.delete(step.containerId);
+    }
+  }
+  return { postStart, preStopped };
+}
+
+/**
+ * The grace that the stops of a pod have used; and since a stop that was interrupted by a newer wish has done its work in
+ * part, its container may not stay, nor be judged by its exit.
+ */
+function stopsAfter(memory: Memory, outcomes: readonly StepOutcome[]): Pick<Memory, "graceUsed" | "asked"> {
+  const stops = outcomes.filter(({ step }) =>
+    step.kind === "preStop" || (step.kind === "stopContainer" && step.ofPod === true)
+  );
+  const cut = stops.flatMap((o) => !o.ok && o.reason === "Aborted" ? [containerIdOf(o.step)] : []);
+  const begun = outcomes.some(({ step, ok }) =>
+    ok && (step.kind === "runContainer" || step.kind === "stopSandbox")
+  );
+  const used = memory.graceUsed + Math.max(0, ...stops.map((o) => o.tookMs ?? 0));
+  const restart = cut.length === 0 ? memory.asked.restart : new Set([...memory.asked.restart, ...cut]);
+  return { graceUsed: begun ? 0 : used, asked: { ...memory.asked, restart } };
+}
+
+const containerIdOf = (step: Step): string => "containerId" in step ? step.containerId : "";
 
 /** A new wish deserves a new try: failures are forgotten, and the end that was asked for; the rest stays true. */
 export const forgive = (memory: Memory): Memory => ({
   ...memory,
   failures: new Map(),
+  graceUsed: 0,
   asked: { ...memory.asked, end: undefined },
 });
 

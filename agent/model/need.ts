@@ -6,9 +6,10 @@ import type { Container, Pod } from "./gen/v1.ts";
 import type { Facts } from "./plan.ts";
 import type { ObservedContainer, ObservedPod, ObservedSandbox } from "./observed.ts";
 import { containerHash, sandboxHash } from "./hash.ts";
+import type { Hook } from "./hook.ts";
 import type { FailedProbe } from "./probe.ts";
 import { runtimeHandlerOf } from "./runtime_class.ts";
-import { isGivenUp, nextStart, restartPolicyOf, shouldRestart } from "./restart.ts";
+import { isGivenUp, isSidecar, nextStart, restartPolicyOf, restartsAfter, ruleFor } from "./restart.ts";
 
 /** What one container of the manifest needs now. */
 export type Need =
@@ -18,8 +19,10 @@ export type Need =
   | { kind: "start"; attempt: number; backOff: number; at: number; run: number }
   /** To be stopped; with `successor`, an attempt, only when all that can fail before it starts has succeeded. */
   | { kind: "replace"; observed: ObservedContainer; why: string; successor?: number }
-  /** Runs, but a startup or liveness probe has failed. */
-  | { kind: "fail"; observed: ObservedContainer; probe: FailedProbe; restarts: boolean }
+  /** Runs, but a startup or liveness probe, or its postStart hook, has failed. */
+  | { kind: "fail"; observed: ObservedContainer; why: string; probe?: FailedProbe; restarts: boolean }
+  /** Runs, but its postStart hook is still to be run: it counts as not there yet. */
+  | { kind: "postStart"; observed: ObservedContainer; hook: Hook }
   /** Runs, but its startup probe has not succeeded yet. */
   | { kind: "starting" }
   | { kind: "discard"; observed: ObservedContainer }
@@ -37,12 +40,32 @@ export const newestOf = (o: ObservedPod, name: string): ObservedContainer | unde
 /** How often the pod as a whole has been restarted in place. */
 export const runOf = (o: ObservedPod): number => Math.max(0, ...o.containers.map((c) => c.run ?? 0));
 
+const ended = (c: ObservedContainer, action: "RestartAllContainers", container: Container): boolean =>
+  c.state === "exited" && ruleFor(container, c.exitCode ?? 137) === action;
+
+/** The container whose exit makes all others start again by one of its rules. */
+export function triggerOf(pod: Pod, o: ObservedPod, facts: Facts): ObservedContainer | undefined {
+  const { initContainers = [], containers } = pod.spec!;
+  const run = runOf(o);
+  for (const container of [...initContainers, ...containers]) {
+    if (container.restartPolicyRules === undefined) continue;
+    const c = newestOf(o, container.name);
+    if (c === undefined || (c.run ?? 0) < run || !ended(c, "RestartAllContainers", container)) continue;
+    const ours = facts.memory.asked.restart.has(c.id) || wasCutOff(c, facts);
+    if (!ours && c.hash === containerHash(pod, container)) return c;
+  }
+  return undefined;
+}
+
 /** The run that the pod should be in: its containers of earlier ones are to go, and everything starts again in order. */
-export const wantedRun = (o: ObservedPod, facts: Facts): number => Math.max(runOf(o), facts.memory.asked.run);
+export function wantedRun(pod: Pod, o: ObservedPod, facts: Facts): number {
+  const now = runOf(o);
+  return Math.max(now, facts.memory.asked.run, triggerOf(pod, o, facts) === undefined ? 0 : now + 1);
+}
 
 /** Whether a container is to be replaced by request, whatever its state and its policy say. */
-export const isOutdated = (c: ObservedContainer, o: ObservedPod, facts: Facts): boolean =>
-  (c.run ?? 0) < wantedRun(o, facts) || facts.memory.asked.restart.has(c.id);
+const isOutdated = (c: ObservedContainer, pod: Pod, o: ObservedPod, facts: Facts): boolean =>
+  (c.run ?? 0) < wantedRun(pod, o, facts) || facts.memory.asked.restart.has(c.id);
 
 /**
  * Whether a start was cut off because the agent that asked for it died. That is nobody's exit, and no restart policy
@@ -68,8 +91,21 @@ export function usableSandbox(pod: Pod, o: ObservedPod): ObservedSandbox | undef
 }
 
 /** A failed probe makes any exit a failure: what is told to end may well end with success. */
-const exitCodeOf = (c: ObservedContainer, facts: Facts): number =>
-  (facts.probes.get(c.id)?.failed === undefined ? 0 : 137) || (c.exitCode ?? 137);
+const exitOf = (c: ObservedContainer, facts: Facts): { code: number; failed: boolean } => ({
+  code: c.exitCode ?? 137,
+  failed: facts.probes.get(c.id)?.failed !== undefined,
+});
+
+/** The first start in a new run: after what made all start again has waited for its back-off, unless somebody asked. */
+function startAnew(pod: Pod, container: Container, o: ObservedPod, facts: Facts): Need {
+  const c = newestOf(o, container.name);
+  const run = wantedRun(pod, o, facts);
+  const start = { kind: "start", attempt: (c?.attempt ?? -1) + 1, backOff: 0, at: 0, run } as const;
+  const trigger = facts.memory.asked.run === run ? undefined : triggerOf(pod, o, facts);
+  const at = trigger === undefined ? 0 : nextStart(trigger, facts.backOff, facts.now).at;
+  if (c === undefined || !ended(c, "RestartAllContainers", container)) return { ...start, at };
+  return { ...start, at, backOff: nextStart(c, facts.backOff, facts.now).backOff };
+}
 
 function needOfRunning(
   pod: Pod,
@@ -80,15 +116,23 @@ function needOfRunning(
   facts: Facts,
 ): Need {
   const verdict = facts.probes.get(c.id);
+  const restarts = restartPolicyOf(pod.spec!, container, isInit) !== "Never";
+  const hook = facts.memory.postStart.get(c.id);
+  if (hook?.kind === "failed") return { kind: "fail", observed: c, why: hook.message, restarts };
   if (verdict?.failed !== undefined) {
-    const restarts = restartPolicyOf(pod.spec!, container, isInit) !== "Never";
-    return { kind: "fail", observed: c, probe: verdict.failed, restarts };
+    const { kind, message } = verdict.failed;
+    const why = `failed ${kind} probe: ${message}`;
+    return { kind: "fail", observed: c, why, probe: verdict.failed, restarts };
   }
   if (c.hash !== containerHash(pod, container)) {
     return { kind: "replace", observed: c, why: "its definition changed", successor: c.attempt + 1 };
   }
-  if (isOutdated(c, o, facts)) {
+  if (isOutdated(c, pod, o, facts)) {
     return { kind: "replace", observed: c, why: "a restart was asked for", successor: c.attempt + 1 };
+  }
+  const handler = container.lifecycle?.postStart;
+  if (hook !== undefined && handler !== undefined) {
+    return { kind: "postStart", observed: c, hook: { handler, ports: container.ports ?? [] } };
   }
   const applied = facts.memory.resources.get(c.id) ?? JSON.stringify(c.resources ?? {});
   const wanted = JSON.stringify(container.resources ?? {});
@@ -106,9 +150,9 @@ export function needOf(
   facts: Facts,
 ): Need {
   const c = newestOf(o, container.name);
-  const first = { kind: "start", backOff: 0, at: 0, run: wantedRun(o, facts) } as const;
-  if (c === undefined) return { ...first, attempt: 0 };
-  const fresh = { ...first, attempt: c.attempt + 1 };
+  const run = wantedRun(pod, o, facts);
+  if (c === undefined) return startAnew(pod, container, o, facts);
+  const fresh = { kind: "start", attempt: c.attempt + 1, backOff: 0, at: 0, run } as const;
   const here = sandbox !== undefined && c.sandboxId === sandbox.id;
   const changed = c.hash !== containerHash(pod, container);
   if (c.state === "running") {
@@ -119,12 +163,13 @@ export function needOf(
   if (c.state === "unknown") return { kind: "replace", observed: c, why: "the runtime lost sight of it" };
   // What a crash left between creation and start may lack its pipes after a restart of the runtime: it is made anew.
   if (c.state === "created") return { kind: "discard", observed: c };
-  if (changed || isOutdated(c, o, facts)) return fresh;
+  if (changed || facts.memory.asked.restart.has(c.id)) return fresh;
+  if (isOutdated(c, pod, o, facts)) return startAnew(pod, container, o, facts);
   if (wasCutOff(c, facts)) return { kind: "discard", observed: c };
-  const exitCode = exitCodeOf(c, facts);
-  if (isInit && !isSidecar(container) && exitCode === 0 && !here) return fresh;
-  if (!shouldRestart(restartPolicyOf(pod.spec!, container, isInit), exitCode)) {
-    return { kind: "done", exitCode };
+  const exit = exitOf(c, facts);
+  if (isInit && !isSidecar(container) && exit.code === 0 && !here) return fresh;
+  if (!restartsAfter(pod.spec!, container, isInit, exit)) {
+    return { kind: "done", exitCode: exit.failed ? 137 : exit.code };
   }
   return here ? { ...fresh, ...nextStart(c, facts.backOff, facts.now) } : fresh;
 }
@@ -154,7 +199,7 @@ export function assess(
   const apps = spec.containers.map((c) => need(c, false));
   const initialized = sandbox !== undefined && spec.containers.some(({ name }) => {
     const c = newestOf(o, name);
-    return c?.sandboxId === sandbox.id && (c.run ?? 0) >= wantedRun(o, facts);
+    return c?.sandboxId === sandbox.id && (c.run ?? 0) >= wantedRun(pod, o, facts);
   });
   const failedInit = !initialized && inits.some(({ need }) => need.kind === "done" && need.exitCode !== 0);
   const finished = failedInit || apps.every(({ need }) => need.kind === "done");
@@ -163,5 +208,3 @@ export function assess(
   const open = inits.findIndex((e) => e.need.kind !== (isSidecar(e.container) ? "nothing" : "done"));
   return { needs: open < 0 ? [...inits, ...apps] : inits.slice(0, open + 1), all, finished };
 }
-
-export const isSidecar = (container: Container): boolean => container.restartPolicy === "Always";

@@ -2,13 +2,15 @@
  * What the runtime reports about one pod, in our words. Times are milliseconds since the epoch; 0 never appears:
  * an unknown time is absent. Not for: what should be (wish.ts) or what users see (status.ts).
  */
-import type { ResourceRequirements } from "./gen/v1.ts";
+import type { ContainerPort, LifecycleHandler, ResourceRequirements } from "./gen/v1.ts";
 
 export interface ObservedSandbox {
   id: string;
   attempt: number;
   ready: boolean;
   createdAt: number;
+  /** The pod's start time, from its annotation: a sandbox that follows another one inherits it. */
+  podStart?: number;
   /** Pod IPs, first the primary one; empty with host network or when not ready. */
   ips: string[];
   /** Content hash of what the sandbox depends on, from its annotation; "" when it bears none. */
@@ -40,6 +42,11 @@ export interface ObservedContainer {
   backOff: number;
   /** The pod's termination grace period in seconds when it was created, from its annotation. */
   graceSeconds: number;
+  /** Its preStop hook, and the ports that it may name, when it was created; from annotations. */
+  preStop?: LifecycleHandler;
+  ports?: ContainerPort[];
+  /** Its place among the init containers, where it is a sidecar; from an annotation. */
+  sidecar?: number;
   /** How often the pod as a whole had been restarted in place when this was created, from its annotation; absent is 0. */
   run?: number;
   /** Resources applied when created, from its annotation; in-place changes after that are known to the worker only. */

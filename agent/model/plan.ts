@@ -8,12 +8,14 @@ import type { Verdict } from "./probe.ts";
 import { type BackOffConfig, type Failure, isDue } from "./restart.ts";
 import { planPresent } from "./plan_start.ts";
 import { planAbsent } from "./plan_stop.ts";
+import type { Hook } from "./hook.ts";
 import type { KeptEnd, PodEnd } from "./end.ts";
 
 /** One effect. Steps of a plan are independent of each other and may run at once, unless they share a `lane`. */
 export type Step =
   | { kind: "publishVolumes" }
-  | { kind: "runSandbox"; attempt: number }
+  /** `since`: the pod's start time, in ms. */
+  | { kind: "runSandbox"; attempt: number; since: number }
   | { kind: "stopSandbox"; sandboxId: string }
   | { kind: "removeSandbox"; sandboxId: string; containerIds: string[]; logs: boolean }
   | { kind: "ensureImage"; container: string; attempt: number }
@@ -33,9 +35,16 @@ export type Step =
     containerId: string;
     graceSeconds: number;
     why: string;
+    /** To be run first, on the grace's account. */
+    preStop?: Hook;
+    /** The pod as a whole ends: its containers share one grace. */
+    ofPod?: boolean;
     /** The probe whose failure is the reason, and whether another attempt follows. */
     probe?: { kind: "startup" | "liveness"; restarts: boolean };
   }
+  /** The hook of a container that will be stopped when others have ended. */
+  | { kind: "preStop"; container: string; containerId: string; graceSeconds: number; hook: Hook }
+  | { kind: "postStart"; container: string; containerId: string; hook: Hook }
   | { kind: "removeContainer"; container: string; containerId: string; attempt: number }
   | { kind: "updateResources"; container: string; containerId: string }
   /** Puts on record that the pod has been ended as a whole; `undefined` takes the record away. */
@@ -69,10 +78,21 @@ export interface Memory {
   resources: ReadonlyMap<string, string>;
   /** Hash of what is published in the pod's volumes. */
   volumesHash: string | undefined;
+  /** When this agent first saw the pod, or its present life began, in ms. */
+  firstSeen: number;
+  /** PostStart hooks by container id: which have not succeeded yet. */
+  postStart: ReadonlyMap<string, PostStart>;
+  /** Containers whose preStop hook has been begun, by id. */
+  preStopped: ReadonlySet<string>;
+  /** How long the containers of a pod that ends have taken to stop so far, in ms. */
+  graceUsed: number;
   /** The end that is on record in the pod's directory. */
   end: KeptEnd | undefined;
   asked: Asked;
 }
+
+/** A hook that is to run, again if it was interrupted, or has failed, so that its container is to be stopped. */
+export type PostStart = { kind: "pending" } | { kind: "failed"; message: string };
 
 /** What others have asked for and the plan has not brought about yet. */
 export interface Asked {
@@ -89,6 +109,10 @@ export const emptyMemory: Memory = {
   stoppedSandboxes: new Set(),
   resources: new Map(),
   volumesHash: undefined,
+  firstSeen: Infinity,
+  postStart: new Map(),
+  preStopped: new Set(),
+  graceUsed: 0,
   end: undefined,
   asked: { end: undefined, restart: new Set(), run: 0 },
 };
@@ -124,6 +148,8 @@ export function failureKey(step: Step): string {
     case "removeSandbox":
       return `${step.kind}:${step.sandboxId}`;
     case "stopContainer":
+    case "preStop":
+    case "postStart":
     case "removeContainer":
     case "updateResources":
       return `${step.kind}:${step.containerId}`;

@@ -2,12 +2,12 @@
  * A pod that should run: from whatever is observed towards what the manifest says, changing only what must change.
  * Not for: what one container needs (need.ts), the end of a pod (plan_stop.ts).
  */
-import type { Container, PodSpec } from "./gen/v1.ts";
+import type { Container, Pod } from "./gen/v1.ts";
 import type { Facts, Plan, Step } from "./plan.ts";
 import { earliest, planSteps } from "./plan.ts";
 import type { Wish } from "./wish.ts";
 import type { ObservedContainer, ObservedPod, ObservedSandbox } from "./observed.ts";
-import { endOf } from "./end.ts";
+import { deadlineExceeded, deadlineOf, endOf, startOf } from "./end.ts";
 import { podSpecHash } from "./hash.ts";
 import {
   assess,
@@ -16,12 +16,22 @@ import {
   type Need,
   newestOf,
   sameSandbox,
+  triggerOf,
   usableSandbox,
   wantedRun,
 } from "./need.ts";
 import { runtimeHandlerOf } from "./runtime_class.ts";
 import { volumesHash } from "./volumes.ts";
-import { isAlive, removeSandboxes, removeStrays, stopAlive, stopSandboxes } from "./plan_stop.ts";
+import {
+  firstLayer,
+  isAlive,
+  removeSandboxes,
+  removeStrays,
+  stopAlive,
+  stopInOrder,
+  type Stopping,
+  stopSandboxes,
+} from "./plan_stop.ts";
 
 type Present = Extract<Wish, { kind: "present" }>;
 
@@ -29,46 +39,51 @@ export function planPresent(wish: Present, o: ObservedPod, facts: Facts): Plan {
   const { pod } = wish.pod;
   const { end, asked } = facts.memory;
   const ended = endOf(pod, facts);
-  if (ended !== undefined) return planFinished(o, facts, `the pod has been ended: ${ended.reason}`);
-  if (end !== undefined) return planAnew(o, facts);
-  const sandbox = usableSandbox(pod, o);
+  const stopping = (why: string): Stopping => ({ pod, why, facts });
+  if (ended !== undefined) return planFinished(o, stopping(`the pod has been ended: ${ended.reason}`));
+  if (end !== undefined) return planAnew(o, stopping("the pod begins anew"));
   const same = sameSandbox(pod, o);
   const { needs, finished } = assess(pod, same, o, facts);
-  if (finished && same !== undefined) return planFinished(o, facts, "the pod has finished");
-  if (asked.end !== undefined) {
-    return planSteps("stopping", [{ kind: "keepEnd", end: { ...asked.end, spec: podSpecHash(pod) } }], facts);
+  if (finished && same !== undefined) return planFinished(o, stopping("the pod has finished"));
+  const deadline = deadlineOf(pod, o, facts);
+  const due = asked.end ?? (deadline !== undefined && deadline <= facts.now ? deadlineExceeded : undefined);
+  if (due !== undefined) {
+    return planSteps("stopping", [{ kind: "keepEnd", end: { ...due, spec: podSpecHash(pod) } }], facts);
   }
+  return lookBy(deadline, planAlive(wish, needs, o, facts));
+}
+
+/** Plans again at this time at the latest. */
+function lookBy(time: number | undefined, { lookAgain, ...plan }: Plan): Plan {
+  const again = earliest(lookAgain, time);
+  return again === undefined ? plan : { ...plan, lookAgain: again };
+}
+
+function planAlive(wish: Present, needs: Assessment["needs"], o: ObservedPod, facts: Facts): Plan {
+  const { pod } = wish.pod;
+  const sandbox = usableSandbox(pod, o);
   if (sandbox === undefined) return planSandbox(wish, o, facts);
-  const old = o.containers.filter((c) => isAlive(c) && (c.run ?? 0) < wantedRun(o, facts));
-  if (old.length > 0) return planRestart(wish, old, o, facts);
+  const run = wantedRun(pod, o, facts);
+  const old = o.containers.filter((c) => isAlive(c) && (c.run ?? 0) < run);
+  if (old.length > 0) return planRestart(wish, { ...o, containers: old }, o, facts);
   return planContainers(wish, sandbox, needs, o, facts);
 }
 
-/** The first of several groups of steps that has any; each is done before the next begins. */
-const firstLayer = (layers: readonly (() => Step[])[]): Step[] => {
-  for (const layer of layers) {
-    const steps = layer();
-    if (steps.length > 0) return steps;
-  }
-  return [];
-};
-
 /** A pod that had been ended begins a new life: nothing of the old one stays. */
-function planAnew(o: ObservedPod, facts: Facts): Plan {
+function planAnew(o: ObservedPod, s: Stopping): Plan {
   const steps = firstLayer([
-    () => stopAlive(o.containers, "the pod begins anew"),
-    () => stopSandboxes(o.sandboxes, facts),
+    () => stopInOrder(o, s),
+    () => stopSandboxes(o.sandboxes, s.facts),
     () => [...removeStrays(o), ...removeSandboxes(o.sandboxes, o, true)],
     () => [{ kind: "keepEnd", end: undefined }],
   ]);
-  return planSteps("restarting", steps, facts);
+  return planSteps("restarting", steps, s.facts);
 }
 
 /** Containers keep their logs until the pod is removed; network and sidecars go now. */
-function planFinished(o: ObservedPod, facts: Facts, why: string): Plan {
-  const alive = stopAlive(o.containers, why);
-  const steps = alive.length > 0 ? alive : stopSandboxes(o.sandboxes, facts);
-  return planSteps("finished", steps, facts);
+function planFinished(o: ObservedPod, s: Stopping): Plan {
+  const steps = firstLayer([() => stopInOrder(o, s), () => stopSandboxes(o.sandboxes, s.facts)]);
+  return planSteps("finished", steps, s.facts);
 }
 
 /**
@@ -82,7 +97,7 @@ function planSandbox(wish: Present, o: ObservedPod, facts: Facts): Plan {
   if (alive && runtimeHandlerOf(pod) === undefined) return planSteps("running", [], facts);
   const before = firstLayer([
     () => alive ? prepareSteps(wish, () => 0, facts) : [],
-    () => stopAlive(o.containers, "the pod's sandbox is to be replaced"),
+    () => stopInOrder(o, { pod, why: "the pod's sandbox is to be replaced", facts }),
     () => stopSandboxes(o.sandboxes, facts),
     () => [...removeStrays(o), ...removeSandboxes(stale, o, true)],
   ]);
@@ -91,7 +106,7 @@ function planSandbox(wish: Present, o: ObservedPod, facts: Facts): Plan {
   const { needs } = assess(pod, undefined, o, facts);
   const steps: Step[] = [
     ...volumeSteps(wish, facts),
-    { kind: "runSandbox", attempt },
+    { kind: "runSandbox", attempt, since: startOf(o, facts) },
     ...imageSteps(needs, facts),
   ];
   return planSteps("starting", steps, facts);
@@ -129,12 +144,21 @@ function prepareSteps(wish: Present, attemptOf: (name: string) => number, facts:
   return [...volumeSteps(wish, facts), ...all.flatMap((c) => imageStep(c, attemptOf(c.name), facts))];
 }
 
-/** The pod as a whole starts again in its sandbox: nothing is stopped before all that may fail has succeeded. */
-function planRestart(wish: Present, old: ObservedContainer[], o: ObservedPod, facts: Facts): Plan {
+/**
+ * The pod as a whole starts again in its sandbox. Where somebody asked for it, nothing is stopped before all that may
+ * fail has succeeded; where a rule says so, all ends at once, without order, hooks and grace.
+ */
+function planRestart(wish: Present, old: ObservedPod, o: ObservedPod, facts: Facts): Plan {
+  const { pod } = wish.pod;
+  const trigger = triggerOf(pod, o, facts);
+  if (trigger !== undefined) {
+    const why = `${trigger.name} ended with exit code ${trigger.exitCode}: all containers start again`;
+    return planSteps("restarting", stopAlive(old.containers, { pod, why, facts, grace: 0 }), facts);
+  }
   const next = (name: string) => (newestOf(o, name)?.attempt ?? -1) + 1;
   const steps = firstLayer([
     () => prepareSteps(wish, next, facts),
-    () => stopAlive(old, "a restart was asked for"),
+    () => stopInOrder(old, { pod, why: "a restart was asked for", facts }),
   ]);
   return planSteps("restarting", steps, facts);
 }
@@ -146,21 +170,39 @@ function planContainers(
   o: ObservedPod,
   facts: Facts,
 ): Plan {
+  const { pod } = wish.pod;
   const ready = volumesReady(wish, facts);
+  const acts = (each: Assessment["needs"][number]) => containerSteps(pod, each, sandbox, ready, facts);
   const steps: Step[] = [
     ...volumeSteps(wish, facts),
     ...imageSteps(needs, facts),
-    ...needs.flatMap(({ container, need }) => containerSteps(container, need, sandbox, ready, facts)),
-    ...tidySteps(wish.pod.pod.spec!, sandbox, o),
+    ...oneAfterTheOther(needs, acts),
+    ...tidySteps(pod, sandbox, o, facts),
   ];
   const waits = needs.map(({ need }) => need.kind === "start" && need.at > facts.now ? need.at : undefined);
   const settled = needs.every(({ need }) => need.kind === "nothing" || need.kind === "done");
   return planSteps(settled ? "running" : "starting", steps, facts, earliest(...waits));
 }
 
+/** A container with a postStart hook holds the start of those after it until the hook has run. */
+function oneAfterTheOther(
+  needs: Assessment["needs"],
+  acts: (each: Assessment["needs"][number]) => Step[],
+): Step[] {
+  let held = false;
+  return needs.flatMap((each) => {
+    const { container, need } = each;
+    if (need.kind === "start" && held) return [];
+    const steps = acts(each);
+    const hooked = container.lifecycle?.postStart !== undefined;
+    held ||= need.kind === "postStart" || (need.kind === "start" && hooked && steps.length > 0);
+    return steps;
+  });
+}
+
 function containerSteps(
-  container: Container,
-  need: Need,
+  pod: Pod,
+  { container, need }: Assessment["needs"][number],
   sandbox: ObservedSandbox,
   volumesAreReady: boolean,
   facts: Facts,
@@ -172,7 +214,9 @@ function containerSteps(
     case "done":
       return [];
     case "fail":
-      return stopFailed(need);
+      return stopFailed(pod, need, facts);
+    case "postStart":
+      return [{ kind: "postStart", container: name, containerId: need.observed.id, hook: need.hook }];
     case "start": {
       const image = imageFor(container, need.attempt, facts);
       if (image === undefined || !volumesAreReady || need.at > facts.now) return [];
@@ -191,7 +235,7 @@ function containerSteps(
       const { observed, why, successor } = need;
       const ready = successor === undefined ||
         (volumesAreReady && imageFor(container, successor, facts) !== undefined);
-      return ready ? stopAlive([observed], why) : [];
+      return ready ? stopAlive([observed], { pod, why, facts }) : [];
     }
     case "discard":
       return [removeStep(need.observed)];
@@ -200,10 +244,13 @@ function containerSteps(
   }
 }
 
-function stopFailed({ observed, probe, restarts }: Extract<Need, { kind: "fail" }>): Step[] {
-  const why = `failed ${probe.kind} probe: ${probe.message}`;
-  return stopAlive([observed], why, probe.graceSeconds).map((step) =>
-    step.kind === "stopContainer" ? { ...step, probe: { kind: probe.kind, restarts } } : step
+function stopFailed(pod: Pod, need: Extract<Need, { kind: "fail" }>, facts: Facts): Step[] {
+  const { observed, why, probe, restarts } = need;
+  const steps = stopAlive([observed], { pod, why, facts, grace: probe?.graceSeconds });
+  return steps.map((step) =>
+    step.kind === "stopContainer" && probe !== undefined
+      ? { ...step, probe: { kind: probe.kind, restarts } }
+      : step
   );
 }
 
@@ -215,7 +262,8 @@ const removeStep = (c: ObservedContainer): Step => ({
 });
 
 /** Each container keeps its newest record and, for `logs --previous`, the one before; the rest goes. */
-function tidySteps(spec: PodSpec, sandbox: ObservedSandbox, o: ObservedPod): Step[] {
+function tidySteps(pod: Pod, sandbox: ObservedSandbox, o: ObservedPod, facts: Facts): Step[] {
+  const spec = pod.spec!;
   const names = new Set([...(spec.initContainers ?? []), ...spec.containers].map((c) => c.name));
   const strangers = o.containers.filter((c) => !names.has(c.name));
   const outdated = [...names].flatMap((name) => {
@@ -228,7 +276,7 @@ function tidySteps(spec: PodSpec, sandbox: ObservedSandbox, o: ObservedPod): Ste
     s.id !== sandbox.id && !o.containers.some((c) => c.sandboxId === s.id && !dead.includes(c))
   );
   return [
-    ...stopAlive(strangers, "it is no longer in the manifest"),
+    ...stopAlive(strangers, { pod, why: "it is no longer in the manifest", facts }),
     ...dead.filter((c) => !emptied.some((s) => s.id === c.sandboxId)).map(removeStep),
     ...removeSandboxes(emptied, o, false),
   ];

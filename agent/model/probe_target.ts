@@ -7,7 +7,13 @@ import { expand } from "./env.ts";
 
 /** A question over the network. */
 export type NetworkTarget =
-  | { kind: "http"; url: string; headers: readonly { name: string; value: string }[] }
+  | {
+    kind: "http";
+    url: string;
+    headers: readonly { name: string; value: string }[];
+    /** Any answer is a good one. */
+    anyStatus?: boolean;
+  }
   | { kind: "tcp"; host: string; port: number }
   | { kind: "grpc"; host: string; port: number; service: string };
 

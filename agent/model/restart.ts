@@ -18,15 +18,43 @@ export const defaultBackOff: BackOffConfig = { base: 10_000, cap: 300_000, reset
 
 export type RestartPolicy = "Always" | "OnFailure" | "Never";
 
-/** The policy that rules one container: sidecars always restart, other init containers never after success. */
+export const isSidecar = (container: Container): boolean => container.restartPolicy === "Always";
+
+/**
+ * The policy that rules one container, its own before the pod's: sidecars always restart, other init containers never
+ * after success.
+ */
 export function restartPolicyOf(spec: PodSpec, container: Container, isInit: boolean): RestartPolicy {
-  if (isInit && container.restartPolicy === "Always") return "Always";
-  const policy = (spec.restartPolicy ?? "Always") as RestartPolicy;
+  if (isInit && isSidecar(container)) return "Always";
+  const policy = (container.restartPolicy ?? spec.restartPolicy ?? "Always") as RestartPolicy;
   return isInit && policy === "Always" ? "OnFailure" : policy;
 }
 
-export const shouldRestart = (policy: RestartPolicy, exitCode: number): boolean =>
+const shouldRestart = (policy: RestartPolicy, exitCode: number): boolean =>
   policy === "Always" || (policy === "OnFailure" && exitCode !== 0);
+
+export type RuleAction = "Restart" | "RestartAllContainers";
+
+/** What the first of a container's rules that knows this exit code says; undefined: its policy decides. */
+export function ruleFor({ restartPolicyRules = [] }: Container, exitCode: number): RuleAction | undefined {
+  const rule = restartPolicyRules.find(({ exitCodes }) =>
+    exitCodes !== undefined && (exitCodes.values ?? []).includes(exitCode) === (exitCodes.operator === "In")
+  );
+  return rule?.action as RuleAction | undefined;
+}
+
+/** @param failed it did not end by itself: a failure whatever the exit code */
+export function restartsAfter(
+  spec: PodSpec,
+  container: Container,
+  isInit: boolean,
+  exit: { code: number; failed: boolean },
+): boolean {
+  const succeeded = exit.code === 0 && !exit.failed;
+  if (isInit && !isSidecar(container) && succeeded) return false;
+  if (ruleFor(container, exit.code) !== undefined) return true;
+  return shouldRestart(restartPolicyOf(spec, container, isInit), succeeded ? 0 : exit.code || 137);
+}
 
 /** Whether the runtime gave the container's start up before its program began: nobody waited for it any more. */
 export const isGivenUp = (c: ObservedContainer): boolean =>

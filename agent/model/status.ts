@@ -5,8 +5,9 @@
 import type { Container, ContainerState, ContainerStatus, Pod, PodCondition, PodStatus } from "./gen/v1.ts";
 import type { ObservedContainer, ObservedPod } from "./observed.ts";
 import type { Facts } from "./plan.ts";
-import { assess, isSidecar, type Need, newestOf, sameSandbox, usableSandbox, wasCutOff } from "./need.ts";
-import { endOf } from "./end.ts";
+import { assess, type Need, newestOf, sameSandbox, triggerOf, usableSandbox, wasCutOff } from "./need.ts";
+import { endOf, startOf } from "./end.ts";
+import { isSidecar } from "./restart.ts";
 import { isAlive } from "./plan_stop.ts";
 import { qosClass } from "./qos.ts";
 import { shownMessage } from "./termination.ts";
@@ -17,8 +18,6 @@ export interface StatusFacts extends Facts {
   runtimeName: string;
   /** Termination messages by container id. */
   messages: ReadonlyMap<string, string>;
-  /** When this agent first saw the pod, in ms: start time of a pod that has no sandbox yet. */
-  firstSeen: number;
   /** The status before, for transition times. */
   before: PodStatus | undefined;
   stopping: boolean;
@@ -39,11 +38,12 @@ export function derivePodStatus(pod: Pod, o: ObservedPod, facts: StatusFacts): P
     : podPhase(pod, inits, apps, needs);
   const sandbox = usableSandbox(pod, o) ?? o.sandboxes.find((s) => s.ready);
   const ips = spec.hostNetwork === true ? [...facts.hostIPs] : sandbox?.ips ?? [];
-  const started = Math.min(facts.firstSeen, ...o.sandboxes.map((s) => s.createdAt));
   const status: PodStatus = {
     phase,
-    conditions: podConditions(phase, sandbox !== undefined, inits, apps, spec.initContainers ?? [], facts),
-    startTime: isoTime(started),
+    conditions: podConditions(pod, phase, sandbox !== undefined, inits, apps, facts)
+      .concat(restartCondition(pod, o, facts)),
+    ...(pod.metadata?.generation === undefined ? {} : { observedGeneration: pod.metadata.generation }),
+    startTime: isoTime(startOf(o, facts)),
     qosClass: qosClass(pod),
     containerStatuses: apps,
   };
@@ -99,7 +99,7 @@ function waitingFailure(name: string, image: string, facts: Facts): ContainerSta
 }
 
 function crashLoop(pod: Pod, c: ObservedContainer, need: Need, facts: Facts): ContainerState | undefined {
-  if (need.kind !== "start" || need.at <= facts.now) return undefined;
+  if (need.kind !== "start" || need.at <= facts.now || c.backOff === 0) return undefined;
   const { name, namespace } = pod.metadata!;
   const wait = Math.round(c.backOff / 1000);
   const message = `back-off ${wait}s restarting failed container=${c.name} pod=${name}_${namespace}(${
@@ -120,6 +120,11 @@ function stateOf(
   const failure = facts.stopping ? undefined : waitingFailure(container.name, container.image ?? "", facts);
   if (c === undefined || c.state === "created" || wasCutOff(c, facts)) {
     return failure ?? { waiting: { reason: idle } };
+  }
+  if (c.state === "running" && !facts.stopping) {
+    const hook = facts.memory.postStart.get(c.id);
+    if (hook?.kind === "pending") return { waiting: { reason: idle } };
+    if (hook?.kind === "failed") return { waiting: { reason: "PostStartHookError", message: hook.message } };
   }
   if (c.state === "running") {
     return { running: c.startedAt === undefined ? {} : { startedAt: isoTime(c.startedAt) } };
@@ -180,13 +185,14 @@ const initPassed = (s: ContainerStatus, c: Container) =>
   c.restartPolicy === "Always" ? s.started === true : s.state?.terminated?.exitCode === 0;
 
 function podConditions(
+  pod: Pod,
   phase: string,
   hasSandbox: boolean,
   inits: ContainerStatus[],
   apps: ContainerStatus[],
-  initSpecs: Container[],
   facts: StatusFacts,
 ): PodCondition[] {
+  const { initContainers: initSpecs = [], readinessGates: gates = [] } = pod.spec!;
   const ended = phase === "Succeeded" || phase === "Failed";
   const sidecars = inits.filter((_, i) => initSpecs[i]!.restartPolicy === "Always");
   const unready = [...sidecars, ...apps].filter((s) => !s.ready).map((s) => s.name);
@@ -204,23 +210,39 @@ function podConditions(
     reason: "ContainersNotInitialized",
     message: `containers with incomplete status: [${uninitialized.join(" ")}]`,
   };
+  // Nobody sets the conditions that gates name: that takes a control plane.
+  const missing = gates.map((g) =>
+    `corresponding condition of pod readiness gate "${g.conditionType}" does not exist.`
+  );
+  const gated = { reason: "ReadinessGatesNotReady", message: missing.join(", ") };
   const list: [string, boolean, object][] = [
     ["PodReadyToStartContainers", hasSandbox, {}],
     ["Initialized", initialized, notInitialized],
-    ["Ready", ready, notReady],
+    ["Ready", ready && gates.length === 0, ready ? gated : notReady],
     ["ContainersReady", ready, notReady],
     ["PodScheduled", true, {}],
   ];
   return list.map(([type, on, why]) => {
-    const before = facts.before?.conditions?.find((c) => c.type === type);
-    const status = on ? "True" : "False";
-    const same = before?.status === status;
-    const since = same && before?.lastTransitionTime ? before.lastTransitionTime : isoTime(facts.now);
-    return {
-      type,
-      status,
-      lastTransitionTime: since,
-      ...(on ? type === "Initialized" && phase === "Succeeded" ? completed : {} : why),
-    };
+    const reason = on ? type === "Initialized" && phase === "Succeeded" ? completed : {} : why;
+    return condition(type, on, reason, facts);
   });
+}
+
+function condition(type: string, on: boolean, why: object, facts: StatusFacts): PodCondition {
+  const before = facts.before?.conditions?.find((c) => c.type === type);
+  const status = on ? "True" : "False";
+  const same = before?.status === status;
+  const since = same && before?.lastTransitionTime ? before.lastTransitionTime : isoTime(facts.now);
+  return { type, status, lastTransitionTime: since, ...why };
+}
+
+/** Whether a rule has made all containers end that are to start again; only where there is such a rule. */
+function restartCondition(pod: Pod, o: ObservedPod, facts: StatusFacts): PodCondition[] {
+  const all = [...pod.spec!.initContainers ?? [], ...pod.spec!.containers];
+  const action = "RestartAllContainers";
+  if (!all.some((c) => c.restartPolicyRules?.some((r) => r.action === action))) return [];
+  const trigger = triggerOf(pod, o, facts);
+  const on = trigger !== undefined && o.containers.some(isAlive);
+  const message = `Container ${trigger?.name} exited with code ${trigger?.exitCode}`;
+  return [condition("AllContainersRestarting", on, on ? { reason: "ContainerExited", message } : {}, facts)];
 }

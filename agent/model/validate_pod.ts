@@ -1,9 +1,10 @@
 /** Rules for a pod. Source: kubernetes pkg/apis/core/validation. Not for: what the agent does not support (coverage.ts). */
-import type { Container, Pod, PodSecurityContext, PodSpec } from "./gen/v1.ts";
+import type { Pod, PodSecurityContext, PodSpec } from "./gen/v1.ts";
 import { type FieldPath, type Report, shown } from "./finding.ts";
 import { dnsLabel, dnsSubdomain, ipAddress } from "./names.ts";
 import { checkName, checkOneOf, checkPresent, checkRange, checkUnique, elements } from "./rules.ts";
 import { idRange, validateContainer, validateProfile } from "./validate_container.ts";
+import { validateInitContainer, validateLife } from "./validate_life.ts";
 import { validateMetadata } from "./validate_objects.ts";
 import { validatePodResources, validateResizePolicy } from "./validate_resources.ts";
 import { validateScheduling } from "./validate_scheduling.ts";
@@ -38,25 +39,8 @@ function validateContainers(spec: PodSpec, report: Report): void {
       validateContainer(container, at, spec.volumes ?? [], report);
       validateResizePolicy(container, at, spec.restartPolicy, report);
       checkUnique(container.name, names, [...at, "name"], "the container name", report);
+      validateLife(spec, container, at, report);
       if (kind === "initContainers") validateInitContainer(container, at, report);
-    }
-  }
-}
-
-/** One that restarts always is a sidecar; the others run to their end, where probes and hooks mean nothing. */
-function validateInitContainer(container: Container, at: FieldPath, report: Report): void {
-  if (container.restartPolicy === "Always") return;
-  if (container.restartPolicy !== undefined) {
-    report(
-      [...at, "restartPolicy"],
-      `expected Always (a sidecar) or nothing, got ${shown(container.restartPolicy)}`,
-    );
-  }
-  for (
-    const field of ["livenessProbe", "readinessProbe", "startupProbe", "lifecycle", "resizePolicy"] as const
-  ) {
-    if (container[field] !== undefined) {
-      report([...at, field], "may not stand in an init container unless its restartPolicy is Always");
     }
   }
 }

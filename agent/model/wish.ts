@@ -42,7 +42,15 @@ export interface Desired {
 
 export type Wish =
   | { kind: "present"; pod: DesiredPod; objects: Objects }
-  | { kind: "absent"; uid: string; key: PodKey; graceSeconds?: number };
+  | {
+    kind: "absent";
+    uid: string;
+    key: PodKey;
+    /** Stands instead of the pod's own. */
+    graceSeconds?: number;
+    /** What the pod was last, where somebody still knows. */
+    pod?: Pod;
+  };
 
 /** A pod that a worker exists for. */
 export interface KnownPod {

@@ -3,7 +3,7 @@
  */
 import type { Container, Pod } from "../model/gen/v1.ts";
 import type { ContainerSpec, DnsConfig, SandboxSpec } from "../model/container.ts";
-import type { Cgroups, Host, PublishedVolume, Runtime, Storage } from "../ports.ts";
+import type { Cgroups, Host, Prober, PublishedVolume, Runtime, Storage } from "../ports.ts";
 import type { DesiredPod, Objects } from "../model/wish.ts";
 import type { ObservedPod } from "../model/observed.ts";
 import type { BackOffConfig } from "../model/restart.ts";
@@ -18,6 +18,7 @@ import { podHostname } from "../model/hosts.ts";
 import { type ContainerLimitFacts, linuxResources } from "../model/linux_resources.ts";
 import { runtimeClassProblem, runtimeHandlerOf } from "../model/runtime_class.ts";
 import { ensureImage, type ImageOptions, type RecordEvent } from "./images.ts";
+import { type HookPlace, postStartNote, runPostStart, runPreStop, stopContainer } from "./hooks.ts";
 import { containerLogPath, linkLog, podLogDirectory, removeContainerLogs, removePodLogs } from "./logs.ts";
 
 /** What stays the same for all pods of this node. */
@@ -35,6 +36,7 @@ export interface NodeFacts extends ContainerLimitFacts {
 
 export interface ApplyOptions {
   host: Host;
+  prober: Prober;
   runtime: Runtime;
   storage: Storage;
   cgroups: Cgroups;
@@ -82,13 +84,18 @@ async function applyStep(
   step: Step,
   abandon: AbortSignal,
 ): Promise<StepOutcome> {
+  const begun = o.host.monotonic();
+  const took = () => ({ step, tookMs: o.host.monotonic() - begun });
   try {
-    return { step, ok: true, result: await effectOf(o, round, step, abandon) };
+    const result = await effectOf(o, round, step, abandon);
+    return { ...took(), ok: true, result };
   } catch (error) {
-    if (abandon.aborted) return { step, ok: false, reason: "Aborted", message: "a newer wish took over" };
+    if (abandon.aborted) {
+      return { ...took(), ok: false, reason: "Aborted", message: "a newer wish took over" };
+    }
     const reason = error instanceof AgentError ? error.reason : "Unknown";
     recordFailure(round, step, reason, errorText(error));
-    return { step, ok: false, reason, message: errorText(error) };
+    return { ...took(), ok: false, reason, message: errorText(error) };
   }
 }
 
@@ -107,7 +114,7 @@ async function effectOf(
     case "publishVolumes":
       return await publishVolumes(o, round, short);
     case "runSandbox":
-      return await runSandbox(o, round, step.attempt, short);
+      return await runSandbox(o, round, step, short);
     case "stopSandbox":
       await o.runtime.stopPodSandbox(step.sandboxId, short);
       return nothing;
@@ -122,8 +129,13 @@ async function effectOf(
       return await runContainer(o, round, step, short);
     case "stopContainer":
       round.record("Normal", "Killing", killingText(step), step.container);
-      await o.runtime.stopContainer(step.containerId, step.graceSeconds, abandon);
+      await stopContainer(o, hookPlace(o, round, step.containerId), step, abandon);
       return nothing;
+    case "preStop":
+      await runPreStop(o, hookPlace(o, round, step.containerId), step, step.hook, abandon);
+      return nothing;
+    case "postStart":
+      return await runPostStart(o, hookPlace(o, round, step.containerId), step, abandon);
     case "removeContainer":
       return await removeContainer(o, round, step.containerId, short);
     case "updateResources":
@@ -142,6 +154,12 @@ async function effectOf(
     default:
       return never(step);
   }
+}
+
+function hookPlace(o: ApplyOptions, round: PodRound, id: string): HookPlace {
+  const { sandboxes, containers } = round.observed;
+  const sandbox = sandboxes.find((s) => s.id === containers.find((c) => c.id === id)?.sandboxId);
+  return { uid: round.uid, podIP: sandbox?.ips[0] ?? o.node.hostIPs[0], record: round.record };
 }
 
 /** After a failed probe in the kubelet's words, which tell what becomes of the container. */
@@ -206,8 +224,7 @@ function wantedHandler({ desired, objects }: PodRound): string {
 async function sandboxSpec(
   o: ApplyOptions,
   round: PodRound,
-  attempt: number,
-  runtimeHandler: string,
+  { attempt, podStart, runtimeHandler }: Pick<SandboxSpec, "attempt" | "podStart" | "runtimeHandler">,
 ): Promise<SandboxSpec> {
   const desired = round.desired!;
   const { pod } = desired;
@@ -217,6 +234,7 @@ async function sandboxSpec(
     pod,
     uid: desired.uid,
     attempt,
+    podStart,
     source: desired.source,
     hash: wantedSandboxHash(pod),
     hostname: spec.hostNetwork === true ? "" : podHostname(pod, o.node.clusterDomain).hostname,
@@ -231,13 +249,14 @@ async function sandboxSpec(
 async function runSandbox(
   o: ApplyOptions,
   round: PodRound,
-  attempt: number,
+  { attempt, since }: Extract<Step, { kind: "runSandbox" }>,
   signal: AbortSignal,
 ): Promise<StepResult> {
   const directory = podLogDirectory(o.node.podLogsDir, round.desired!.pod);
   const handler = wantedHandler(round);
   await o.storage.claim(round.uid);
-  const [spec] = await Promise.all([sandboxSpec(o, round, attempt, handler), o.host.mkdir(directory, 0o755)]);
+  const of = { attempt, podStart: since, runtimeHandler: handler };
+  const [spec] = await Promise.all([sandboxSpec(o, round, of), o.host.mkdir(directory, 0o755)]);
   await o.runtime.runPodSandbox(spec, signal);
   return nothing;
 }
@@ -276,8 +295,10 @@ async function runContainer(
   const spec = await containerSpec(o, round, step, signal);
   const id = await o.runtime.createContainer(spec, signal);
   round.record("Normal", "Created", `Created container ${step.container}`, step.container);
+  const hooked = spec.container.lifecycle?.postStart !== undefined;
+  if (hooked) await o.storage.keepNote(round.uid, postStartNote(step.container), id);
   await startContainer(o, round, { name: step.container, id, attempt: step.attempt }, signal);
-  return nothing;
+  return { kind: "postStart", containerId: id, hook: hooked ? { kind: "pending" } : undefined };
 }
 
 async function startContainer(
@@ -315,7 +336,7 @@ async function containerSpec(
   const { env, warnings } = environmentOf(o, round, step.container, podIPs);
   for (const w of warnings) round.record("Warning", "InvalidEnvironmentVariableNames", w, container.name);
   const [sandboxOf, edits] = await Promise.all([
-    sandboxSpec(o, round, sandbox.attempt, sandbox.runtimeHandler),
+    sandboxSpec(o, round, { ...sandbox, podStart: sandbox.podStart ?? sandbox.createdAt }),
     o.storage.containerEdits(desired, container, step.attempt, round.published, env, podIPs, signal),
   ]);
   return {

@@ -7,6 +7,7 @@ import type { Host, Runtime, Storage } from "../ports.ts";
 import { emptyObservation, type ObservedPod } from "../model/observed.ts";
 import { parseEnd } from "../model/end.ts";
 import type { Memory } from "../model/plan.ts";
+import { postStartNote } from "./hooks.ts";
 import { hasPodLogs, type LogPaths } from "./logs.ts";
 
 export interface ObserveOptions {
@@ -44,7 +45,7 @@ export const probesNote = "probes";
 export async function recall(
   storage: Storage,
   observed: ObservedPod,
-): Promise<Pick<Memory, "resources" | "end"> & { probes: string | undefined }> {
+): Promise<Pick<Memory, "resources" | "end" | "postStart"> & { probes: string | undefined }> {
   const running = observed.containers.filter((c) => c.state === "running");
   const [notes, ...given] = await Promise.all([
     storage.notes(observed.uid),
@@ -53,5 +54,7 @@ export async function recall(
   const resources = new Map(
     given.flatMap((k) => k !== undefined && running.some((c) => c.id === k.id) ? [[k.id, k.text]] : []),
   );
-  return { resources, end: parseEnd(notes.get("end")), probes: notes.get(probesNote) };
+  const hooked = running.filter((c) => notes.get(postStartNote(c.name)) === c.id);
+  const postStart = new Map(hooked.map((c) => [c.id, { kind: "pending" } as const]));
+  return { resources, end: parseEnd(notes.get("end")), postStart, probes: notes.get(probesNote) };
 }

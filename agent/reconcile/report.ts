@@ -44,7 +44,6 @@ function heldEdits(desired: DesiredPod, status: PodStatus, { memory }: Facts): P
 }
 
 export function createReporter(o: { store: StatusStore; apply: ApplyOptions }, id: PodIdentity): Reporter {
-  const firstSeen = o.apply.host.now();
   let before: PodStatus | undefined;
   let deletedAt: number | undefined;
   let inits = new Set<string>();
@@ -94,7 +93,6 @@ export function createReporter(o: { store: StatusStore; apply: ApplyOptions }, i
         ...facts,
         hostIPs,
         runtimeName,
-        firstSeen,
         before,
         stopping,
       });

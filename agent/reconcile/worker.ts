@@ -52,8 +52,20 @@ export interface Worker {
   finished: Promise<"gone" | "left">;
 }
 
+/** A pod that is to go is still known here, with its hooks, its order and its grace. */
+const withPod = (wish: Wish, desired: DesiredPod | undefined): Wish =>
+  wish.kind === "absent" && desired !== undefined ? { pod: desired.pod, ...wish } : wish;
+
+/** What probes may ask: a container whose postStart hook has not run yet counts as not there. */
+const withoutHooked = (observed: ObservedPod, { postStart }: Memory): ObservedPod =>
+  postStart.size === 0
+    ? observed
+    : { ...observed, containers: observed.containers.filter((c) => !postStart.has(c.id)) };
+
 const fingerprint = (wish: Wish): string =>
-  wish.kind === "absent" ? "absent" : JSON.stringify(wish.pod.pod) + volumesHash(wish.pod.pod, wish.objects);
+  wish.kind === "absent"
+    ? `absent ${wish.graceSeconds ?? ""}`
+    : JSON.stringify(wish.pod.pod) + volumesHash(wish.pod.pod, wish.objects);
 
 export function createWorker(o: WorkerOptions, id: PodIdentity, leave: AbortSignal): Worker {
   const mailbox = createMailbox<true>();
@@ -62,7 +74,7 @@ export function createWorker(o: WorkerOptions, id: PodIdentity, leave: AbortSign
   let newest: Wish | undefined;
   let wish: Wish | undefined;
   let desired: DesiredPod | undefined;
-  let memory = emptyMemory;
+  let memory: Memory = { ...emptyMemory, firstSeen: o.apply.host.now() };
   let messages = new Map<string, string>();
   let abandon = new AbortController();
   let arrived: ((image: string) => boolean)[] = [];
@@ -152,9 +164,9 @@ export function createWorker(o: WorkerOptions, id: PodIdentity, leave: AbortSign
       const observed = await withoutSilence(observePod(o.observe, id, wish!.kind === "absent", leave));
       if (isNew) await remind(observed);
       memory = requests.splice(0).reduce((m, request) => request(m, observed), memory);
-      probes.follow(desired?.pod, observed, wish!.kind === "absent");
+      probes.follow(desired?.pod, withoutHooked(observed, memory), wish!.kind === "absent");
       messages = await readLastWords(o.observe, desired?.pod, observed, messages);
-      const plan = planPod(wish!, observed, facts());
+      const plan = planPod(withPod(wish!, desired), observed, facts());
       reporter.status(desired, wish!, observed, { ...facts(), messages });
       if (plan.steps.length === 0 || leave.aborted) return plan;
       const objects = wish!.kind === "present" ? wish!.objects : noObjects;

@@ -4,7 +4,7 @@
  * of the CRI messages.
  */
 import type { ContainerSpec, SandboxSpec } from "../../agent/model/container.ts";
-import type { ResourceRequirements } from "../../agent/model/gen/v1.ts";
+import type { ContainerPort, LifecycleHandler, ResourceRequirements } from "../../agent/model/gen/v1.ts";
 
 export const POD_NAME = "io.kubernetes.pod.name";
 export const POD_NAMESPACE = "io.kubernetes.pod.namespace";
@@ -23,8 +23,11 @@ const GRACE_PERIOD = "io.kubernetes.pod.terminationGracePeriod";
 const PRE_STOP = "io.kubernetes.container.preStopHandler";
 const PORTS = "io.kubernetes.container.ports";
 const SANDBOX_HASH = "agent/sandbox-hash";
+const POD_START = "agent/pod-start";
 const BACK_OFF = "agent/back-off";
 const RUN = "agent/run";
+/** Place among the init containers of one that is a sidecar. */
+const SIDECAR = "agent/sidecar";
 const RESOURCES = "agent/resources";
 /** The image as the manifest says it: containerd before 1.7 does not keep user_specified_image. */
 const IMAGE = "agent/image";
@@ -51,6 +54,7 @@ export function sandboxAnnotations(spec: SandboxSpec): Words {
     ...spec.pod.metadata?.annotations,
     [CONFIG_SOURCE]: spec.source,
     [SANDBOX_HASH]: spec.hash,
+    [POD_START]: String(spec.podStart),
   };
 }
 
@@ -71,10 +75,16 @@ export function containerAnnotations(spec: ContainerSpec): Words {
     ...(preStop === undefined ? {} : { [PRE_STOP]: JSON.stringify(preStop) }),
     ...((container.ports?.length ?? 0) === 0 ? {} : { [PORTS]: JSON.stringify(container.ports) }),
     [BACK_OFF]: String(spec.backOff),
+    ...sidecarPlace(spec),
     ...(spec.run === 0 ? {} : { [RUN]: String(spec.run) }),
     [RESOURCES]: JSON.stringify(spec.resources),
     [IMAGE]: container.image ?? "",
   };
+}
+
+function sidecarPlace({ sandbox, container }: ContainerSpec): Words {
+  const at = (sandbox.pod.spec?.initContainers ?? []).findIndex((c) => c.name === container.name);
+  return at >= 0 && container.restartPolicy === "Always" ? { [SIDECAR]: String(at) } : {};
 }
 
 const DEFAULT_GRACE_SECONDS = 30;
@@ -85,6 +95,10 @@ function graceSecondsOf(spec: SandboxSpec): number {
 
 export const sandboxHashOf = (annotations: Words): string => annotations[SANDBOX_HASH] ?? "";
 
+/** In ms; undefined where the sandbox does not say it. */
+export const podStartOf = (annotations: Words): number | undefined =>
+  parseNumber(annotations[POD_START], 0) || undefined;
+
 /** What a container's annotations say; each absent or damaged value has its default. */
 export interface ContainerNotes {
   hash: string;
@@ -94,10 +108,16 @@ export interface ContainerNotes {
   /** "" when it bears none. */
   image: string;
   resources?: ResourceRequirements;
+  preStop?: LifecycleHandler;
+  ports?: ContainerPort[];
+  sidecar?: number;
 }
 
 export function parseContainerNotes(annotations: Words): ContainerNotes {
-  const resources = parseResources(annotations[RESOURCES]);
+  const resources = parseValue<ResourceRequirements>(annotations[RESOURCES], isMapping);
+  const preStop = parseValue<LifecycleHandler>(annotations[PRE_STOP], isMapping);
+  const ports = parseValue<ContainerPort[]>(annotations[PORTS], Array.isArray);
+  const sidecar = parseNumber(annotations[SIDECAR], -1);
   return {
     hash: annotations[CONTAINER_HASH] ?? "",
     backOff: parseNumber(annotations[BACK_OFF], 0),
@@ -105,6 +125,9 @@ export function parseContainerNotes(annotations: Words): ContainerNotes {
     graceSeconds: parseNumber(annotations[GRACE_PERIOD], DEFAULT_GRACE_SECONDS),
     image: annotations[IMAGE] ?? "",
     ...(resources === undefined ? {} : { resources }),
+    ...(preStop === undefined ? {} : { preStop }),
+    ...(ports === undefined ? {} : { ports }),
+    ...(sidecar < 0 ? {} : { sidecar }),
   };
 }
 
@@ -113,11 +136,14 @@ function parseNumber(text: string | undefined, otherwise: number): number {
   return text !== undefined && text !== "" && Number.isFinite(value) && value >= 0 ? value : otherwise;
 }
 
-function parseResources(text: string | undefined): ResourceRequirements | undefined {
+const isMapping = (value: unknown) => typeof value === "object" && value !== null && !Array.isArray(value);
+
+/** JSON that this program wrote, unless it is damaged. */
+function parseValue<T>(text: string | undefined, fits: (value: unknown) => boolean): T | undefined {
   if (text === undefined) return undefined;
   try {
-    const value: unknown = JSON.parse(text);
-    return typeof value === "object" && value !== null && !Array.isArray(value) ? value : undefined;
+    const value = JSON.parse(text);
+    return fits(value) ? value : undefined;
   } catch {
     return undefined;
   }

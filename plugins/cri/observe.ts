@@ -10,7 +10,14 @@ import {
   PodSandboxState,
   type PodSandboxStatus,
 } from "../rpc/gen/cri.ts";
-import { parseContainerNotes, POD_NAME, POD_NAMESPACE, POD_UID, sandboxHashOf } from "./labels.ts";
+import {
+  parseContainerNotes,
+  POD_NAME,
+  POD_NAMESPACE,
+  POD_UID,
+  podStartOf,
+  sandboxHashOf,
+} from "./labels.ts";
 
 /** Nanoseconds since the epoch → milliseconds; 0 (and the -62135596800 s of Go's zero time) is absent. */
 export function toMs(ns: bigint): number | undefined {
@@ -25,11 +32,13 @@ export function toIps(status: PodSandboxStatus): string[] {
 }
 
 export function toObservedSandbox(sandbox: PodSandbox, ips: string[]): ObservedSandbox {
+  const podStart = podStartOf(sandbox.annotations);
   return {
     id: sandbox.id,
     attempt: sandbox.metadata?.attempt ?? 0,
     ready: sandbox.state === PodSandboxState.SANDBOX_READY,
     createdAt: toMs(sandbox.createdAt) ?? 0,
+    ...(podStart === undefined ? {} : { podStart }),
     ips,
     hash: sandboxHashOf(sandbox.annotations),
     runtimeHandler: sandbox.runtimeHandler,
@@ -64,6 +73,9 @@ export function toObservedContainer(container: Container, status: ContainerStatu
     hash: notes.hash,
     backOff: notes.backOff,
     graceSeconds: notes.graceSeconds,
+    ...(notes.preStop === undefined ? {} : { preStop: notes.preStop }),
+    ...(notes.ports === undefined ? {} : { ports: notes.ports }),
+    ...(notes.sidecar === undefined ? {} : { sidecar: notes.sidecar }),
     ...(notes.run === 0 ? {} : { run: notes.run }),
     ...(notes.resources === undefined ? {} : { resources: notes.resources }),
     logPath: status.logPath,

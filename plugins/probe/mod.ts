@@ -10,8 +10,6 @@ import type { NetworkTarget } from "../../agent/model/probe_target.ts";
 import { checkHealth } from "./grpc.ts";
 import { get } from "./http.ts";
 
-type Headers = readonly { name: string; value: string }[];
-
 /** As Go's HTTP client. */
 const MAX_HOPS = 10;
 
@@ -31,11 +29,15 @@ function resolveLocation(location: string, from: URL): URL {
 }
 
 /** Redirects are followed as long as they stay on the host that was asked; one that leaves it is good enough. */
-async function askHttp(url: string, headers: Headers, signal: AbortSignal): Promise<ProbeResult> {
+async function askHttp(
+  { url, headers, anyStatus }: Extract<NetworkTarget, { kind: "http" }>,
+  signal: AbortSignal,
+): Promise<ProbeResult> {
   const first = new URL(url);
   let [at, sent] = [first, headers];
   for (let hops = 0; hops < MAX_HOPS; hops++) {
     const { status, location } = await get(at, sent, signal);
+    if ((status < 200 || status > 399) && anyStatus === true) return success(`${status}`);
     if (status < 200 || status > 399) return failure(`HTTP probe failed with statuscode: ${status}`);
     if (status < 300) return success(`${status}`);
     const stays = ![301, 302, 303, 307, 308].includes(status) || !location;
@@ -55,7 +57,7 @@ const inUrl = (host: string) => host.includes(":") ? `[${host}]` : host;
 const put = (target: NetworkTarget, timeoutMs: number, signal: AbortSignal): Promise<ProbeResult> => {
   switch (target.kind) {
     case "http":
-      return askHttp(target.url, target.headers, signal);
+      return askHttp(target, signal);
     case "tcp":
       return askTcp(target.host, target.port, signal);
     case "grpc":

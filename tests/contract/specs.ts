@@ -29,6 +29,7 @@ export function createSandboxSpec(choices: SandboxChoices = {}): SandboxSpec {
   return {
     pod: { apiVersion: "v1", kind: "Pod", metadata, spec: { containers: [], ...choices.spec } },
     uid,
+    podStart: 1_700_000_000_000,
     attempt: choices.attempt ?? 0,
     source: "file",
     hash: choices.hash ?? "h1",

@@ -24,6 +24,17 @@ function toObservedContainer(container: FakeContainer): ObservedContainer {
   return { ...observed };
 }
 
+/** What the real runtime keeps as annotations for the end of the container. */
+function fromAnnotations({ sandbox, container }: ContainerSpec): Partial<ObservedContainer> {
+  const { preStop } = container.lifecycle ?? {};
+  const sidecar = (sandbox.pod.spec?.initContainers ?? []).findIndex((c) => c.name === container.name);
+  return {
+    ...(preStop && { preStop }),
+    ...(container.ports && { ports: container.ports }),
+    ...(sidecar >= 0 && container.restartPolicy === "Always" && { sidecar }),
+  };
+}
+
 export function createWorld(now: () => number, publish: (event: RuntimeEvent) => void, stopCode: number) {
   const sandboxes = new Map<string, FakeSandbox>();
   const containers = new Map<string, FakeContainer>();
@@ -56,6 +67,7 @@ export function createWorld(now: () => number, publish: (event: RuntimeEvent) =>
       attempt: spec.attempt,
       ready: true,
       createdAt: now(),
+      podStart: spec.podStart,
       ips,
       hash: spec.hash,
       runtimeHandler: "",
@@ -107,6 +119,7 @@ export function createWorld(now: () => number, publish: (event: RuntimeEvent) =>
       ...(spec.run === 0 ? {} : { run: spec.run }),
       graceSeconds: spec.sandbox.pod.spec?.terminationGracePeriodSeconds ?? 30,
       resources: spec.resources,
+      ...fromAnnotations(spec),
       logPath: `${spec.sandbox.logDirectory}/${spec.logPath}`,
       spec,
     });

@@ -9,7 +9,7 @@ import { emptyMemory, planPod } from "../../agent/model/plan.ts";
 import { derivePodStatus } from "../../agent/model/status.ts";
 import { containerHash } from "../../agent/model/hash.ts";
 import { newestOf, usableSandbox, wantedSandboxHash } from "../../agent/model/need.ts";
-import { defaultBackOff, restartPolicyOf, shouldRestart } from "../../agent/model/restart.ts";
+import { defaultBackOff, restartsAfter } from "../../agent/model/restart.ts";
 import {
   applySimulated,
   createSimulation,
@@ -80,7 +80,6 @@ function settle(s: Simulation, wish: Wish, random: () => number) {
         hostIPs: ["192.0.2.1"],
         runtimeName: "containerd",
         messages: new Map(),
-        firstSeen: s.now,
         before: undefined,
         stopping: false,
       });
@@ -120,7 +119,10 @@ function assertConverged(pod: Pod, s: Simulation) {
   const rests = (c: Container, isInit: boolean) => {
     const r = newestOf(s.pod, c.name);
     return r?.state === "exited" && r.hash === containerHash(pod, c) &&
-      !shouldRestart(restartPolicyOf(spec, c, isInit), s.probes.get(r.id)?.failed ? 137 : r.exitCode!);
+      !restartsAfter(spec, c, isInit, {
+        code: r.exitCode!,
+        failed: s.probes.get(r.id)?.failed !== undefined,
+      });
   };
   const failedInit = inits.find((c) => rests(c, true) && newestOf(s.pod, c.name)!.exitCode !== 0);
   if (failedInit !== undefined || spec.containers.every((c) => rests(c, false))) {

@@ -86,6 +86,7 @@ function effect(s: Simulation, desired: DesiredPod | undefined, step: Step): Ste
         attempt: step.attempt,
         ready: true,
         createdAt: s.now,
+        podStart: step.since,
         ips: ["10.0.0.1"],
         hash: wantedSandboxHash(pod!),
         runtimeHandler: "",
@@ -139,6 +140,10 @@ function effect(s: Simulation, desired: DesiredPod | undefined, step: Step): Ste
       });
       return nothing;
     }
+    case "preStop":
+      return nothing;
+    case "postStart":
+      return { kind: "postStart", containerId: step.containerId, hook: undefined };
     case "stopContainer":
       end(s, findContainer(s, step.containerId)!, 143);
       return nothing;

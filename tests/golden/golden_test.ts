@@ -8,7 +8,7 @@ import { parseManifest } from "../../agent/model/manifest.ts";
 import type { Pod } from "../../agent/model/gen/v1.ts";
 import type { ObservedPod } from "../../agent/model/observed.ts";
 import type { Wish } from "../../agent/model/wish.ts";
-import { emptyMemory, type Memory, planPod } from "../../agent/model/plan.ts";
+import { emptyMemory, type Memory, planPod, type PostStart } from "../../agent/model/plan.ts";
 import { derivePodStatus } from "../../agent/model/status.ts";
 import { wantedSandboxHash } from "../../agent/model/need.ts";
 import type { PodEnd } from "../../agent/model/end.ts";
@@ -34,11 +34,17 @@ interface StoryFacts {
   ended?: PodEnd & { spec?: string };
   asked?: { end?: PodEnd; restart?: string[]; run?: number };
   rejected?: PodEnd;
+  /** Of a pod that is to be removed. */
+  graceSeconds?: number;
+  /** By container id. */
+  postStart?: [string, PostStart][];
+  preStopped?: string[];
+  graceUsed?: number;
 }
 
 const read = (path: string) => JSON.parse(Deno.readTextFileSync(path));
 
-const times = ["createdAt", "startedAt", "finishedAt", "at", "retryAt"];
+const times = ["podStart", "createdAt", "startedAt", "finishedAt", "at", "retryAt"];
 
 /** ISO times of the files become milliseconds. */
 const reviveTime = (value: Record<string, unknown>) => {
@@ -73,10 +79,14 @@ function readObserved(path: string, pod: Pod): ObservedPod {
 function readMemory(facts: StoryFacts, pod: Pod): Memory {
   return {
     ...emptyMemory,
+    firstSeen: now,
     volumesHash: facts.volumesReady === true ? volumesHash(pod, emptyObjects) : undefined,
     images: new Map(facts.images ?? []),
     failures: new Map((facts.failures ?? []).map(([k, v]) => [k, reviveTime({ ...v }) as never])),
     stoppedSandboxes: new Set(facts.stoppedSandboxes ?? []),
+    postStart: new Map(facts.postStart ?? []),
+    preStopped: new Set(facts.preStopped ?? []),
+    graceUsed: facts.graceUsed ?? 0,
     end: facts.ended && { spec: podSpecHash(pod), ...facts.ended },
     asked: {
       end: facts.asked?.end,
@@ -97,7 +107,13 @@ function tell(directory: string) {
   const memory = readMemory(facts, pod);
   const base = { now, backOff: defaultBackOff, memory, probes, rejected: facts.rejected };
   const wish: Wish = facts.absent === true
-    ? { kind: "absent", uid: "u", key: "default/web" }
+    ? {
+      kind: "absent",
+      uid: "u",
+      key: "default/web",
+      pod,
+      ...(facts.graceSeconds === undefined ? {} : { graceSeconds: facts.graceSeconds }),
+    }
     : { kind: "present", pod: { pod, uid: "u", source: "file", origin: "pod.yaml" }, objects: emptyObjects };
   const { lookAgain, ...plan } = planPod(wish, observed, base);
   const status = derivePodStatus(pod, observed, {
@@ -105,7 +121,6 @@ function tell(directory: string) {
     hostIPs: ["192.0.2.1"],
     runtimeName: "containerd",
     messages: new Map(),
-    firstSeen: now,
     before: undefined,
     stopping: facts.absent === true,
   });

@@ -160,9 +160,35 @@ const wrong: [string, [object, object?, object?], string[]][] = [
   ["seccomp", [{ securityContext: { seccompProfile: { type: "Localhost" } } }], [
     "spec.securityContext.seccompProfile.localhostProfile",
   ]],
-  ["init policy", [{ initContainers: [{ name: "i", image: "x", restartPolicy: "Never" }] }], [
+  ["init policy", [{ initContainers: [{ name: "i", image: "x", restartPolicy: "never" }] }], [
     "spec.initContainers[0].restartPolicy",
   ]],
+  ["hook of an init container", [{
+    initContainers: [{ name: "i", image: "x", lifecycle: { preStop: { sleep: { seconds: 1 } } } }],
+  }], ["spec.initContainers[0].lifecycle"]],
+  ["restartPolicyRules without a restartPolicy", [{}, {}, {
+    restartPolicyRules: [{ action: "Restart", exitCodes: { operator: "In", values: [1] } }],
+  }], [`${c}.restartPolicy`]],
+  ["restartPolicyRules", [{}, {}, {
+    restartPolicy: "Never",
+    restartPolicyRules: [
+      { action: "Stop", exitCodes: { operator: "Between", values: [1] } },
+      { action: "Restart" },
+      { action: "RestartAllContainers", exitCodes: { operator: "In", values: Array(256).fill(1) } },
+    ],
+  }], [
+    `${c}.restartPolicyRules[0].action`,
+    `${c}.restartPolicyRules[0].exitCodes.operator`,
+    `${c}.restartPolicyRules[1].exitCodes`,
+    `${c}.restartPolicyRules[2].exitCodes.values`,
+  ]],
+  ["too many restartPolicyRules", [{}, {}, {
+    restartPolicy: "Never",
+    restartPolicyRules: Array(21).fill({ action: "Restart", exitCodes: { operator: "In", values: [1] } }),
+  }], [`${c}.restartPolicyRules`]],
+  ["sleep longer than the grace period", [{ terminationGracePeriodSeconds: 5 }, {}, {
+    lifecycle: { preStop: { sleep: { seconds: 6 } }, postStart: { sleep: { seconds: -1 } } },
+  }], [`${c}.lifecycle.postStart.sleep.seconds`, `${c}.lifecycle.preStop.sleep.seconds`]],
   ["probe", [{}, {}, { livenessProbe: { successThreshold: 2, exec: { command: [] } } }], [
     `${c}.livenessProbe.exec.command`,
     `${c}.livenessProbe.successThreshold`,
@@ -206,10 +232,8 @@ Deno.test("what has no effect yet is a warning, and the pod runs", () => {
       schedulerName: "default-scheduler",
       hostUsers: true,
     },
-    {},
-    { lifecycle: { preStop: { exec: { command: ["true"] } } } },
   );
-  assertEquals(fields(text, "warning"), ["spec.nodeSelector", `${c}.lifecycle.preStop`]);
+  assertEquals(fields(text, "warning"), ["spec.nodeSelector"]);
   assertEquals(fields(text, "error"), []);
   assertEquals(parseManifest("f", text).pods.length, 1);
 });

@@ -11,7 +11,7 @@ import { createStatusStore, type StatusStore } from "../../../../agent/status_st
 import { createGate } from "../../../../agent/reconcile/gate.ts";
 import { createReconciler, type Reconciler } from "../../../../agent/reconcile/reconciler.ts";
 import { runRuntimeWatch } from "../../../../agent/reconcile/watch_runtime.ts";
-import { probeOptions } from "../../../fakes/prober.ts";
+import { createFakeProber, probeOptions } from "../../../fakes/prober.ts";
 import { createFakeRuntime, type FakeRuntime } from "../../../fakes/runtime.ts";
 
 export const objects = { configMaps: new Map(), secrets: new Map(), runtimeClasses: new Map() };
@@ -36,8 +36,11 @@ export const storage = (root: string, disk: string[]): Storage => ({
     await (text === undefined ? Deno.remove(path) : Deno.writeTextFile(path, text));
   },
   async notes(uid) {
-    const text = await Deno.readTextFile(`${root}/pods/${uid}/note-end`).catch(() => undefined);
-    return new Map(text === undefined ? [] : [["end", text]]);
+    const directory = `${root}/pods/${uid}`;
+    const files = await Array.fromAsync(Deno.readDir(directory)).catch(() => []);
+    const names = files.map((f) => f.name).filter((name) => name.startsWith("note-"));
+    const texts = names.map((name) => Deno.readTextFileSync(`${directory}/${name}`));
+    return new Map(names.map((name, i) => [name.slice("note-".length), texts[i]!]));
   },
   terminationMessage: () => Promise.resolve(undefined),
   emptyDirUsage: () => Promise.resolve(new Map()),
@@ -81,6 +84,7 @@ export function createBench(root: string, fake: FakeRuntime): Bench {
     silenceMs: 300,
     apply: {
       host,
+      prober: createFakeProber(),
       runtime,
       storage: volumes,
       cgroups: {

@@ -9,7 +9,7 @@ import { createStatusStore, type StatusStore } from "../../../../agent/status_st
 import { createHost } from "../../../../agent/host.ts";
 import { createGate } from "../../../../agent/reconcile/gate.ts";
 import { createWorker, type Worker } from "../../../../agent/reconcile/worker.ts";
-import { probeOptions } from "../../../fakes/prober.ts";
+import { createFakeProber, probeOptions } from "../../../fakes/prober.ts";
 import { createFakeRuntime, type FakeRuntime } from "../../../fakes/runtime.ts";
 
 const id = { uid: "u1", namespace: "default", name: "web" };
@@ -59,6 +59,7 @@ async function withWorker(
       probes: probeOptions(host, runtime),
       apply: {
         host,
+        prober: createFakeProber(),
         runtime,
         storage,
         node,
@@ -187,3 +188,25 @@ Deno.test("a pod becomes ready when its probe says so, and an agent that comes b
   }, fake);
   assertEquals(fake.callsOf("startContainer").length, 1);
 });
+
+Deno.test("a second removal with a shorter grace cuts the first one short", () =>
+  withWorker(async (fake, worker) => {
+    const wish = wishWith("blue");
+    if (wish.kind === "absent") throw new Error("unreachable");
+    const preStop = { exec: { command: ["bye"] } };
+    const spec = {
+      ...pod.spec!,
+      terminationGracePeriodSeconds: 99,
+      containers: [{ ...pod.spec!.containers[0]!, lifecycle: { preStop } }],
+    };
+    worker.put({ ...wish, pod: { ...wish.pod, pod: { ...pod, spec } } });
+    await untilStarted(fake, 1);
+    const release = fake.hold("execSync");
+    worker.put({ kind: "absent", uid: id.uid, key: "default/web" });
+    while (fake.held("execSync") === 0) await new Promise((r) => setTimeout(r, 1));
+    worker.put({ kind: "absent", uid: id.uid, key: "default/web", graceSeconds: 3 });
+    assertEquals(await worker.finished, "gone");
+    release();
+    assertEquals(fake.callsOf("execSync").map((c) => c.args[2]), [99]);
+    assertEquals(fake.callsOf("stopContainer").map((c) => c.args[1]), [3]);
+  }));
