@@ -1,12 +1,17 @@
 /**
  * What this machine is: addresses, memory, processors. Read once at the start. Not for: what becomes of it.
  */
+import { parseLoadedProfiles } from "../model/apparmor.ts";
 import { type InterfaceAddress, nodeAddresses } from "../node/addresses.ts";
 
 export interface Machine {
   hostname: string;
   /** Primary first. */
   addresses: string[];
+  /** Of the kernel, as uname tells it. */
+  kernel: string;
+  /** In Go's words. */
+  arch: string;
   cpus: number;
   /** Bytes. */
   memory: number;
@@ -31,10 +36,18 @@ export function readMachine(configured: readonly string[]): Machine {
   return {
     hostname: Deno.hostname().toLowerCase(),
     addresses: nodeAddresses(configured, interfaces, readText("/proc/net/route")),
+    kernel: Deno.osRelease(),
+    arch: Deno.build.arch === "aarch64" ? "arm64" : "amd64",
     cpus: navigator.hardwareConcurrency,
     memory: Deno.systemMemoryInfo().total,
     hugePages: readHugePages(),
   };
+}
+
+/** Names of the loaded profiles; `undefined` where AppArmor is off. */
+export function readApparmor(): Set<string> | undefined {
+  if (!readText("/sys/module/apparmor/parameters/enabled").startsWith("Y")) return undefined;
+  return parseLoadedProfiles(readText("/sys/kernel/security/apparmor/profiles"));
 }
 
 function readHugePages(): Map<number, number> {

@@ -25,11 +25,13 @@ import { createPodVolumes } from "../volumes/pod_volumes.ts";
 import type { Cri } from "../../plugins/cri/mod.ts";
 import { createProber } from "../../plugins/probe/mod.ts";
 import { detectHost } from "../../plugins/containerd/mod.ts";
+import { createNodeAdmission } from "./admission.ts";
 import { readMachine } from "./machine.ts";
 import { imageCalls, runtimeCalls } from "./metrics.ts";
 
 export interface PodParts {
   node: NodeFacts;
+  labels: Readonly<Record<string, string>>;
   runtime: Runtime;
   images: Images;
   archives: ImageArchives;
@@ -48,6 +50,8 @@ export interface PodPartsOptions {
   store: StatusStore;
   metrics: Metrics;
   cri: Cri;
+  /** Uids of the pods that an earlier run of the agent took. */
+  taken: readonly string[];
 }
 
 /** Making one is mostly the work of processes; more at once than this only wait for each other. */
@@ -140,7 +144,16 @@ export function createPodParts(o: PodPartsOptions, leave: AbortSignal): PodParts
     rootDir,
   });
   const prober = createProber();
+  const { labels, admission } = createNodeAdmission({
+    config,
+    machine,
+    allocatable: node.allocatable,
+    store,
+    now: () => host.now(),
+    taken: o.taken,
+  });
   const reconciler = createReconciler({
+    admission,
     runtime,
     storage,
     store,
@@ -165,7 +178,7 @@ export function createPodParts(o: PodPartsOptions, leave: AbortSignal): PodParts
       images: { images, archives, pulls: createGate(config.maxParallelImagePulls ?? Infinity), nodeConfig },
     },
   }, leave);
-  return { node, runtime, images, archives, reconciler, usage, cgroups, nodeConfig };
+  return { node, labels, runtime, images, archives, reconciler, usage, cgroups, nodeConfig };
 }
 
 const hugePageAmounts = (pages: ReadonlyMap<number, number>): Record<string, number> =>

@@ -23,6 +23,7 @@ import { mergeSnapshots, type Snapshot } from "../sources/merge.ts";
 import { watchManifests } from "../sources/static_dir.ts";
 import type { Notifier } from "../../plugins/systemd/mod.ts";
 import { createStatusStore, type StatusStore } from "../status_store.ts";
+import { isEnded } from "../reconcile/admission.ts";
 import { createMetricsPage, observePodStarts } from "./metrics.ts";
 import { createApiUsage } from "./usage.ts";
 import { createPodParts, type PodParts } from "./pods.ts";
@@ -54,7 +55,12 @@ export async function createServices(o: RunOptions, signal: AbortSignal): Promis
   store.setProblems("config", o.problems);
   observePodStarts(store, metrics, () => host.now(), signal);
   const chosen = await chooseRuntime(o, signal);
-  const parts = createPodParts({ config, host, log, store, metrics, cri: chosen.cri }, signal);
+  const taken = await host.list(join(config.rootDir, "pods")) ?? [];
+  const parts = createPodParts({ config, host, log, store, metrics, cri: chosen.cri, taken }, signal);
+  // What has ended makes room.
+  store.subscribe((change) => {
+    if (change.kind === "pod" && isEnded(change.pod)) parts.reconciler.readmit();
+  }, signal);
   const snapshots = new Map<string, Snapshot>();
   const heartbeat = createHeartbeat(host);
   const forever = (name: string, run: (signal: AbortSignal) => Promise<void>): Service => ({
@@ -153,6 +159,7 @@ function nodeStatus(
       version: buildInfo().version,
       startedAt: host.now(),
       addresses: [...parts.node.hostIPs],
+      labels: parts.labels,
       runtime: { endpoint: chosen.endpoint, managed: chosen.containerd !== undefined },
       paths: {
         manifests: config.staticPodPath,

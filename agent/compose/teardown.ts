@@ -26,7 +26,7 @@ export async function teardown(
     await startManaged({ ...o, cri: chosen.cri, containerd: chosen.containerd }, signal);
   }
   const { reconciler, cgroups } = createPodParts(
-    { config, host, log, store, metrics: createMetrics(), cri: chosen.cri },
+    { config, host, log, store, metrics: createMetrics(), cri: chosen.cri, taken: [] },
     leave.signal,
   );
   reconciler.update({

@@ -1,7 +1,8 @@
 /** Rules for single values that the types do not hold, and between values. Not for: types. */
 import type { Problem } from "../model/errors.ts";
-import { dnsLabel } from "../model/names.ts";
+import { dnsLabel, labelValue, qualifiedName } from "../model/names.ts";
 import { parseQuantity } from "../model/quantity.ts";
+import { checkSysctlPattern } from "../model/sysctls.ts";
 import { parseDuration } from "./duration.ts";
 import type { Place } from "./settings.ts";
 import { ipVersion } from "./values.ts";
@@ -44,6 +45,12 @@ const checks: readonly Check[] = [
     "managedRuntime.runtimes",
     (get) => checkRuntimes(get("managedRuntime.runtimes") as Record<string, string>),
   ],
+  ["nodeLabels", (get) => checkLabels(get("nodeLabels") as Record<string, string>)],
+  [
+    "allowedUnsafeSysctls",
+    (get) =>
+      (get("allowedUnsafeSysctls") as string[]).map(checkSysctlPattern).find((wrong) => wrong !== undefined),
+  ],
   ["cgroupRoot", (get) => checkCgroup(String(get("cgroupRoot")))],
   [
     "maxParallelImagePulls",
@@ -85,6 +92,14 @@ function checkSocket(path: string, limit: number): string | undefined {
   return length > limit
     ? `has ${length} bytes: expected at most ${limit}, which sockets can have`
     : undefined;
+}
+
+function checkLabels(labels: Readonly<Record<string, string>>): string | undefined {
+  for (const [key, value] of Object.entries(labels)) {
+    const expected = qualifiedName(key) ?? labelValue(value);
+    if (expected !== undefined) return `holds ${key}=${value}: expected ${expected}`;
+  }
+  return undefined;
 }
 
 /** containerd has `runc` already. */

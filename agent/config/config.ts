@@ -33,6 +33,13 @@ export interface Config extends Instance {
   /** "" is the runtime's. */
   imageServiceEndpoint: string;
   managedRuntime: ManagedRuntimeConfig;
+  /** Besides those that every node has. */
+  nodeLabels: Readonly<Record<string, string>>;
+  maxPods: number;
+  /** 0 is no limit. */
+  podsPerCore: number;
+  /** Names, or beginnings that end in `*`. */
+  allowedUnsafeSysctls: string[];
   /** Containers that name no seccomp profile get the runtime's own. */
   seccompDefault: boolean;
   cgroupRoot: string;
@@ -172,6 +179,10 @@ function toConfig(instance: Instance, values: ReadonlyMap<string, unknown>, node
       texts,
       (values.get("managedRuntime.runtimes") ?? {}) as Record<string, string>,
     ),
+    nodeLabels: (values.get("nodeLabels") ?? {}) as Record<string, string>,
+    maxPods: number("maxPods"),
+    podsPerCore: number("podsPerCore"),
+    allowedUnsafeSysctls: texts("allowedUnsafeSysctls"),
     seccompDefault: values.get("seccompDefault") === true,
     cgroupRoot: text("cgroupRoot"),
     cgroupDriver: text("cgroupDriver") as Config["cgroupDriver"],

@@ -100,7 +100,6 @@ const kubeletOnly: readonly ConfigFlag[] = [
     "kubeconfig",
     "bootstrap-kubeconfig",
     "cert-dir",
-    "node-labels",
     "cloud-provider",
     "cloud-config",
     "image-credential-provider-config",

@@ -21,6 +21,7 @@ import type {
   VolumeProjection,
 } from "./gen/v1.ts";
 import { imageTag } from "./image_name.ts";
+import { classPriority } from "./priority.ts";
 import { combine, limitsOf, requestsOf } from "./qos.ts";
 import { formatQuantity } from "./quantity.ts";
 
@@ -89,6 +90,7 @@ function defaultMetadata(metadata: ObjectMeta = {}): ObjectMeta {
 
 function defaultPodSpec(spec: PodSpec): PodSpec {
   const hostNetwork = spec.hostNetwork ?? false;
+  const priority = classPriority(spec.priorityClassName);
   const containers = (list: Container[] | undefined) =>
     (list ?? []).map((c) => defaultContainer(c, { hostNetwork }));
   const filled = {
@@ -98,6 +100,7 @@ function defaultPodSpec(spec: PodSpec): PodSpec {
     enableServiceLinks: true,
     schedulerName: "default-scheduler",
     securityContext: {},
+    ...(priority === undefined ? {} : { priority }),
     ...spec,
     ...(spec.volumes === undefined ? {} : { volumes: spec.volumes.map(defaultVolume) }),
     ...(spec.initContainers === undefined ? {} : { initContainers: containers(spec.initContainers) }),

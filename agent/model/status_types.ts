@@ -34,6 +34,7 @@ export interface AgentStatus {
   runtime: { name: string; version: string; endpoint: string; managed: boolean };
   conditions: Condition[];
   addresses: string[];
+  labels: Readonly<Record<string, string>>;
   paths: { manifests: string; root: string; logs: string; images: string };
 }
 

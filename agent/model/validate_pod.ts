@@ -81,9 +81,7 @@ function validatePolicies(spec: PodSpec, report: Report): void {
     report,
   );
   checkRange(spec.activeDeadlineSeconds, [1, 2 ** 31 - 1], ["spec", "activeDeadlineSeconds"], report);
-  if (spec.os !== undefined && spec.os.name !== "linux") {
-    report(["spec", "os", "name"], `expected linux, got ${shown(spec.os.name)}`);
-  }
+  checkOneOf(spec.os?.name, ["linux", "windows"], ["spec", "os", "name"], report);
 }
 
 function validateDns(spec: PodSpec, report: Report): void {

@@ -5,6 +5,7 @@
 import type { NodeSelectorRequirement, NodeSelectorTerm, PodSpec, Toleration } from "./gen/v1.ts";
 import { type FieldPath, type Report, shown } from "./finding.ts";
 import { dnsSubdomain, labelValue, qualifiedName } from "./names.ts";
+import { classPriority, systemPriorities } from "./priority.ts";
 import { checkName, checkOneOf, elements } from "./rules.ts";
 
 export function validateScheduling(spec: PodSpec, report: Report): void {
@@ -25,10 +26,24 @@ export function validateScheduling(spec: PodSpec, report: Report): void {
   }
   for (const [i, term] of elements(required?.nodeSelectorTerms)) validateTerm(term, [...terms, i], report);
   validateTolerations(spec.tolerations, ["spec", "tolerations"], report);
-  if (spec.priorityClassName) {
-    checkName(spec.priorityClassName, dnsSubdomain, ["spec", "priorityClassName"], report);
-  }
+  validatePriority(spec, report);
   checkOneOf(spec.preemptionPolicy, ["PreemptLowerPriority", "Never"], ["spec", "preemptionPolicy"], report);
+}
+
+function validatePriority({ priorityClassName, priority }: PodSpec, report: Report): void {
+  if (!priorityClassName) return;
+  const at = ["spec", "priorityClassName"];
+  checkName(priorityClassName, dnsSubdomain, at, report);
+  const known = classPriority(priorityClassName);
+  if (known === undefined) {
+    const names = Object.keys(systemPriorities).join(" and ");
+    const message = `no manifest describes PriorityClasses: known are ${names}; the pod's priority is ${
+      priority ?? 0
+    }`;
+    report(at, message, "warning");
+  } else if (priority !== undefined && priority !== known) {
+    report(["spec", "priority"], `expected ${known}, the class's, or nothing; got ${priority}`);
+  }
 }
 
 function validateTerm(term: NodeSelectorTerm, at: FieldPath, report: Report): void {

@@ -7,12 +7,15 @@ import type { Log } from "../lib/log.ts";
 import { aborted } from "../lib/pause.ts";
 import { type Desired, diffPods, type KnownPod, podKey, type Wish } from "../model/wish.ts";
 import type { PodEnd } from "../model/end.ts";
+import type { Admission } from "./admission.ts";
 import { createWorker, type Worker, type WorkerOptions } from "./worker.ts";
 import type { PodIdentity } from "./observe.ts";
 
 export interface Reconciler {
   /** The newest set of wanted pods. */
   update(desired: Desired): void;
+  /** Something that decides which pods this node takes has changed: judges all of them anew. */
+  readmit(): void;
   /** Look again at one pod, or at all. */
   nudge(uid?: string): void;
   /** Ends a pod as a whole: it fails with this reason, until it is edited or restarted. False: no such pod is wanted. */
@@ -38,6 +41,8 @@ export interface ReconcilerOptions extends WorkerOptions {
   runtime: Runtime;
   storage: Storage;
   log: Log;
+  /** Absent: every pod is taken. */
+  admission?: Admission;
 }
 
 export function createReconciler(o: ReconcilerOptions, leave: AbortSignal): Reconciler {
@@ -58,7 +63,11 @@ export function createReconciler(o: ReconcilerOptions, leave: AbortSignal): Reco
   };
 
   const start = (uid: string, wish: Wish): Worker => {
-    const worker = createWorker(o, identity(uid, wish), leave);
+    const worker = createWorker(
+      { ...o, admit: (pod) => o.admission?.refusal(pod.uid) },
+      identity(uid, wish),
+      leave,
+    );
     workers.set(uid, worker);
     found.delete(uid);
     worker.finished.then((how) => {
@@ -94,7 +103,12 @@ export function createReconciler(o: ReconcilerOptions, leave: AbortSignal): Reco
   return {
     update(desired) {
       latest = desired;
+      const changed = o.admission?.judge(desired.pods.values()) ?? [];
       apply(desired);
+      for (const uid of changed) workers.get(uid)?.nudge();
+    },
+    readmit() {
+      for (const uid of o.admission?.judge(latest?.pods.values() ?? []) ?? []) workers.get(uid)?.nudge();
     },
     nudge(uid) {
       if (uid !== undefined) workers.get(uid)?.nudge();

@@ -4,6 +4,7 @@
  */
 import type { Problem } from "../model/errors.ts";
 import type { ConfigMap, RuntimeClass, Secret } from "../model/gen/v1.ts";
+import { exclude, type HostPort, hostPortsOf } from "../model/host_ports.ts";
 import { withRuntimeClass } from "../model/runtime_class.ts";
 import { type Desired, type DesiredPod, type Objects, type PodKey, podKey } from "../model/wish.ts";
 import { missingReferences } from "./references.ts";
@@ -59,36 +60,26 @@ function withClass(desired: DesiredPod, classes: Objects["runtimeClasses"]): Des
   return pod === desired.pod ? desired : { ...desired, pod };
 }
 
-interface Claim {
-  key: PodKey;
-  origin: string;
-  hostIP: string;
-}
-
-const everywhere = new Set(["", "0.0.0.0", "::"]);
-const overlap = (a: string, b: string) => everywhere.has(a) || everywhere.has(b) || a === b;
-
 /** Both pods stay desired: which of them runs already is not known here. */
 function hostPortClashes(pods: readonly DesiredPod[]): Problem[] {
-  const claims = new Map<string, Claim[]>();
+  const claims: { desired: DesiredPod; port: HostPort }[] = [];
   const problems: Problem[] = [];
-  for (const { pod, origin } of pods) {
-    const key = `${pod.metadata?.namespace}/${pod.metadata?.name}`;
-    for (const [i, container] of (pod.spec?.containers ?? []).entries()) {
-      for (const [j, port] of (container.ports ?? []).entries()) {
-        if (!port.hostPort) continue;
-        const wanted = `${port.hostPort}/${port.protocol ?? "TCP"}`;
-        const taken = claims.get(wanted) ?? [];
-        const hostIP = port.hostIP ?? "";
-        const other = taken.find((c) => c.key !== key && overlap(c.hostIP, hostIP));
-        if (other !== undefined) {
-          const field = `spec.containers[${i}].ports[${j}].hostPort`;
-          const message =
-            `Pod ${other.key} (${other.origin}) wants the host port ${wanted}, too: only one can have it`;
-          problems.push({ severity: "warning", file: origin, object: `Pod ${key}`, field, message });
-        }
-        claims.set(wanted, [...taken, { key, origin, hostIP }]);
+  for (const desired of pods) {
+    for (const port of hostPortsOf(desired.pod)) {
+      const other = claims.find((c) => c.desired !== desired && exclude(c.port, port));
+      if (other !== undefined) {
+        const { origin, pod } = other.desired;
+        problems.push({
+          severity: "warning",
+          file: desired.origin,
+          object: `Pod ${podKey(desired.pod)}`,
+          field: port.field,
+          message: `Pod ${
+            podKey(pod)
+          } (${origin}) wants the host port ${port.port}, too: only one can have it`,
+        });
       }
+      claims.push({ desired, port });
     }
   }
   return problems;

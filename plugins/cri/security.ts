@@ -3,6 +3,7 @@
  * kubelet's rules (pkg/securitycontext, pkg/kubelet/kuberuntime/security_context*.go). Pure.
  * Not for: user namespaces (hostUsers), which need ids allotted on the node.
  */
+import { apparmorProfileOf } from "../../agent/model/apparmor.ts";
 import type { ContainerSpec } from "../../agent/model/container.ts";
 import { AgentError } from "../../agent/model/errors.ts";
 import type {
@@ -58,7 +59,6 @@ export function effectiveSecurity(pod: Pod, container: Container): SecurityConte
   if (of.runAsNonRoot !== undefined) inherited.runAsNonRoot = of.runAsNonRoot;
   if (of.seLinuxOptions !== undefined) inherited.seLinuxOptions = of.seLinuxOptions;
   if (of.seccompProfile !== undefined) inherited.seccompProfile = of.seccompProfile;
-  if (of.appArmorProfile !== undefined) inherited.appArmorProfile = of.appArmorProfile;
   return { ...inherited, ...container.securityContext };
 }
 
@@ -136,16 +136,6 @@ export function toApparmor(profile: AppArmorProfile | undefined): SecurityProfil
   }
 }
 
-/** The beta annotation `container.apparmor.security.beta.kubernetes.io/NAME`, where no field says it. */
-function apparmorAnnotation(pod: Pod, container: string): AppArmorProfile | undefined {
-  const text = pod.metadata?.annotations?.[`container.apparmor.security.beta.kubernetes.io/${container}`];
-  if (text === "runtime/default") return { type: "RuntimeDefault" };
-  if (text === "unconfined") return { type: "Unconfined" };
-  return text?.startsWith("localhost/") === true
-    ? { type: "Localhost", localhostProfile: text.slice("localhost/".length) }
-    : undefined;
-}
-
 /** Numeric uid, a user's name, or root where the image says nothing. */
 function parseImageUser(imageUser: string): { uid?: number; name: string } {
   const user = imageUser.split(":")[0]!;
@@ -183,7 +173,6 @@ export function toContainerSecurity(
   checkNonRoot(spec, security);
   const imageUser = parseImageUser(spec.imageUser);
   const unmasked = security.procMount === "Unmasked";
-  const apparmor = toApparmor(security.appArmorProfile ?? apparmorAnnotation(pod, spec.container.name));
   return LinuxContainerSecurityContext.fromPartial({
     capabilities: {
       addCapabilities: security.capabilities?.add ?? [],
@@ -202,6 +191,6 @@ export function toContainerSecurity(
     maskedPaths: unmasked ? [] : MASKED_PATHS,
     readonlyPaths: unmasked ? [] : READONLY_PATHS,
     seccomp: toSeccomp(security.seccompProfile, options),
-    apparmor,
+    apparmor: toApparmor(apparmorProfileOf(pod, spec.container)),
   });
 }

@@ -7,6 +7,12 @@ const names = "tests/e2e/inside_test.ts: host name, hosts, resolver, network";
 const resolver =
   "tests/unit/agent/model/dns_test.ts: None takes only dnsConfig; Default adds it to the node's";
 const classes = "tests/e2e/runtime_class_test.ts";
+const admission = "tests/e2e/admission_test.ts";
+const placed = `${admission}: nodeSelector, nodeAffinity and os: only what is for this node`;
+const affinity =
+  "tests/unit/agent/model/admission_test.ts: nodeSelector, and nodeAffinity with every operator, decide by the node's labels and name";
+const rank =
+  "tests/unit/agent/model/admission_test.ts: a pod that runs keeps its place, whatever its edit asks for, unless priorityClassName or priority needs it";
 const namespaces = "tests/unit/plugins/cri/translate_sandbox_test.ts: toSandboxConfig: namespaces";
 const aliases = "tests/unit/agent/model/hosts_test.ts: aliases come last, one line for each address";
 
@@ -33,15 +39,18 @@ export const pod: Rows = {
     hostnameOverride: open,
     imagePullSecrets: proven("tests/e2e/registry_test.ts: images from a registry"),
     nodeName: needsCluster(scheduler),
-    nodeSelector: open,
-    os: open,
+    nodeSelector: proven(placed, affinity),
+    os: proven(placed),
     overhead: proven(
       "tests/unit/agent/model/pod_cgroup_test.ts: spec.resources of the pod limit its cgroup, whatever its containers declare; overhead comes on top",
       `${classes}: with the class it runs by its handler, with its overhead`,
     ),
     preemptionPolicy: needsCluster(scheduler, { sample: "Never" }),
-    priority: open,
-    priorityClassName: open,
+    priority: proven(rank),
+    priorityClassName: proven(
+      rank,
+      `${admission}: requests, priorityClassName and what has ended decide who has room`,
+    ),
     readinessGates: open,
     resourceClaims: rejected("dynamic resource allocation needs its API objects"),
     restartPolicy: proven("tests/e2e/restarts_test.ts: OnFailure and Never"),
@@ -67,7 +76,11 @@ export const pod: Rows = {
   },
   Affinity: { podAffinity: needsCluster(scheduler), podAntiAffinity: needsCluster(scheduler) },
   NodeAffinity: { preferredDuringSchedulingIgnoredDuringExecution: needsCluster(scheduler) },
-  NodeSelectorRequirement: { key: open, operator: open, values: open },
+  NodeSelectorRequirement: {
+    key: proven(placed, affinity),
+    operator: proven(placed, affinity),
+    values: proven(placed, affinity),
+  },
   LocalObjectReference: {
     name: provenBut(
       "a Secret of the manifest directory",

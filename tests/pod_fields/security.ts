@@ -14,6 +14,7 @@ const apparmor =
   "tests/unit/plugins/cri/security_test.ts: AppArmor: the field, else the beta annotation, else the runtime's choice";
 const privileges =
   "tests/unit/plugins/cri/security_test.ts: privileges: no_new_privs only when escalation is refused, masks unless procMount is Unmasked";
+const admitted = "tests/e2e/admission_test.ts";
 const windows = "means nothing on Linux";
 
 export const security: Rows = {
@@ -42,8 +43,11 @@ export const security: Rows = {
   SELinuxOptions: { level: open, role: open, type: open, user: open },
   SeccompProfile: { localhostProfile: proven(seccomp), type: proven(seccomp) },
   AppArmorProfile: { localhostProfile: proven(apparmor), type: proven(apparmor) },
-  Sysctl: { name: open, value: open },
-  PodOS: { name: open },
+  Sysctl: {
+    name: proven(`${admitted}: sysctls: safe and allowed ones are set, others refused`),
+    value: proven(`${admitted}: sysctls: safe and allowed ones are set, others refused`),
+  },
+  PodOS: { name: proven(`${admitted}: nodeSelector, nodeAffinity and os: only what is for this node`) },
 };
 
 export const admission: Rows = {

@@ -96,6 +96,7 @@ export async function createLab(
     runtime: { name: "containerd", version: "1.6.20", endpoint: "unix:///run/c.sock", managed: false },
     conditions: [{ type: "Ready", status: "True" }],
     addresses: ["10.0.0.1"],
+    labels: {},
     paths: { manifests, root: `${directory}/root`, logs: `${directory}/logs`, images: `${directory}/images` },
   });
   const ready = () => ({ ok: true, reasons: [] });

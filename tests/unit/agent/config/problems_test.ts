@@ -30,7 +30,7 @@ authentication:
 runtimeRequestTimeout: 2 minutes
 socket: /x.sock
 containerLogMaxSize: 10XB
-maxPods: 50
+runOnce: true
 logging:
   format: xml
 ---
@@ -49,7 +49,7 @@ hostnameOverride: "bad name"
     '/etc/agent.yaml:18:3: logging.format: "xml" is not valid: expected one of text, json',
     'flag --fail-swap-on: "perhaps" is not valid: expected true or false',
     "flag --kubeconfig: warning: is not supported yet and has no effect",
-    "/etc/agent.yaml:16:1: warning: maxPods: is not supported yet and has no effect",
+    "/etc/agent.yaml:16:1: warning: runOnce: is not supported yet and has no effect",
     "flag --runonce: warning: runOnce: is not supported yet and has no effect",
     "/etc/agent.yaml:22:1: nodeIPs: holds 10.0.0.1, 10.0.0.2: expected at most one IPv4 and one IPv6 address",
     '/etc/agent.yaml:23:1: hostnameOverride: makes the node\'s name "bad name": expected letters, digits, "-" and "." (at most 253)',

@@ -152,7 +152,7 @@ const wrong: [string, [object, object?, object?], string[]][] = [
   ["grace period", [{ terminationGracePeriodSeconds: -1 }], ["spec.terminationGracePeriodSeconds"]],
   ["dns policy", [{ dnsPolicy: "None" }], ["spec.dnsConfig.nameservers"]],
   ["name server", [{ dnsConfig: { nameservers: ["a"] } }], ["spec.dnsConfig.nameservers[0]"]],
-  ["os", [{ os: { name: "windows" } }], ["spec.os.name"]],
+  ["os", [{ os: { name: "plan9" } }], ["spec.os.name"]],
   ["user", [{ securityContext: { runAsUser: -1 } }], ["spec.securityContext.runAsUser"]],
   ["privilege", [{}, {}, { securityContext: { privileged: true, allowPrivilegeEscalation: false } }], [
     `${c}.securityContext.allowPrivilegeEscalation`,
@@ -227,13 +227,13 @@ for (const [name, parts, expected] of wrong) {
 Deno.test("what has no effect yet is a warning, and the pod runs", () => {
   const text = manifest(
     {
-      nodeSelector: { a: "b" },
+      topologySpreadConstraints: [{ maxSkew: 1, topologyKey: "a", whenUnsatisfiable: "ScheduleAnyway" }],
       automountServiceAccountToken: false,
       schedulerName: "default-scheduler",
       hostUsers: true,
     },
   );
-  assertEquals(fields(text, "warning"), ["spec.nodeSelector"]);
+  assertEquals(fields(text, "warning"), ["spec.topologySpreadConstraints"]);
   assertEquals(fields(text, "error"), []);
   assertEquals(parseManifest("f", text).pods.length, 1);
 });

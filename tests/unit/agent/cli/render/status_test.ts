@@ -8,6 +8,7 @@ Deno.test("a runtime that has never answered is unknown", () => {
     version: "1",
     startedAt: 0,
     addresses: [],
+    labels: {},
     runtime: { name: "", version: "", endpoint: "/run/x.sock", managed: false },
     conditions: [],
     paths: { manifests: "/m", root: "/r", logs: "/l", images: "/i" },

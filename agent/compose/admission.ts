@@ -1,0 +1,37 @@
+/** Which pods this machine takes, from the configuration and what the machine is. Not for: the judgement itself. */
+import type { Config } from "../config/config.ts";
+import { nodeLabels } from "../model/node_affinity.ts";
+import { type Admission, createAdmission } from "../reconcile/admission.ts";
+import type { StatusStore } from "../status_store.ts";
+import { type Machine, readApparmor } from "./machine.ts";
+
+export interface NodeAdmissionOptions {
+  config: Config;
+  machine: Machine;
+  allocatable: Readonly<Record<string, number>>;
+  store: StatusStore;
+  now(): number;
+  /** Uids of the pods that an earlier run of the agent took. */
+  taken: readonly string[];
+}
+
+export function createNodeAdmission(
+  o: NodeAdmissionOptions,
+): { labels: Readonly<Record<string, string>>; admission: Admission } {
+  const { config, machine, allocatable } = o;
+  const labels = nodeLabels(config.nodeName, machine.arch, config.nodeLabels);
+  const perCore = config.podsPerCore === 0 ? Infinity : config.podsPerCore * machine.cpus;
+  const node = () => {
+    const apparmor = readApparmor();
+    return {
+      name: config.nodeName,
+      labels,
+      maxPods: Math.min(config.maxPods, perCore),
+      allocatable,
+      kernel: machine.kernel,
+      allowedUnsafeSysctls: config.allowedUnsafeSysctls,
+      ...(apparmor === undefined ? {} : { apparmor }),
+    };
+  };
+  return { labels, admission: createAdmission({ store: o.store, now: o.now, taken: o.taken, node }) };
+}

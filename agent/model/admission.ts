@@ -1,0 +1,172 @@
+/**
+ * Which pods this node takes: the kubelet's reasons to refuse one, before anything of it runs. Pure; judged anew
+ * whenever pods or the node change. Not for: manifests that are wrong in any Kubernetes (validate_*.ts), ending what was
+ * refused (end.ts).
+ *
+ * Source: kubernetes pkg/kubelet/lifecycle, pkg/kubelet/preemption, pkg/kubelet/sysctl, pkg/security/apparmor.
+ */
+import { apparmorProfileOf } from "./apparmor.ts";
+import type { PodEnd } from "./end.ts";
+import type { Pod } from "./gen/v1.ts";
+import { exclude, hostPortsOf } from "./host_ports.ts";
+import { matchesNode, type NodeIdentity } from "./node_affinity.ts";
+import { priorityOf } from "./priority.ts";
+import { podResources } from "./qos.ts";
+import { isAllowedSysctl } from "./sysctls.ts";
+import type { DesiredPod } from "./wish.ts";
+
+export interface AdmissionNode extends NodeIdentity {
+  maxPods: number;
+  /** What it gives to pods, in base units (cores, bytes). */
+  allocatable: Readonly<Record<string, number>>;
+  /** As uname tells it. */
+  kernel: string;
+  allowedUnsafeSysctls: readonly string[];
+  /** Profiles that are loaded; absent: AppArmor is off. */
+  apparmor?: ReadonlySet<string>;
+  /** Absent while the runtime has not told. */
+  supplementalGroupsPolicy?: boolean;
+}
+
+/** What was said of each pod the last time, by uid; `undefined`: it was taken. */
+export type Verdicts = ReadonlyMap<string, PodEnd | undefined>;
+
+const refusal = (reason: string, message: string): PodEnd => ({ reason, message });
+const preemption = refusal("Preempting", "Preempted in order to admit critical pod");
+
+/** What the pods that were taken so far have. */
+interface Taken {
+  pods: DesiredPod[];
+  requests: Record<string, number>;
+}
+
+/**
+ * A verdict for each pod. Pods of higher priority come first, then those that were taken before: what runs stays unless
+ * something more important needs its place. `finished` are pods whose containers have all ended for good: they take no
+ * place, and nothing is to be judged about them.
+ */
+export function admitPods(
+  pods: readonly DesiredPod[],
+  before: Verdicts,
+  finished: (uid: string) => boolean,
+  node: AdmissionNode,
+): Map<string, PodEnd | undefined> {
+  const wasTaken = ({ uid }: DesiredPod) => before.has(uid) && before.get(uid) === undefined;
+  const order = [...pods].sort((a, b) =>
+    priorityOf(b.pod) - priorityOf(a.pod) || Number(wasTaken(b)) - Number(wasTaken(a)) ||
+    (a.origin + a.uid < b.origin + b.uid ? -1 : 1)
+  );
+  const verdicts = new Map<string, PodEnd | undefined>();
+  const taken: Taken = { pods: [], requests: {} };
+  for (const desired of order) {
+    const { uid, pod } = desired;
+    if (wasTaken(desired) && finished(uid)) {
+      verdicts.set(uid, undefined);
+      continue;
+    }
+    const newcomer = taken.pods.some((p) => priorityOf(p.pod) > priorityOf(pod) && !wasTaken(p));
+    const stays = wasTaken(desired) && !newcomer;
+    const verdict = whyNot(pod, node) ?? whyNoPort(pod, taken) ??
+      (stays ? undefined : whyNoRoom(pod, taken, node, wasTaken(desired) || before.get(uid)?.reason));
+    verdicts.set(uid, verdict);
+    if (verdict === undefined) take(taken, desired);
+  }
+  return verdicts;
+}
+
+function take(taken: Taken, desired: DesiredPod): void {
+  taken.pods.push(desired);
+  for (const [name, amount] of Object.entries(podResources(desired.pod).requests)) {
+    taken.requests[name] = (taken.requests[name] ?? 0) + units(name, amount);
+  }
+}
+
+/** What the pod alone is refused for. */
+export function whyNot(pod: Pod, node: AdmissionNode): PodEnd | undefined {
+  const spec = pod.spec!;
+  const os = pod.metadata?.labels?.["kubernetes.io/os"];
+  if (os !== undefined && os !== "linux") {
+    return refusal(
+      "PodOSSelectorNodeLabelDoesNotMatch",
+      "Failed to admit pod as the `kubernetes.io/os` label doesn't match node label",
+    );
+  }
+  if (spec.os !== undefined && spec.os.name !== "linux") {
+    return refusal("PodOSNotSupported", "Failed to admit pod as the OS field doesn't match node OS");
+  }
+  if (
+    spec.securityContext?.supplementalGroupsPolicy === "Strict" && node.supplementalGroupsPolicy === false
+  ) {
+    return refusal(
+      "SupplementalGroupsPolicyNotSupported",
+      "SupplementalGroupsPolicy=Strict is not supported in this node: the container runtime lacks it",
+    );
+  }
+  for (const { name } of spec.securityContext?.sysctls ?? []) {
+    if (isAllowedSysctl(name, node.kernel, node.allowedUnsafeSysctls)) continue;
+    const hint = "allowedUnsafeSysctls in the configuration allows more";
+    return refusal("SysctlForbidden", `forbidden sysctl: "${name}" not allowlisted (${hint})`);
+  }
+  if (!matchesNode(pod, node)) {
+    const message = "node(s) didn't match Pod's node affinity/selector";
+    return refusal("NodeAffinity", `Predicate NodeAffinity failed: ${message}`);
+  }
+  return whyNoProfile(pod, node);
+}
+
+/** Where a profile other than none is asked for, and cannot be enforced. */
+function whyNoProfile(pod: Pod, node: AdmissionNode): PodEnd | undefined {
+  const spec = pod.spec!;
+  for (const container of [...spec.initContainers ?? [], ...spec.containers]) {
+    const profile = apparmorProfileOf(pod, container);
+    if (profile === undefined || profile.type === "Unconfined") continue;
+    const because = node.apparmor === undefined
+      ? "AppArmor is not enabled on the host"
+      : profile.type === "Localhost" && !node.apparmor.has(profile.localhostProfile ?? "")
+      ? `profile ${JSON.stringify(profile.localhostProfile)} is not loaded`
+      : undefined;
+    if (because !== undefined) return refusal("AppArmor", `Cannot enforce AppArmor: ${because}`);
+  }
+  return undefined;
+}
+
+function whyNoPort(pod: Pod, taken: Taken): PodEnd | undefined {
+  const wanted = hostPortsOf(pod);
+  if (wanted.length === 0) return undefined;
+  for (const { pod: { metadata }, port } of taken.pods.flatMap(portsOf)) {
+    if (!wanted.some((w) => exclude(w, port))) continue;
+    const message = "node(s) didn't have free ports for the requested pod ports";
+    const holder = `${metadata?.namespace}/${metadata?.name} has ${port.port}`;
+    return refusal("NodePorts", `Predicate NodePorts failed: ${message} (${holder})`);
+  }
+  return undefined;
+}
+
+const portsOf = ({ pod }: DesiredPod) => hostPortsOf(pod).map((port) => ({ pod, port }));
+
+/** In the scheduler's units: thousandths of a core, bytes, pieces. */
+const units = (name: string, amount: number) => name === "cpu" ? Math.ceil(amount * 1000) : Math.ceil(amount);
+
+/** `before`: true when the pod was taken, else why it was not. */
+function whyNoRoom(
+  pod: Pod,
+  taken: Taken,
+  node: AdmissionNode,
+  before: true | string | undefined,
+): PodEnd | undefined {
+  const lack = (name: string, requested: number, used: number, capacity: number) => {
+    if (requested <= capacity - used) return undefined;
+    if (before === true || before === preemption.reason) return preemption;
+    const amounts = `requested: ${requested}, used: ${used}, capacity: ${capacity}`;
+    return refusal(`OutOf${name}`, `Node didn't have enough resource: ${name}, ${amounts}`);
+  };
+  const full = lack("pods", 1, taken.pods.length, node.maxPods);
+  if (full !== undefined) return full;
+  for (const [name, amount] of Object.entries(podResources(pod).requests)) {
+    const capacity = node.allocatable[name];
+    if (amount <= 0 || capacity === undefined) continue;
+    const found = lack(name, units(name, amount), taken.requests[name] ?? 0, units(name, capacity));
+    if (found !== undefined) return found;
+  }
+  return undefined;
+}
