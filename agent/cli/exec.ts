@@ -1,11 +1,13 @@
 /** `agent exec` and `agent attach`: a command in a container, or its own process, at this terminal. */
 import type { Container, Pod } from "../model/gen/v1.ts";
-import { createApiClient } from "./client.ts";
+import { type ApiClient, createApiClient } from "./client.ts";
 import { type Command, type Flag, type ParsedArgs } from "./command.ts";
 import { findPod } from "./describe.ts";
+import { converse, sessionPath } from "./exec_session.ts";
 import { namespaceFlag } from "./get.ts";
 import { type Io, socketPath } from "./io.ts";
-import { chooseContainer } from "./logs.ts";
+import { chooseContainer, containerFlag } from "./logs.ts";
+import type { RemoteEnds } from "./remote_command.ts";
 
 /** How the session is to be, and what of the typed flags could not be had. */
 export interface SessionPlan {
@@ -46,54 +48,39 @@ export function planAttach(
   return { stdin: hasInput, tty: hasTty, raw: hasInput && hasTty && inputIsTerminal, notes };
 }
 
-/** The path of the API, with the kubelet's names. */
-export function sessionPath(
-  kind: "exec" | "attach",
-  target: { namespace: string; pod: string; container: string },
-  plan: Pick<SessionPlan, "stdin" | "tty">,
-  command: readonly string[] = [],
-): string {
-  const query = new URLSearchParams(command.map((word) => ["command", word]));
-  if (plan.stdin) query.set("input", "1");
-  query.set("output", "1");
-  query.set(plan.tty ? "tty" : "error", "1");
-  const words = [kind, target.namespace, target.pod, target.container].map(encodeURIComponent);
-  return `/${words.join("/")}?${query}`;
-}
-
-/** Connects this terminal to the session at `url`, and leaves it as it was. Resolves to the exit status. */
-async function converse(url: string, plan: SessionPlan, io: Io): Promise<number> {
-  // Loaded here, since the agent itself never needs them.
-  const [{ openSession }, remote] = await Promise.all([
-    import("./session.ts"),
-    import("./remote_command.ts"),
-  ]);
-  const session = await openSession(url, remote.remoteCommandProtocol, io.signal);
+/** Connects this terminal to the session, and leaves it as it was. Resolves to the exit status. */
+export async function converseHere(
+  client: ApiClient,
+  path: string,
+  plan: SessionPlan,
+  io: Io,
+): Promise<number> {
   const over = new AbortController();
   let toldToEnd: number | undefined;
   let restore = () => {};
+  const opened = (session: { close(): void }) => {
+    if (!plan.raw) return;
+    io.input.onEnd((status) => {
+      toldToEnd = status;
+      session.close();
+    }, over.signal);
+    restore = io.input.makeRaw();
+  };
+  const ends: RemoteEnds = {
+    ...(plan.stdin ? { input: io.input.chunks() } : {}),
+    out: (bytes) => io.out(bytes),
+    ...(plan.tty
+      ? { sizes: (tell) => followSize(io, tell, over.signal) }
+      : { err: (bytes) => io.err(bytes) }),
+  };
   try {
-    if (plan.raw) {
-      io.input.onEnd((status) => {
-        toldToEnd = status;
-        session.close();
-      }, over.signal);
-      restore = io.input.makeRaw();
-    }
-    return await remote.runRemoteCommand(session, {
-      ...(plan.stdin ? { input: io.input.chunks() } : {}),
-      out: (bytes) => io.out(bytes),
-      ...(plan.tty
-        ? { sizes: (tell) => followSize(io, tell, over.signal) }
-        : { err: (bytes) => io.err(bytes) }),
-    });
+    return await converse(client, path, ends, io.signal, opened);
   } catch (error) {
     if (toldToEnd !== undefined) return toldToEnd;
     throw error;
   } finally {
     over.abort();
     restore();
-    session.close();
   }
 }
 
@@ -123,11 +110,8 @@ async function run(kind: "exec" | "attach", args: ParsedArgs, io: Io): Promise<n
       ? planExec(stdin, tty, io.input.isTerminal)
       : planAttach(containerOf(pod, container), stdin, tty, io.input.isTerminal);
     if (!args.is("quiet")) await io.err(note + plan.notes.map((line) => `${line}\n`).join(""));
-    const url = await client.redirect(
-      sessionPath(kind, { namespace, pod: name, container }, plan, command),
-      io.signal,
-    );
-    const status = await converse(url, plan, io);
+    const path = sessionPath(kind, { namespace, pod: name, container }, plan, command);
+    const status = await converseHere(client, path, plan, io);
     if (status !== 0 && kind === "exec" && !args.is("quiet")) {
       await io.err(`command terminated with exit code ${status}\n`);
     }
@@ -144,7 +128,7 @@ function containerOf(pod: Pod, name: string): Pick<Container, "name" | "stdin" |
 
 const flags: readonly Flag[] = [
   namespaceFlag,
-  { name: "container", short: "c", kind: "text", placeholder: "NAME", summary: "which container of the pod" },
+  containerFlag,
   { name: "stdin", short: "i", kind: "boolean", summary: "pass standard input on, up to its end" },
   { name: "tty", short: "t", kind: "boolean", summary: "use this terminal: its size, each key, Ctrl-C" },
   { name: "quiet", short: "q", kind: "boolean", summary: "print nothing but what the container writes" },

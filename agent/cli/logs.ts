@@ -6,6 +6,14 @@ import { findPod } from "./describe.ts";
 import { namespaceFlag } from "./get.ts";
 import { type Io, socketPath } from "./io.ts";
 
+export const containerFlag = {
+  name: "container",
+  short: "c",
+  kind: "text",
+  placeholder: "NAME",
+  summary: "which container of the pod",
+} as const;
+
 /** The container that is meant: named, the only one, or the one that the pod itself names as its default. */
 export function chooseContainer(pod: Pod, named: string | undefined): { name: string; note?: string } {
   const { initContainers = [], containers = [] } = pod.spec ?? {};
@@ -64,13 +72,7 @@ export const logs: Command = {
   ],
   flags: [
     namespaceFlag,
-    {
-      name: "container",
-      short: "c",
-      kind: "text",
-      placeholder: "NAME",
-      summary: "which container of the pod",
-    },
+    containerFlag,
     { name: "follow", short: "f", kind: "boolean", summary: "go on until the container ends" },
     { name: "tail", kind: "number", placeholder: "LINES", summary: "only the last lines (-1: all)" },
     { name: "since", kind: "duration", placeholder: "5m", summary: "only what is newer than this" },

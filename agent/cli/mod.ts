@@ -9,6 +9,7 @@ import { check } from "./check.ts";
 import { type Command, CommandError, parseCommandLine, UsageError } from "./command.ts";
 import { completionCommand } from "./completion.ts";
 import { configCommand } from "./config.ts";
+import { cp } from "./cp.ts";
 import { deleteCommand } from "./delete.ts";
 import { describe } from "./describe.ts";
 import { attach, exec } from "./exec.ts";
@@ -18,7 +19,7 @@ import { type Io, wantsColour } from "./io.ts";
 import { logs } from "./logs.ts";
 import { portForward } from "./port_forward.ts";
 import { type CommandGroup, commandHelp, overview } from "./render/help.ts";
-import { createPaint } from "./render/text.ts";
+import { createPaint, printable } from "./render/text.ts";
 import { status } from "./status.ts";
 import { top } from "./top.ts";
 import { version } from "./version.ts";
@@ -65,7 +66,7 @@ export function commandGroups(io: Io, argv: readonly string[] = []): CommandGrou
       title: "The agent",
       commands: [runCommand(io, argv), status, configCommand(io.config.flags), teardownCommand(io), version],
     },
-    { title: "Pods", commands: [get, describe, top, logs, exec, attach, portForward, apply, deleteCommand] },
+    { title: "Pods", commands: [get, describe, top, logs, exec, attach, cp, portForward, apply, deleteCommand] },
     { title: "Manifests and images", commands: [check, images] },
     { title: "The command line", commands: [completion, help(io)] },
   ];
@@ -115,7 +116,7 @@ export async function runCli(argv: readonly string[], io: Io): Promise<number> {
       return 2;
     }
     if (error instanceof CommandError) {
-      await io.err(`Error: ${error.message}\n`);
+      await io.err(`Error: ${printable(error.message)}\n`);
       return 1;
     }
     await io.err(`Error: ${errorText(error)}\n`);

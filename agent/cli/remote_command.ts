@@ -2,7 +2,8 @@
  * The streams of a remote command (exec, attach): input, output, errors, the terminal's size and how it ended.
  * Source: k8s.io/apimachinery/pkg/util/remotecommand, protocol v4.channel.k8s.io. Not for: the connection (session.ts).
  */
-import type { SpdySession } from "../lib/spdy/session.ts";
+import type { SpdySession, SpdyStream } from "../lib/spdy/session.ts";
+import { pause } from "../lib/pause.ts";
 import { errorText } from "../model/errors.ts";
 import { CommandError } from "./command.ts";
 
@@ -39,14 +40,43 @@ export async function runRemoteCommand(session: SpdySession, ends: RemoteEnds): 
       resize.write(new TextEncoder().encode(line)).catch(none); // it has ended
     });
   }
-  if (input !== undefined) {
-    (async () => {
-      for await (const bytes of ends.input!) await input.write(bytes);
-      await input.end();
-    })().catch(none); // the command has ended without reading all
-  }
-  await Promise.all([verdict.ended, out.ended, err?.ended]);
+  const feed = input && startFeed(ends.input!, input);
+  await Promise.all([out.ended, err?.ended]);
+  const over = new AbortController();
+  const ended = verdict.ended.finally(() => over.abort());
+  await Promise.race([ended, feed?.stalled(over.signal) ?? ended]);
   return exitStatus(said);
+}
+
+const stallMs = 2000;
+/** What a pipe holds: less than that keeps nobody waiting. */
+const pipeSize = 64 * 1024;
+
+/** Sends the input, while the command takes it. */
+function startFeed(chunks: AsyncIterable<Uint8Array>, input: SpdyStream) {
+  let given = 0;
+  (async () => {
+    for await (const bytes of chunks) {
+      given += bytes.length;
+      await input.write(bytes);
+    }
+    await input.end();
+  })().catch(() => {}); // the command has ended without reading all
+  return {
+    /**
+     * For when the command has closed its outputs. Where it ended without reading its input, containerd goes on to wait
+     * for somebody who reads, and never tells how it ended. Throws CommandError then; resolves with the signal.
+     */
+    async stalled(signal: AbortSignal): Promise<void> {
+      for (let before = -1; !signal.aborted; before = given) {
+        await pause(stallMs, signal);
+        if (signal.aborted || given <= pipeSize || given !== before) continue;
+        throw new CommandError(
+          "the command ended before it had read all its input, and the runtime does not tell its exit code",
+        );
+      }
+    },
+  };
 }
 
 interface Verdict {

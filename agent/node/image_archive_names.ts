@@ -1,52 +1,13 @@
 /**
- * Which images an archive holds, without reading its layers: hops from header to header of the tar (POSIX.1-2017, pax,
- * "ustar Interchange Format") to docker's manifest.json and OCI's index.json. Not for: compressed archives, whose
- * names are known after their import.
+ * Which images an archive holds, without reading its layers: hops from header to header of the tar to docker's
+ * manifest.json and OCI's index.json. Not for: compressed archives, whose names are known after their import.
  */
+import { parseTarHeader, tarBlock } from "../lib/tar/header.ts";
 import { normalizeImageName } from "../model/image_name.ts";
 import type { OpenFile } from "../ports.ts";
 
-const BLOCK = 512;
 const MAX_ENTRIES = 50_000;
 const MAX_INDEX_BYTES = 4 * 1024 * 1024;
-
-export interface TarHeader {
-  path: string;
-  /** Bytes of content that follow the header. */
-  size: number;
-  isFile: boolean;
-}
-
-/** `undefined` when the block is no header: its checksum is wrong, or it is the end of the archive. */
-export function parseTarHeader(block: Uint8Array): TarHeader | undefined {
-  if (block.length < BLOCK || octal(block, 148, 8) !== checksum(block)) return undefined;
-  const size = (block[124]! & 0x80) === 0 ? octal(block, 124, 12) : base256(block.subarray(125, 136));
-  if (size === undefined || !Number.isSafeInteger(size)) return undefined;
-  const [name, prefix] = [text(block, 0, 100), text(block, 257, 5) === "ustar" ? text(block, 345, 155) : ""];
-  const type = block[156];
-  return { path: prefix === "" ? name : `${prefix}/${name}`, size, isFile: type === 0 || type === 0x30 };
-}
-
-/** Of all bytes, those of the checksum itself as blanks. */
-function checksum(block: Uint8Array): number {
-  return block.reduce((sum, byte, i) => sum + (i >= 148 && i < 156 ? 0x20 : byte), 0);
-}
-
-function text(block: Uint8Array, offset: number, length: number): string {
-  const field = block.subarray(offset, offset + length);
-  const end = field.indexOf(0);
-  return new TextDecoder().decode(end < 0 ? field : field.subarray(0, end));
-}
-
-function octal(block: Uint8Array, offset: number, length: number): number | undefined {
-  const digits = text(block, offset, length).trim();
-  return /^[0-7]+$/.test(digits) ? parseInt(digits, 8) : undefined;
-}
-
-/** GNU's form of sizes beyond 8 GiB. */
-function base256(bytes: Uint8Array): number {
-  return bytes.reduce((n, byte) => n * 256 + byte, 0);
-}
 
 /** Names in docker's manifest.json: `[{ RepoTags: ["busybox:1"] }]`. */
 export function namesInManifest(json: unknown): string[] {
@@ -89,18 +50,18 @@ export async function readArchiveNames(file: OpenFile): Promise<string[] | undef
   let found = false;
   let offset = 0;
   for (let entries = 0; entries < MAX_ENTRIES; entries++) {
-    const block = await file.read(offset, BLOCK);
-    if (block.length === BLOCK && block.every((byte) => byte === 0)) return found ? [...names] : undefined;
+    const block = await file.read(offset, tarBlock);
+    if (block.length === tarBlock && block.every((byte) => byte === 0)) return found ? [...names] : undefined;
     const header = parseTarHeader(block);
     if (header === undefined) return undefined;
     const parse = INDEXES.get(header.path.replace(/^\.\//, ""));
-    if (header.isFile && parse !== undefined && header.size <= MAX_INDEX_BYTES) {
-      const json = parseJson(await file.read(offset + BLOCK, header.size));
+    if (header.kind === "file" && parse !== undefined && header.size <= MAX_INDEX_BYTES) {
+      const json = parseJson(await file.read(offset + tarBlock, header.size));
       if (json === undefined) return undefined;
       parse(json).forEach((name) => names.add(name));
       found = true;
     }
-    offset += BLOCK + Math.ceil(header.size / BLOCK) * BLOCK;
+    offset += tarBlock + Math.ceil(header.size / tarBlock) * tarBlock;
   }
   return undefined;
 }

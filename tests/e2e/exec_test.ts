@@ -115,8 +115,11 @@ Deno.test("exec: exit status, separate outputs, 10 MiB through standard input, a
   assertEquals([summed.code, decoder.decode(summed.stdout), summed.stderr], [0, `${digest}  -\n`, ""]);
   const copied = await cliWith(bytes, agent, "exec", "-qi", "app", "--", "cat");
   assertEquals([copied.code, toHex(await crypto.subtle.digest("SHA-256", copied.stdout))], [0, digest]);
-  const unread = await cliWith(bytes, agent, "exec", "-qi", "app", "--", "true");
-  assertEquals([unread.code, unread.stdout.length, unread.stderr], [0, 0, ""]);
+  const some = await cliWith(bytes.subarray(0, 1 << 16), agent, "exec", "-qi", "app", "--", "true");
+  assertEquals([some.code, some.stdout.length, some.stderr], [0, 0, ""]);
+  const unread = await cliWith(bytes, agent, "exec", "-qi", "app", "--", "sh", "-c", "echo out; exit 3");
+  assertEquals([unread.code, decoder.decode(unread.stdout)], [1, "out\n"]);
+  assertMatch(unread.stderr, /^Error: the command ended before it had read all its input/);
 
   const missing = await agent.cli("exec", "-q", "app", "--", "no-such-program");
   assertEquals([missing.code, missing.stdout], [1, ""]);

@@ -1,6 +1,7 @@
 import { assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { CommandError, UsageError } from "../../../../agent/cli/command.ts";
-import { planAttach, planExec, sessionPath } from "../../../../agent/cli/exec.ts";
+import { planAttach, planExec } from "../../../../agent/cli/exec.ts";
+import { sessionPath } from "../../../../agent/cli/exec_session.ts";
 import { parseForward } from "../../../../agent/cli/port_forward.ts";
 import { exitStatus } from "../../../../agent/cli/remote_command.ts";
 import { openSession } from "../../../../agent/cli/session.ts";
