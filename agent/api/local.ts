@@ -11,6 +11,8 @@ import type { StatusStore } from "../status_store.ts";
 import { healthChecks, type HealthOptions } from "./health.ts";
 import { addImageRoutes, type ApiImages } from "./images.ts";
 import { attemptEnded, findLog, type LogFiles, readLog } from "./logs.ts";
+import { isRefusal, podOf, refuse } from "./lookup.ts";
+import { addPodRoutes, type PodRequests } from "./pods.ts";
 import { streamOf } from "./stream.ts";
 import { addStreamRoutes, type StreamRoutes } from "./streams.ts";
 import { eventKey, eventObject, listOf, podObject, problemKey, problemObject } from "./v1.ts";
@@ -32,6 +34,7 @@ export interface LocalApiOptions extends HealthOptions {
   usage: ApiUsage;
   /** exec, attach and port-forward. */
   sessions: Pick<StreamRoutes, "runtime" | "streams">;
+  requests: PodRequests;
   /** Milliseconds since the epoch. */
   now(): number;
   /** Ends the open streams when the agent leaves. */
@@ -116,20 +119,15 @@ function addHealth(app: Hono, options: LocalApiOptions): void {
 }
 
 async function containerLogs(c: Context, options: LocalApiOptions): Promise<Response> {
-  const { ns, pod: name, container } = c.req.param() as { ns: string; pod: string; container: string };
+  const container = c.req.param("container")!;
   const { store } = options;
   const { options: wanted, problems } = parseLogOptions(c.req.query(), options.now());
   if (problems.length > 0) return c.json(statusOf("BadRequest", problems.join("; ")), 400);
-  const pod = store.pods().find((p) => p.metadata?.namespace === ns && p.metadata.name === name);
-  if (pod === undefined) {
-    return c.json(statusOf("NotFound", `pods "${name}" not found in namespace "${ns}"`), 404);
-  }
+  const pod = podOf(c, store);
+  if (isRefusal(pod)) return refuse(c, pod);
   const { directory, files } = options.logs;
   const found = await findLog(files, directory, pod, container, wanted.previous);
-  if ("reason" in found) {
-    const status = statusOf(found.reason, found.message);
-    return c.json(status, status.code);
-  }
+  if ("reason" in found) return refuse(c, found);
   const newest = () => store.pods().find((p) => p.metadata?.uid === pod.metadata?.uid);
   const source = {
     directory: found.directory,
@@ -166,6 +164,7 @@ export function createLocalApi(options: LocalApiOptions): Hono {
   app.get("/containerLogs/:ns/:pod/:container", (c) => containerLogs(c, options));
   addImageRoutes(app, options.images, options.signal);
   addUsageRoutes(app, options.usage, options.signal);
+  addPodRoutes(app, options);
   addStreamRoutes(app, { store: options.store, signal: options.signal, ...options.sessions });
   const paths = [...new Set(app.routes.map((route) => route.path))];
   app.notFound((c) => c.json(statusOf("NotFound", `no such path; paths here: ${paths.join(", ")}`), 404));

@@ -11,7 +11,7 @@ import {
   renderLogLine,
 } from "../model/cri_log.ts";
 import { concatBytes } from "../model/cri_log.ts";
-import { type StatusReason } from "./v1.ts";
+import { containerNames, type Refusal } from "./lookup.ts";
 
 /** An opened file stays the same file when its name is given to another. */
 export interface LogFile {
@@ -206,14 +206,6 @@ export function containerStatus(pod: Pod, container: string): ContainerStatus | 
     .find((status) => status.name === container);
 }
 
-/** Names of all containers of a pod: init containers first, as they run. */
-export function containerNames(pod: Pod): string[] {
-  const { initContainers, containers, ephemeralContainers } = pod.spec ?? {};
-  return [...(initContainers ?? []), ...(containers ?? []), ...(ephemeralContainers ?? [])].map((c) =>
-    c.name
-  );
-}
-
 /** True when the container that wrote the log of this attempt writes no more. */
 export function attemptEnded(pod: Pod | undefined, container: string, attempt: number): boolean {
   if (pod === undefined) return true;
@@ -225,8 +217,6 @@ export function attemptEnded(pod: Pod | undefined, container: string, attempt: n
     (status.state?.running === undefined && status.lastState?.terminated);
   return status.restartCount === attempt && over !== undefined && over !== false;
 }
-
-export type Refusal = { reason: StatusReason; message: string };
 
 /** Which file a request means, or why there is none, in the words of kubectl users. */
 export async function findLog(

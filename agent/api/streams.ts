@@ -9,18 +9,13 @@ import type { ObservedContainer } from "../model/observed.ts";
 import type { Pod } from "../model/gen/v1.ts";
 import type { Runtime, StreamKinds, Streams } from "../ports.ts";
 import type { StatusStore } from "../status_store.ts";
-import { statusOf, type StatusReason } from "./v1.ts";
+import { containerNames, isRefusal, noSuchContainer, podOf, type Refusal, refuse } from "./lookup.ts";
 
 export interface StreamRoutes {
   store: StatusStore;
   runtime: Pick<Runtime, "observe">;
   streams: Streams;
   signal: AbortSignal;
-}
-
-interface Refusal {
-  reason: StatusReason & ("BadRequest" | "NotFound");
-  message: string;
 }
 
 /** The kubelet's names (`input=1`) and the API server's (`stdin=true`). */
@@ -68,30 +63,17 @@ function stateOf(container: ObservedContainer | undefined, pod: Pod): string {
   return `it has ended (${container.reason || pod.status?.phase || "exited"}${code})`;
 }
 
-const isRefusal = (value: object): value is Refusal => "reason" in value && "message" in value;
-
 export function addStreamRoutes(app: Hono, o: StreamRoutes): void {
-  const podOf = (c: Context): Pod | Refusal => {
-    const { ns, pod: name } = c.req.param() as { ns: string; pod: string };
-    return o.store.pods().find((p) => p.metadata?.namespace === ns && p.metadata.name === name) ??
-      { reason: "NotFound", message: `pods "${name}" not found in namespace "${ns}"` };
-  };
   const observed = async (pod: Pod, signal: AbortSignal) =>
     (await o.runtime.observe(pod.metadata?.uid ?? "", signal)).at(0);
 
   const containerOf = async (c: Context, signal: AbortSignal): Promise<{ id: string } | Refusal> => {
-    const pod = podOf(c);
+    const pod = podOf(c, o.store);
     if (isRefusal(pod)) return pod;
     const name = c.req.param("container")!;
-    const { initContainers = [], containers = [] } = pod.spec ?? {};
-    const known = [...initContainers, ...containers].map((container) => container.name);
+    const known = containerNames(pod);
     const where = `pod ${pod.metadata?.namespace}/${pod.metadata?.name}`;
-    if (!known.includes(name)) {
-      return {
-        reason: "NotFound",
-        message: `container ${name} is not in ${where}; it has: ${known.join(", ")}`,
-      };
-    }
+    if (!known.includes(name)) return noSuchContainer(pod, name, known);
     // Newest attempt first.
     const found = (await observed(pod, signal))?.containers.find((container) => container.name === name);
     if (found?.state === "running") return { id: found.id };
@@ -99,7 +81,7 @@ export function addStreamRoutes(app: Hono, o: StreamRoutes): void {
     return { reason: "BadRequest", message };
   };
   const sandboxOf = async (c: Context, signal: AbortSignal): Promise<{ id: string } | Refusal> => {
-    const pod = podOf(c);
+    const pod = podOf(c, o.store);
     if (isRefusal(pod)) return pod;
     const found = (await observed(pod, signal))?.sandboxes.find((sandbox) => sandbox.ready);
     if (found !== undefined) return { id: found.id };
@@ -111,8 +93,7 @@ export function addStreamRoutes(app: Hono, o: StreamRoutes): void {
     app.on(["GET", "POST"], path, async (c) => {
       const result = await answer(c, o.signal);
       if (typeof result === "string") return c.redirect(result, 302);
-      const status = statusOf(result.reason, result.message);
-      return c.json(status, status.code);
+      return refuse(c, result);
     });
 
   route("/exec/:ns/:pod/:container", async (c, signal) => {

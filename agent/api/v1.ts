@@ -21,6 +21,7 @@ export type StatusReason =
   | "BadRequest"
   | "NotFound"
   | "MethodNotAllowed"
+  | "Conflict"
   | "RequestEntityTooLarge"
   | "InternalError"
   | "ServiceUnavailable"
@@ -30,6 +31,7 @@ const codes = {
   BadRequest: 400,
   NotFound: 404,
   MethodNotAllowed: 405,
+  Conflict: 409,
   Expired: 410,
   RequestEntityTooLarge: 413,
   InternalError: 500,

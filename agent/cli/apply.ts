@@ -6,7 +6,7 @@ import { type Command, CommandError, type ParsedArgs, UsageError } from "./comma
 import { type Io, socketPath } from "./io.ts";
 import { planApply } from "./manifest_plan.ts";
 import { applyPlan, manifestDirectory, readDirectory, readInput } from "./manifests.ts";
-import { appliedPod, waitFor } from "./wait.ts";
+import { appliedPod, waitFlags, waitFor, waitMs } from "./wait.ts";
 
 async function run(args: ParsedArgs, io: Io): Promise<number> {
   const paths = args.texts("filename");
@@ -29,8 +29,7 @@ async function run(args: ParsedArgs, io: Io): Promise<number> {
       const old = before.find((other) => podKey(other) === podKey(pod));
       return [podKey(pod), appliedPod(pod, old)];
     }));
-    const timeoutMs = args.duration("timeout") ?? 120_000;
-    return await waitFor({ pods, timeoutMs }, client, io) ? 0 : 1;
+    return await waitFor({ pods, timeoutMs: waitMs(args) }, client, io) ? 0 : 1;
   } finally {
     client.close();
   }
@@ -53,8 +52,7 @@ export const apply: Command = {
       complete: "files",
       repeated: true,
     },
-    { name: "wait", kind: "boolean", summary: "until the pods are ready, showing how it goes" },
-    { name: "timeout", kind: "duration", placeholder: "2m", summary: "how long --wait waits (default 2m)" },
+    ...waitFlags("until the pods are ready, showing how it goes"),
     { name: "dry-run", kind: "boolean", summary: "only say what would be done" },
   ],
   examples: [

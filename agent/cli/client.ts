@@ -5,6 +5,8 @@ import { CommandError } from "./command.ts";
 export interface ApiClient {
   /** The JSON at this path. Throws CommandError with the API's own message. */
   get<T>(path: string, signal: AbortSignal): Promise<T>;
+  /** POSTs, and returns the JSON of the answer. Throws CommandError with the API's own message. */
+  post<T>(path: string, body: unknown, signal: AbortSignal): Promise<T>;
   text(path: string, signal: AbortSignal): Promise<string>;
   /** The body as it comes; ends when the server ends it or the signal aborts. */
   bytes(path: string, signal: AbortSignal): AsyncGenerator<Uint8Array>;
@@ -87,6 +89,8 @@ export function createApiClient(socket: string): ApiClient {
   };
   return {
     get: async <T>(path: string, signal: AbortSignal) => await (await request(path, {}, signal)).json() as T,
+    post: async <T>(path: string, body: unknown, signal: AbortSignal) =>
+      await (await request(path, { method: "POST", body: JSON.stringify(body) }, signal)).json() as T,
     text: async (path, signal) => await (await request(path, {}, signal)).text(),
     bytes: (path, signal) => bytes(path, {}, signal),
     async *lines<T>(path: string, body: unknown, signal: AbortSignal) {

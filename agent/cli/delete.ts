@@ -6,7 +6,7 @@ import { namespaceFlag, parseTarget } from "./get.ts";
 import { type Io, socketPath } from "./io.ts";
 import { planDelete } from "./manifest_plan.ts";
 import { applyPlan, manifestDirectory, readDirectory, readInput } from "./manifests.ts";
-import { deletedPod, waitFor } from "./wait.ts";
+import { deletedPod, waitFlags, waitFor, waitMs } from "./wait.ts";
 
 const kinds: Record<string, Kind> = {
   pods: "Pod",
@@ -43,7 +43,7 @@ async function run(args: ParsedArgs, io: Io): Promise<number> {
     await applyPlan(plan, args.is("dry-run"), io);
     if (!args.is("wait") || args.is("dry-run")) return 0;
     const pods = keys.filter((key) => key.startsWith("Pod ")).map((key) => key.slice("Pod ".length));
-    const timeoutMs = args.duration("timeout") ?? 120_000;
+    const timeoutMs = waitMs(args);
     return await waitFor({ pods: new Map(pods.map((key) => [key, deletedPod])), timeoutMs }, client, io)
       ? 0
       : 1;
@@ -75,8 +75,7 @@ export const deleteCommand: Command = {
       complete: "files",
       repeated: true,
     },
-    { name: "wait", kind: "boolean", summary: "until the pods are gone" },
-    { name: "timeout", kind: "duration", placeholder: "2m", summary: "how long --wait waits (default 2m)" },
+    ...waitFlags("until the pods are gone"),
     { name: "dry-run", kind: "boolean", summary: "only say what would be done" },
   ],
   examples: [

@@ -8,6 +8,9 @@ import type { Event, Pod } from "../model/gen/v1.ts";
 import { describePod, type PodStory } from "./render/describe.ts";
 import { createPaint } from "./render/text.ts";
 
+/** `pod/web` as `web`. */
+export const plainName = (word: string): string => word.replace(/^(pod|pods|po)\//, "");
+
 export async function findPod(client: ApiClient, namespace: string, name: string, io: Io): Promise<Pod> {
   const { items } = await client.get<{ items: Pod[] }>("/pods", io.signal);
   const pod = items.find((p) => p.metadata?.name === name && p.metadata.namespace === namespace);

@@ -2,7 +2,7 @@
 import type { Container, Pod } from "../model/gen/v1.ts";
 import { type ApiClient, createApiClient } from "./client.ts";
 import { type Command, type Flag, type ParsedArgs } from "./command.ts";
-import { findPod } from "./describe.ts";
+import { findPod, plainName } from "./describe.ts";
 import { converse, sessionPath } from "./exec_session.ts";
 import { namespaceFlag } from "./get.ts";
 import { type Io, socketPath } from "./io.ts";
@@ -101,7 +101,7 @@ async function run(kind: "exec" | "attach", args: ParsedArgs, io: Io): Promise<n
   const [named = "", ...command] = args.positional;
   const [stdin, tty] = [args.is("stdin"), args.is("tty")];
   const namespace = args.text("namespace") ?? "default";
-  const name = named.replace(/^(pod|pods|po)\//, "");
+  const name = plainName(named);
   const client = createApiClient(socketPath(args, io));
   try {
     const pod = await findPod(client, namespace, name, io);

@@ -1,6 +1,6 @@
 /** `agent get`: lists what the agent has, once or as it changes. */
 import { type ApiClient, createApiClient } from "./client.ts";
-import { type Command, type ParsedArgs, UsageError } from "./command.ts";
+import { type Command, type Flag, type ParsedArgs, UsageError } from "./command.ts";
 import { type Io, socketPath, wantsColour } from "./io.ts";
 import { asList, nameOf, outputFormats, toJson, toYaml } from "./output.ts";
 import { podHead, podRow, type TableOptions } from "./render/pods.ts";
@@ -80,12 +80,20 @@ interface Wanted {
   output: string | undefined;
   header: boolean;
   paint: Paint;
+  choice: Choice<Item>;
+}
+
+/** Which items are shown beyond names and namespace, and in which order. */
+export interface Choice<T> {
+  keep?(item: T): boolean;
+  order?(a: T, b: T): number;
 }
 
 const namespaceOf = (item: Item): string | undefined =>
   item.involvedObject?.namespace ?? item.metadata?.namespace;
 
-function matches(item: Item, { names, namespace, resource }: Wanted): boolean {
+function matches(item: Item, { names, namespace, resource, choice }: Wanted): boolean {
+  if (choice.keep?.(item) === false) return false;
   if (resource.namespaced && namespace !== undefined && (namespaceOf(item) ?? "default") !== namespace) {
     return false;
   }
@@ -116,6 +124,7 @@ async function getOnce(wanted: Wanted, client: ApiClient, io: Io): Promise<numbe
   const { resource, names, namespace, output } = wanted;
   const list = await client.get<{ items: Item[] }>(resource.path, io.signal);
   const items = list.items.filter((item) => matches(item, wanted));
+  if (wanted.choice.order !== undefined) items.sort(wanted.choice.order);
   const missing = names.filter((name) => !items.some((item) => item.metadata?.name === name));
   const readable = output === undefined || output === "wide";
   if (items.length > 0 || (!readable && missing.length === 0)) await io.out(present(items, wanted, io.now()));
@@ -167,6 +176,27 @@ export async function listImages(args: ParsedArgs, client: ApiClient, io: Io): P
   return 0;
 }
 
+/** Lists a resource, or watches it, as the flags say. */
+export async function showResource<T extends Item>(
+  name: keyof typeof resources,
+  names: readonly string[],
+  args: ParsedArgs,
+  client: ApiClient,
+  io: Io,
+  choice: Choice<T> = {},
+): Promise<number> {
+  const wanted: Wanted = {
+    resource: resources[name]!,
+    names,
+    namespace: args.is("all-namespaces") ? undefined : args.text("namespace") ?? "default",
+    output: args.text("output"),
+    header: !args.is("no-headers"),
+    paint: createPaint(wantsColour(io)),
+    choice: choice as Choice<Item>,
+  };
+  return await (args.is("watch") ? getWatching : getOnce)(wanted, client, io);
+}
+
 export const outputFlag = {
   name: "output",
   short: "o",
@@ -184,26 +214,25 @@ export const namespaceFlag = {
   summary: 'namespace (default "default")',
 } as const;
 
+/** Of commands that list things, once or as they change. */
+export const listFlags: readonly Flag[] = [
+  namespaceFlag,
+  { name: "all-namespaces", short: "A", kind: "boolean", summary: "of all namespaces" },
+  { name: "watch", short: "w", kind: "boolean", summary: "then show each change, until Ctrl-C" },
+  { name: "no-headers", kind: "boolean", summary: "leave the head of the table out" },
+];
+
 async function run(args: ParsedArgs, io: Io): Promise<number> {
   const { resource: word, names } = parseTarget(args.positional);
   const client = createApiClient(socketPath(args, io));
   try {
     if (word === "images") return await listImages(args, client, io);
-    const resource = resources[word];
-    if (resource === undefined) {
+    if (resources[word] === undefined) {
       throw new UsageError(
         `expected one of ${resourceNames.join(", ")}, found "${args.positional[0] ?? ""}"`,
       );
     }
-    const wanted: Wanted = {
-      resource,
-      names,
-      namespace: args.is("all-namespaces") ? undefined : args.text("namespace") ?? "default",
-      output: args.text("output"),
-      header: !args.is("no-headers"),
-      paint: createPaint(wantsColour(io)),
-    };
-    return await (args.is("watch") ? getWatching : getOnce)(wanted, client, io);
+    return await showResource(word, names, args, client, io);
   } finally {
     client.close();
   }
@@ -216,13 +245,7 @@ export const get: Command = {
     { name: "RESOURCE", required: true, complete: resourceNames, summary: resourceNames.join(", ") },
     { name: "NAME", required: false, repeated: true, complete: "pods" },
   ],
-  flags: [
-    namespaceFlag,
-    { name: "all-namespaces", short: "A", kind: "boolean", summary: "of all namespaces" },
-    outputFlag,
-    { name: "watch", short: "w", kind: "boolean", summary: "then show each change, until Ctrl-C" },
-    { name: "no-headers", kind: "boolean", summary: "leave the head of the table out" },
-  ],
+  flags: [...listFlags, outputFlag],
   examples: [
     { does: "All pods, with their addresses", line: "agent get pods -A -o wide" },
     { does: "See what changes", line: "agent get pods -w" },

@@ -2,7 +2,7 @@
 import type { Pod } from "../model/gen/v1.ts";
 import { createApiClient } from "./client.ts";
 import { type Command, CommandError, type ParsedArgs } from "./command.ts";
-import { findPod } from "./describe.ts";
+import { findPod, plainName } from "./describe.ts";
 import { namespaceFlag } from "./get.ts";
 import { type Io, socketPath } from "./io.ts";
 
@@ -51,7 +51,7 @@ async function run(args: ParsedArgs, io: Io): Promise<number> {
   const client = createApiClient(socketPath(args, io));
   try {
     const namespace = args.text("namespace") ?? "default";
-    const name = args.positional[0]!.replace(/^(pod|pods|po)\//, "");
+    const name = plainName(args.positional[0]!);
     const pod = await findPod(client, namespace, name, io);
     const container = chooseContainer(pod, args.text("container") ?? args.positional[1]);
     if (container.note !== undefined) await io.err(container.note);

@@ -12,6 +12,7 @@ import { configCommand } from "./config.ts";
 import { cp } from "./cp.ts";
 import { deleteCommand } from "./delete.ts";
 import { describe } from "./describe.ts";
+import { events } from "./events.ts";
 import { attach, exec } from "./exec.ts";
 import { get } from "./get.ts";
 import { images } from "./images.ts";
@@ -20,6 +21,7 @@ import { logs } from "./logs.ts";
 import { portForward } from "./port_forward.ts";
 import { type CommandGroup, commandHelp, overview } from "./render/help.ts";
 import { createPaint, printable } from "./render/text.ts";
+import { restart } from "./restart.ts";
 import { status } from "./status.ts";
 import { top } from "./top.ts";
 import { version } from "./version.ts";
@@ -66,7 +68,23 @@ export function commandGroups(io: Io, argv: readonly string[] = []): CommandGrou
       title: "The agent",
       commands: [runCommand(io, argv), status, configCommand(io.config.flags), teardownCommand(io), version],
     },
-    { title: "Pods", commands: [get, describe, top, logs, exec, attach, cp, portForward, apply, deleteCommand] },
+    {
+      title: "Pods",
+      commands: [
+        get,
+        describe,
+        events,
+        top,
+        logs,
+        exec,
+        attach,
+        cp,
+        portForward,
+        restart,
+        apply,
+        deleteCommand,
+      ],
+    },
     { title: "Manifests and images", commands: [check, images] },
     { title: "The command line", commands: [completion, help(io)] },
   ];

@@ -2,7 +2,7 @@
 import { errorText } from "../model/errors.ts";
 import { type ApiClient, createApiClient } from "./client.ts";
 import { type Command, CommandError, type ParsedArgs, UsageError } from "./command.ts";
-import { findPod } from "./describe.ts";
+import { findPod, plainName } from "./describe.ts";
 import { namespaceFlag } from "./get.ts";
 import { type Io, socketPath } from "./io.ts";
 
@@ -100,7 +100,7 @@ async function run(args: ParsedArgs, io: Io): Promise<number> {
   const [named = "", ...words] = args.positional;
   const forwards = words.map(parseForward);
   const namespace = args.text("namespace") ?? "default";
-  const name = named.replace(/^(pod|pods|po)\//, "");
+  const name = plainName(named);
   const client = createApiClient(socketPath(args, io));
   const address = args.text("address") ?? "127.0.0.1";
   const listeners: Deno.TcpListener[] = [];

@@ -5,7 +5,7 @@ import type { Pod } from "../model/gen/v1.ts";
 import { containerHash, podHash, sandboxHash } from "../model/hash.ts";
 import { podKey } from "../model/wish.ts";
 import type { ApiClient } from "./client.ts";
-import { CommandError } from "./command.ts";
+import { CommandError, type Flag, type ParsedArgs } from "./command.ts";
 import type { Io } from "./io.ts";
 import { humanDuration } from "./render/duration.ts";
 import { podStatusText, readyText } from "./render/pods.ts";
@@ -55,6 +55,14 @@ export function appliedPod(wished: Pod, before: Pod | undefined): (seen: Pod | u
 
 export const deletedPod = (seen: Pod | undefined): Waiting =>
   seen === undefined ? { state: "done", text: "gone" } : { state: "waiting", text: podStatusText(seen) };
+
+/** Of commands that can wait. */
+export const waitFlags = (until: string): Flag[] => [
+  { name: "wait", kind: "boolean", summary: until },
+  { name: "timeout", kind: "duration", placeholder: "2m", summary: "how long --wait waits (default 2m)" },
+];
+
+export const waitMs = (args: ParsedArgs): number => args.duration("timeout") ?? 120_000;
 
 export interface WaitFor {
   /** `namespace/name` -> judged from the pod that the agent shows, if any. */

@@ -4,6 +4,7 @@
  */
 import { createHealthApi } from "../../../../agent/api/health.ts";
 import type { ApiImages } from "../../../../agent/api/images.ts";
+import type { PodRequests } from "../../../../agent/api/pods.ts";
 import { createLocalApi, type LocalApiOptions } from "../../../../agent/api/local.ts";
 import type { ApiUsage } from "../../../../agent/api/usage.ts";
 import { serveApi } from "../../../../agent/api/serve.ts";
@@ -53,6 +54,8 @@ export interface Lab extends AsyncDisposable {
   /** Runs the command line; what it printed is in `out` and `err` of the answer. */
   agent(...argv: string[]): Promise<{ code: number; out: string; err: string }>;
   stdin: { text: string };
+  /** What was asked of the reconciler. */
+  asked: unknown[][];
 }
 
 const noImages: ApiImages = {
@@ -89,6 +92,13 @@ export async function createLab(
   const ends = new AbortController();
   const host = createHost();
   const store = createStatusStore();
+  const asked: unknown[][] = [];
+  const requested: PodRequests = {
+    restart(uid, containers) {
+      asked.push(["restart", uid, containers]);
+      return true;
+    },
+  };
   store.setStatus({
     nodeName: "node-1",
     version: "1.2.3",
@@ -111,6 +121,7 @@ export async function createLab(
       images,
       sessions,
       usage,
+      requests: requested,
       now: () => now,
       signal: ends.signal,
     }),
@@ -175,6 +186,7 @@ export async function createLab(
     store,
     io,
     stdin,
+    asked,
     async agent(...argv) {
       [said.out, said.err] = ["", ""];
       const code = await runCli(argv, io);
