@@ -5,12 +5,14 @@
  */
 import type { ContainerSpec, LinuxResources, SandboxSpec } from "./model/container.ts";
 import type { ContainerEdits } from "./model/edits.ts";
+import type { EnvFiles } from "./model/env_file.ts";
 import type { ObservedPod } from "./model/observed.ts";
 import type { ProbeResult } from "./model/probe.ts";
 import type { NetworkTarget } from "./model/probe_target.ts";
 import type { RegistryAuth } from "./model/pull_secrets.ts";
 import type { Capacity } from "./model/stats_summary.ts";
 import type { ContainerUsage, Usage } from "./model/usage.ts";
+import type { VolumeImage } from "./model/plan.ts";
 import type { DesiredPod, Objects } from "./model/wish.ts";
 import type { Container } from "./model/gen/v1.ts";
 
@@ -208,6 +210,25 @@ export interface Images {
   importArchive(path: string, signal: AbortSignal): Promise<string[]>;
 }
 
+/** An image's files, ready to be mounted read-only: what mount(8) takes, options as in fstab(5). */
+export interface HeldImage {
+  /** `VOLUME/CONTENT`: the same volume with another image has another. */
+  id: string;
+  type: string;
+  source: string;
+  options: string[];
+}
+
+/** Images as volumes. Throws CreateContainerConfigError where the runtime offers no way to it. */
+export interface ImageVolumes {
+  /** Whether the runtime itself mounts images into containers; otherwise they are held and mounted. */
+  byRuntime(signal: AbortSignal): Promise<boolean>;
+  /** Keeps an image's files (`image` is an id) for a volume of a pod from being collected until released. Idempotent. */
+  hold(image: string, uid: string, volume: string, signal: AbortSignal): Promise<HeldImage>;
+  /** Lets go of what is held for a pod but the ids in `keep`; unmounted before. Idempotent. */
+  release(uid: string, keep: ReadonlySet<string>, signal: AbortSignal): Promise<void>;
+}
+
 /** Questions of probes over the network, each on a connection of its own. */
 export interface Prober {
   /** Always an answer: nobody there, or none in time, is a failure. Throws only when the signal aborts. */
@@ -217,8 +238,21 @@ export interface Prober {
 /** What one volume of a pod became: a path on the host, to be mounted where containers ask for it. */
 export interface PublishedVolume {
   name: string;
+  /** "" for an image, which each container brings with its own start. */
   hostPath: string;
   readonly: boolean;
+}
+
+/** What a container is given its mounts for. */
+export interface EditsRequest {
+  pod: DesiredPod;
+  container: Container;
+  attempt: number;
+  published: ReadonlyMap<string, PublishedVolume>;
+  env: readonly { name: string; value: string }[];
+  podIPs: readonly string[];
+  /** The images that were made ready for its image volumes, by volume. */
+  images: ReadonlyMap<string, VolumeImage>;
 }
 
 /** What resources a running container was last given in place. */
@@ -242,15 +276,16 @@ export interface Storage {
    */
   publish(pod: DesiredPod, objects: Objects, signal: AbortSignal): Promise<Map<string, PublishedVolume>>;
   /** What a container gets: volume mounts, /etc/hosts, /etc/resolv.conf is the runtime's, the termination log. */
-  containerEdits(
-    pod: DesiredPod,
+  containerEdits(request: EditsRequest, signal: AbortSignal): Promise<ContainerEdits>;
+  /**
+   * The files that a container takes variables from; a missing or bad one is told in its place. Throws
+   * CreateContainerConfigError when a volume is not published.
+   */
+  envFiles(
+    uid: string,
     container: Container,
-    attempt: number,
     published: ReadonlyMap<string, PublishedVolume>,
-    env: readonly { name: string; value: string }[],
-    podIPs: readonly string[],
-    signal: AbortSignal,
-  ): Promise<ContainerEdits>;
+  ): Promise<EnvFiles>;
   /** Unmounts everything of the pod and removes its directory, never across a mount point. Idempotent. */
   remove(uid: string, signal: AbortSignal): Promise<void>;
   /** Uids that have a pod directory. */

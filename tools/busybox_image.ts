@@ -21,6 +21,8 @@ export interface ImageOptions {
   config?: ImageConfig;
   /** Further files by absolute path. */
   files?: Record<string, string | Uint8Array>;
+  /** Files of layers above the first. */
+  upper?: Record<string, string | Uint8Array>[];
   /** Default `docker`, what `docker save` writes; `oci` is an OCI image layout. */
   format?: "docker" | "oci";
 }
@@ -73,8 +75,9 @@ export interface ImagePart {
 /** One image: busybox with its usual names, /etc/passwd, /etc/group, /tmp. */
 export function createImageParts(
   options: Omit<ImageOptions, "tags" | "format">,
-): { config: ImagePart; layer: ImagePart; manifest: ImagePart } {
-  const layer = part("layer.v1.tar", writeTar(rootFiles(options.files ?? {})));
+): { config: ImagePart; layers: ImagePart[]; manifest: ImagePart } {
+  const contents = [rootFiles(options.files ?? {}), ...(options.upper ?? []).map(entriesOf)];
+  const layers = contents.map((entries) => part("layer.v1.tar", writeTar(entries)));
   const config = part(
     "config.v1+json",
     encodeJson({
@@ -82,8 +85,8 @@ export function createImageParts(
       os: "linux",
       created: "1970-01-01T00:00:00Z",
       config: { Env: ["PATH=/bin"], Cmd: ["sh"], ...options.config },
-      rootfs: { type: "layers", diff_ids: [layer.digest] },
-      history: [{ created: "1970-01-01T00:00:00Z" }],
+      rootfs: { type: "layers", diff_ids: layers.map((layer) => layer.digest) },
+      history: layers.map(() => ({ created: "1970-01-01T00:00:00Z" })),
     }),
   );
   const manifest = part(
@@ -92,10 +95,10 @@ export function createImageParts(
       schemaVersion: 2,
       mediaType: `${TYPE_PREFIX}manifest.v1+json`,
       config: descriptor(config),
-      layers: [descriptor(layer)],
+      layers: layers.map(descriptor),
     }),
   );
-  return { config, layer, manifest };
+  return { config, layers, manifest };
 }
 
 /** The bytes of an archive with that image. */
@@ -117,8 +120,6 @@ export async function writeImageArchive(
 
 function rootFiles(files: Record<string, string | Uint8Array>): TarEntry[] {
   const directories = ["bin", "etc", "tmp", "root", "dev", "proc", "sys"];
-  const encode = (content: string | Uint8Array): Uint8Array =>
-    typeof content === "string" ? new TextEncoder().encode(content) : content;
   return [
     ...directories.map((path) => ({
       path: `${path}/`,
@@ -129,22 +130,29 @@ function rootFiles(files: Record<string, string | Uint8Array>): TarEntry[] {
     ...APPLETS.map((name) => ({ path: `bin/${name}`, target: "busybox", mode: 0o777 })),
     { path: "etc/passwd", content: encode(PASSWD) },
     { path: "etc/group", content: encode(GROUP) },
-    ...Object.entries(files).map(([path, content]) => ({ path: path.slice(1), content: encode(content) })),
+    ...entriesOf(files),
   ];
 }
 
+const encode = (content: string | Uint8Array): Uint8Array =>
+  typeof content === "string" ? new TextEncoder().encode(content) : content;
+
+const entriesOf = (files: Record<string, string | Uint8Array>): TarEntry[] =>
+  Object.entries(files).map(([path, content]) => ({ path: path.slice(1), content: encode(content) }));
+
 type Parts = ReturnType<typeof createImageParts>;
 
-function dockerArchive(tags: string[], { config, layer }: Parts): Uint8Array<ArrayBuffer> {
-  const manifest = encodeJson([{ Config: "config.json", RepoTags: tags, Layers: ["layer.tar"] }]);
+function dockerArchive(tags: string[], { config, layers }: Parts): Uint8Array<ArrayBuffer> {
+  const names = layers.map((_, i) => `layer${i}.tar`);
+  const manifest = encodeJson([{ Config: "config.json", RepoTags: tags, Layers: names }]);
   return writeTar([
     { path: "manifest.json", content: manifest },
     { path: "config.json", content: config.content },
-    { path: "layer.tar", content: layer.content },
+    ...layers.map(({ content }, i) => ({ path: `layer${i}.tar`, content })),
   ]);
 }
 
-function ociArchive(tags: string[], { config, layer, manifest }: Parts): Uint8Array<ArrayBuffer> {
+function ociArchive(tags: string[], { config, layers, manifest }: Parts): Uint8Array<ArrayBuffer> {
   const index = encodeJson({
     schemaVersion: 2,
     mediaType: `${TYPE_PREFIX}index.v1+json`,
@@ -153,7 +161,7 @@ function ociArchive(tags: string[], { config, layer, manifest }: Parts): Uint8Ar
       annotations: { "io.containerd.image.name": tag },
     })),
   });
-  const blobs = [manifest, config, layer].map(({ digest, content }) => ({
+  const blobs = [manifest, config, ...layers].map(({ digest, content }) => ({
     path: `blobs/${digest.replace(":", "/")}`,
     content,
   }));

@@ -93,7 +93,13 @@ export function createPodParts(o: PodPartsOptions, leave: AbortSignal): PodParts
     hugePageSizes: [...machine.hugePages.keys()],
   };
   const storage = instrument(
-    createPodVolumes({ host, rootDir: config.rootDir, clusterDomain: config.clusterDomain, node }),
+    createPodVolumes({
+      host,
+      rootDir: config.rootDir,
+      clusterDomain: config.clusterDomain,
+      images: o.cri.imageVolumes,
+      node,
+    }),
     "storage",
     o.metrics,
   );

@@ -48,12 +48,6 @@ const podRows: readonly Row[] = [
     why: "would keep the pod from ever running: there is no scheduler",
   },
   { severity: "error", field: "schedulingGroup", why: notYet },
-  {
-    severity: "error",
-    field: "volumes[].emptyDir.medium",
-    unless: ["", "Memory"],
-    why: `${notYet}: huge pages`,
-  },
   { severity: "error", field: "resourceClaims", why: notYet },
   { severity: "error", field: "resources.claims", why: notYet },
   { severity: "error", field: "hostUsers", unless: [true], why: `${notYet}: user namespaces` },
@@ -65,7 +59,6 @@ const containerRows: readonly Row[] = [
   { severity: "warning", field: "securityContext.windowsOptions", why: "has no effect on Linux" },
   { severity: "error", field: "volumeDevices", why: notYet },
   { severity: "error", field: "resources.claims", why: notYet },
-  { severity: "error", field: "env[].valueFrom.fileKeyRef", why: notYet },
 ];
 
 /** Below `spec.volumes[].projected.sources[]`. */
@@ -75,7 +68,7 @@ const projectionRows: readonly Row[] = [
   { severity: "error", field: "podCertificate", why: "needs a control plane" },
 ];
 
-const supportedVolumes = ["emptyDir", "hostPath", "configMap", "secret", "downwardAPI", "projected"];
+const supportedVolumes = ["emptyDir", "hostPath", "configMap", "secret", "downwardAPI", "projected", "image"];
 /** Paths of `unless` aside, every field below `root` that stands in `rows` is reported. */
 function applyRows(root: unknown, at: FieldPath, rows: readonly Row[], report: Report): void {
   for (const { severity, field, unless = [], why = notYet } of rows) {

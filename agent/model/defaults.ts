@@ -130,7 +130,7 @@ export function defaultContainer(c: Container, options: { hostNetwork: boolean }
   return {
     terminationMessagePath: "/dev/termination-log",
     terminationMessagePolicy: "File",
-    imagePullPolicy: imageTag(c.image ?? "") === "latest" ? "Always" : "IfNotPresent",
+    imagePullPolicy: pullPolicyOf(c.image),
     ...c,
     resources: defaultResources(c.resources),
     ...defaultResizePolicy(c),
@@ -152,6 +152,8 @@ export function defaultContainer(c: Container, options: { hostNetwork: boolean }
     ...(c.lifecycle === undefined ? {} : { lifecycle: defaultLifecycle(c.lifecycle) }),
   };
 }
+
+const pullPolicyOf = (image = "") => imageTag(image) === "latest" ? "Always" : "IfNotPresent";
 
 const absolute = (path: string) => path === "" || path.startsWith("/") ? path : `/${path}`;
 
@@ -220,7 +222,7 @@ const defaultHttpGet = ({ httpGet }: LifecycleHandler): Pick<LifecycleHandler, "
 /** A volume without a source is an emptyDir. */
 function defaultVolume(volume: Volume): Volume {
   const mode = { defaultMode: 0o644 };
-  const { configMap, secret, downwardAPI, projected, hostPath } = volume;
+  const { configMap, secret, downwardAPI, projected, hostPath, image } = volume;
   if (Object.keys(volume).every((key) => key === "name")) return { ...volume, emptyDir: {} };
   return {
     ...volume,
@@ -231,6 +233,7 @@ function defaultVolume(volume: Volume): Volume {
       projected: { ...mode, ...projected, sources: (projected.sources ?? []).map(defaultProjection) },
     }),
     ...(hostPath === undefined ? {} : { hostPath: { type: "", ...hostPath } }),
+    ...(image === undefined ? {} : { image: { pullPolicy: pullPolicyOf(image.reference), ...image } }),
   };
 }
 

@@ -3,8 +3,9 @@
  * Not for: reading a Pod or touching the host.
  */
 
-/** One bind mount into a container (CRI `Mount`). Paths are absolute. */
+/** One mount into a container (CRI `Mount`), a bind mount unless it names an image. Paths are absolute. */
 export interface MountEdit {
+  /** "" with `image`. */
   hostPath: string;
   containerPath: string;
   readonly: boolean;
@@ -12,6 +13,8 @@ export interface MountEdit {
   propagation?: "None" | "HostToContainer" | "Bidirectional";
   recursiveReadOnly?: boolean;
   selinuxRelabel?: boolean;
+  /** Mounted by the runtime itself; `subPath` is relative to the image's root, "" is all of it. */
+  image?: { ref: string; subPath: string };
 }
 
 /** One device node (CRI `Device`). `permissions` is a subset of `rwm`. */

@@ -2,9 +2,10 @@
  * The environment of a container from its manifest and the local objects, and `$(VAR)` expansion. Pure. Order and
  * precedence are the kubelet's: envFrom in order, then env in order, later wins.
  */
-import type { Container, EnvVarSource, Pod } from "./gen/v1.ts";
+import type { Container, EnvVarSource, FileKeySelector, Pod } from "./gen/v1.ts";
 import type { Objects } from "./wish.ts";
 import { extractField, extractResource, type PodFacts } from "./downward.ts";
+import { envFileKey, type EnvFiles, envFileValue } from "./env_file.ts";
 import { BadContent, configMapNamed, secretBytes, secretNamed } from "./objects.ts";
 
 export interface EnvVariable {
@@ -15,20 +16,36 @@ export interface EnvVariable {
 /** `warnings` say which keys were left out, for an event InvalidEnvironmentVariableNames. */
 export type ResolvedEnv = { env: EnvVariable[]; warnings: string[] } | { error: string };
 
+/** Where variables come from besides the container itself. */
+interface Sources {
+  pod: Pod;
+  container: Container;
+  objects: Objects;
+  facts: PodFacts;
+  files: EnvFiles | undefined;
+}
+
 /**
  * The variables of a container, each name once, in order of first mention. `error` is the message of
- * CreateContainerConfigError.
+ * CreateContainerConfigError. Without `files`, which init containers have yet to write, what comes from them is left out.
  */
-export function resolveEnv(pod: Pod, container: Container, objects: Objects, facts: PodFacts): ResolvedEnv {
+export function resolveEnv(
+  pod: Pod,
+  container: Container,
+  objects: Objects,
+  facts: PodFacts,
+  files?: EnvFiles,
+): ResolvedEnv {
   try {
-    return resolve(pod, container, objects, facts);
+    return resolve({ pod, container, objects, facts, files });
   } catch (error) {
     if (error instanceof BadContent) return { error: error.message };
     throw error;
   }
 }
 
-function resolve(pod: Pod, container: Container, objects: Objects, facts: PodFacts): ResolvedEnv {
+function resolve(sources: Sources): ResolvedEnv {
+  const { pod, container, objects } = sources;
   const env = new Map<string, string>();
   const warnings: string[] = [];
   for (const source of container.envFrom ?? []) {
@@ -54,7 +71,7 @@ function resolve(pod: Pod, container: Container, objects: Objects, facts: PodFac
     if (value !== undefined && value !== "") env.set(name, expand(value, env));
     else if (valueFrom === undefined) env.set(name, "");
     else {
-      const read = readValue(valueFrom, pod, container, objects, facts);
+      const read = readValue(valueFrom, sources);
       if ("error" in read) return read;
       if (read.value !== undefined) env.set(name, read.value);
     }
@@ -113,10 +130,7 @@ function text(bytes: Uint8Array): string | undefined {
 /** `value` undefined: optional and absent, the variable stays as it was. */
 function readValue(
   source: EnvVarSource,
-  pod: Pod,
-  container: Container,
-  objects: Objects,
-  facts: PodFacts,
+  { pod, container, objects, facts, files }: Sources,
 ): { value: string | undefined } | { error: string } {
   if (source.fieldRef !== undefined) return extractField(source.fieldRef, pod, facts);
   if (source.resourceFieldRef !== undefined) {
@@ -143,8 +157,24 @@ function readValue(
       ? { error: `key ${key} in Secret ${namespace}/${name} is not UTF-8 text` }
       : { value };
   }
-  if (source.fileKeyRef !== undefined) return { error: "fileKeyRef is not supported" };
+  if (source.fileKeyRef !== undefined) return fileValue(source.fileKeyRef, files);
   return { value: "" };
+}
+
+/** An empty value counts as none, as the kubelet has it. */
+function fileValue(
+  ref: FileKeySelector,
+  files: EnvFiles | undefined,
+): { value: string | undefined } | { error: string } {
+  if (files === undefined) return { value: undefined };
+  const where = `file "${ref.path}" of volume "${ref.volumeName}"`;
+  const file = files.get(envFileKey(ref));
+  if (file === undefined) return missing(ref.optional, `couldn't parse env file: there is no ${where}`);
+  const read = "error" in file ? file : envFileValue(file.text, ref.key);
+  if ("error" in read) return { error: `couldn't parse env file: ${where}: ${read.error}` };
+  return read.value
+    ? { value: read.value }
+    : missing(ref.optional, `environment variable key "${ref.key}" not found in ${where}`);
 }
 
 const missing = (optional: boolean | undefined, error: string): { value: undefined } | { error: string } =>

@@ -42,7 +42,8 @@ export function containerHash(pod: Pod, container: Container): string {
     ...(container.volumeMounts ?? []).map((m) => m.name),
     ...(container.volumeDevices ?? []).map((d) => d.name),
   ]);
-  const volumes = (defaultPod(pod).spec?.volumes ?? []).filter((v) => mounted.has(v.name));
+  const volumes = (defaultPod(pod).spec?.volumes ?? []).filter((v) => mounted.has(v.name))
+    .map((v) => v.image === undefined ? v : { ...v, image: { reference: v.image.reference } });
   volumes.sort((a, b) => a.name < b.name ? -1 : 1);
   return shortHash({ ...content, stopSignal: lifecycle?.stopSignal, volumes, hugePages });
 }

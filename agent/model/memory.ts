@@ -9,6 +9,7 @@ import type { ObservedPod } from "./observed.ts";
 import type { PodEnd } from "./end.ts";
 import { newestOf, runOf } from "./need.ts";
 import { nextFailure } from "./restart.ts";
+import { imageVolumes } from "./volumes.ts";
 
 /** What became of one step, and how long it took. */
 export type StepOutcome =
@@ -133,8 +134,10 @@ export function askRestart(memory: Memory, o: ObservedPod, names: readonly strin
 export function forgiveImages(memory: Memory, pod: Pod, here: (image: string) => boolean): Memory {
   const containers = [...(pod.spec?.initContainers ?? []), ...(pod.spec?.containers ?? [])];
   const failures = new Map(memory.failures);
-  for (const { name, image } of containers) {
-    if (here(image ?? "")) failures.delete(failureKey({ kind: "ensureImage", container: name, attempt: 0 }));
+  for (const container of containers) {
+    const images = [container.image, ...imageVolumes(pod, container).map((v) => v.image.reference)];
+    if (!images.some((image) => here(image ?? ""))) continue;
+    failures.delete(failureKey({ kind: "ensureImage", container: container.name, attempt: 0 }));
   }
   return { ...memory, failures };
 }

@@ -55,6 +55,12 @@ export const envName: Check = (v) =>
 export const relativePath: Check = (v) =>
   v !== "" && !v.startsWith("/") && !v.split("/").includes("..") ? undefined : "a relative path without '..'";
 
+/** A file that the pod's own volumes may hold: names that begin with `..` are those of atomic updates. */
+export const fileInVolume: Check = (v) =>
+  relativePath(v) === undefined && !v.startsWith("..")
+    ? undefined
+    : "a relative path that neither holds nor begins with '..'";
+
 export const ipAddress: Check = (v) => isIPv4(v) || isIPv6(v) ? undefined : "an IP address";
 
 const isIPv4 = (v: string) =>

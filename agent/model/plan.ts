@@ -66,6 +66,15 @@ export interface ReadyImage {
   ref: string;
   /** User that the image sets, for runAsNonRoot. */
   user: string;
+  /** Images of the image volumes that the container mounts, by volume. */
+  volumes?: ReadonlyMap<string, VolumeImage>;
+}
+
+/** An image that is on the node, ready to be mounted as a volume. */
+export interface VolumeImage {
+  /** As the manifest says it. */
+  reference: string;
+  ref: string;
 }
 
 /** What the worker remembers between two looks, because the world cannot tell. Lost without harm. */

@@ -66,3 +66,10 @@ export function checkUnique(
   if (seen.has(value)) report(path, `${what} ${shown(value)} stands twice; expected unique ones`);
   else seen.set(value, path);
 }
+
+export const pullPolicies = ["Always", "IfNotPresent", "Never"] as const;
+
+export function checkImage(image: string | undefined, at: FieldPath, report: Report): void {
+  checkPresent(image, at, "the name of an image", report);
+  if (image && /\s/.test(image)) report(at, `expected a name without spaces, got ${shown(image)}`);
+}

@@ -1,18 +1,19 @@
 /** Rules for one container. Source: kubernetes pkg/apis/core/validation. Not for: the pod around it (validate_pod.ts). */
 import type { Container, ContainerPort, LifecycleHandler, Probe, SecurityContext, Volume } from "./gen/v1.ts";
-import { type FieldPath, type Report, shown } from "./finding.ts";
-import { dnsLabel, headerName, ipAddress, portName, relativePath } from "./names.ts";
+import { type FieldPath, type Report } from "./finding.ts";
+import { dnsLabel, headerName, ipAddress, portName } from "./names.ts";
 import {
   checkExactlyOne,
+  checkImage,
   checkName,
   checkOneOf,
-  checkPresent,
   checkRange,
   checkUnique,
   elements,
+  pullPolicies,
 } from "./rules.ts";
-import { didYouMean } from "./suggest.ts";
 import { validateEnv } from "./validate_env.ts";
+import { validateMounts } from "./validate_mount.ts";
 import { validateResources } from "./validate_resources.ts";
 
 export const idRange = [0, 2 ** 31 - 1] as const;
@@ -28,14 +29,14 @@ export function validateContainer(
   checkImage(container.image, [...at, "image"], report);
   checkOneOf(
     container.imagePullPolicy,
-    ["Always", "IfNotPresent", "Never"],
+    pullPolicies,
     [...at, "imagePullPolicy"],
     report,
   );
   const policies = ["File", "FallbackToLogsOnError"];
   checkOneOf(container.terminationMessagePolicy, policies, [...at, "terminationMessagePolicy"], report);
   validatePorts(container.ports, at, report);
-  validateEnv(container, at, report);
+  validateEnv(container, at, volumes, report);
   validateMounts(container, at, volumes, report);
   validateResources(container.resources, [...at, "resources"], report);
   for (const kind of ["livenessProbe", "readinessProbe", "startupProbe"] as const) {
@@ -50,11 +51,6 @@ export function validateContainer(
   }
 }
 
-function checkImage(image: string | undefined, at: FieldPath, report: Report): void {
-  checkPresent(image, at, "the name of an image", report);
-  if (image && /\s/.test(image)) report(at, `expected a name without spaces, got ${shown(image)}`);
-}
-
 function validatePorts(list: readonly ContainerPort[] | undefined, at: FieldPath, report: Report): void {
   const names = new Map<string, FieldPath>();
   for (const [i, port] of elements(list)) {
@@ -65,50 +61,6 @@ function validatePorts(list: readonly ContainerPort[] | undefined, at: FieldPath
     if (port.hostPort !== 0) checkRange(port.hostPort, ports, [...here, "hostPort"], report);
     checkOneOf(port.protocol, ["TCP", "UDP", "SCTP"], [...here, "protocol"], report);
     if (port.hostIP) checkName(port.hostIP, ipAddress, [...here, "hostIP"], report);
-  }
-}
-
-function validateMounts(
-  container: Container,
-  at: FieldPath,
-  volumes: readonly Volume[],
-  report: Report,
-): void {
-  const names = volumes.map((v) => v?.name).filter((name) => name !== undefined);
-  const paths = new Map<string, FieldPath>();
-  for (const [i, mount] of elements(container.volumeMounts)) {
-    const here = [...at, "volumeMounts", i];
-    if (mount.name !== undefined && !names.includes(mount.name)) {
-      const known = names.length === 0 ? "spec.volumes is empty" : `expected one of ${names.join(", ")}`;
-      report(
-        [...here, "name"],
-        `there is no volume ${shown(mount.name)}: ${known}${didYouMean(mount.name, names)}`,
-      );
-    }
-    if (mount.mountPath === "") report([...here, "mountPath"], "required: expected an absolute path");
-    checkUnique(
-      mount.mountPath?.replace(/(.)\/+$/, "$1"),
-      paths,
-      [...here, "mountPath"],
-      "the mount path",
-      report,
-    );
-    if (mount.subPath) checkName(mount.subPath, relativePath, [...here, "subPath"], report);
-    if (mount.subPathExpr) checkName(mount.subPathExpr, relativePath, [...here, "subPathExpr"], report);
-    if (mount.subPath && mount.subPathExpr) {
-      report([...here, "subPathExpr"], "stands beside subPath; expected one of them");
-    }
-    const propagations = ["None", "HostToContainer", "Bidirectional"];
-    checkOneOf(mount.mountPropagation, propagations, [...here, "mountPropagation"], report);
-    if (mount.mountPropagation === "Bidirectional" && container.securityContext?.privileged !== true) {
-      report([...here, "mountPropagation"], "Bidirectional is for privileged containers only");
-    }
-    checkOneOf(
-      mount.recursiveReadOnly,
-      ["Disabled", "IfPossible", "Enabled"],
-      [...here, "recursiveReadOnly"],
-      report,
-    );
   }
 }
 

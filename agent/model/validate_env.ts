@@ -3,16 +3,28 @@ import type {
   Container,
   EnvVar,
   EnvVarSource,
+  FileKeySelector,
   ObjectFieldSelector,
   ResourceFieldSelector,
+  Volume,
 } from "./gen/v1.ts";
 import { type FieldPath, type Report, shown } from "./finding.ts";
-import { dnsSubdomain, envName, objectKey, qualifiedName } from "./names.ts";
+import { dnsSubdomain, envName, fileInVolume, objectKey, qualifiedName } from "./names.ts";
 import { checkExactlyOne, checkName, checkPresent, elements } from "./rules.ts";
 import { didYouMean } from "./suggest.ts";
 
-export function validateEnv(container: Container, at: FieldPath, report: Report): void {
-  for (const [i, env] of elements(container.env)) validateVariable(env, [...at, "env", i], report);
+export function validateEnv(
+  container: Container,
+  at: FieldPath,
+  volumes: readonly Volume[],
+  report: Report,
+): void {
+  for (const [i, env] of elements(container.env)) {
+    const here = [...at, "env", i];
+    validateVariable(env, here, report);
+    const ref = env.valueFrom?.fileKeyRef;
+    if (ref !== undefined) validateFileKey(ref, [...here, "valueFrom", "fileKeyRef"], volumes, report);
+  }
   for (const [i, from] of elements(container.envFrom)) {
     const here = [...at, "envFrom", i];
     if (from.prefix) checkName(from.prefix, envName, [...here, "prefix"], report);
@@ -20,6 +32,30 @@ export function validateEnv(container: Container, at: FieldPath, report: Report)
     for (const field of ["configMapRef", "secretRef"] as const) {
       if (from[field] !== undefined) checkReference(from[field].name, [...here, field, "name"], report);
     }
+  }
+}
+
+const keyLimit = 128;
+
+function validateFileKey(
+  ref: FileKeySelector,
+  at: FieldPath,
+  volumes: readonly Volume[],
+  report: Report,
+): void {
+  checkName(ref.key, envName, [...at, "key"], report);
+  if ((ref.key ?? "").length > keyLimit) {
+    report([...at, "key"], `expected at most ${keyLimit} characters, got ${ref.key.length}`);
+  }
+  checkName(ref.path, fileInVolume, [...at, "path"], report);
+  if (ref.volumeName === undefined) return;
+  const named = volumes.filter((v) => v?.name === ref.volumeName);
+  if (named.length === 0) {
+    const names = volumes.map((v) => v?.name ?? "");
+    const known = names.length === 0 ? "the pod has none" : `expected one of ${names.join(", ")}`;
+    report([...at, "volumeName"], `no such volume: ${known}${didYouMean(ref.volumeName, names)}`);
+  } else if (named.some((v) => Object.keys(v).some((kind) => kind !== "name" && kind !== "emptyDir"))) {
+    report([...at, "volumeName"], "expected the name of an emptyDir volume");
   }
 }
 

@@ -7,16 +7,19 @@ import type {
   Volume,
 } from "./gen/v1.ts";
 import type { FieldPath, Report } from "./finding.ts";
+import { hugePageSize } from "./huge_pages.ts";
 import { validateFieldRef, validateResourceFieldRef } from "./validate_env.ts";
-import { dnsLabel, dnsSubdomain, objectKey, relativePath } from "./names.ts";
+import { dnsLabel, dnsSubdomain, fileInVolume, objectKey } from "./names.ts";
 import {
   checkExactlyOne,
+  checkImage,
   checkName,
   checkOneOf,
   checkPresent,
   checkRange,
   checkUnique,
   elements,
+  pullPolicies,
 } from "./rules.ts";
 import { parseQuantity } from "./quantity.ts";
 
@@ -45,10 +48,11 @@ export function validateVolumes(volumes: readonly Volume[] | undefined, report: 
 }
 
 function validateSource(volume: Volume, at: FieldPath, report: Report): void {
-  const { emptyDir, hostPath, configMap, secret, downwardAPI, projected } = volume;
+  const { emptyDir, hostPath, configMap, secret, downwardAPI, projected, image } = volume;
   if (emptyDir !== undefined) {
-    const medium = emptyDir.medium?.startsWith("HugePages-") ? "HugePages" : emptyDir.medium;
-    checkOneOf(medium, ["", "Memory", "HugePages"], [...at, "emptyDir", "medium"], report);
+    const sized = emptyDir.medium !== undefined && hugePageSize(emptyDir.medium) !== undefined;
+    const medium = sized ? "HugePages" : emptyDir.medium;
+    checkOneOf(medium, ["", "Memory", "HugePages", "HugePages-2Mi"], [...at, "emptyDir", "medium"], report);
     if ((parseQuantity(emptyDir.sizeLimit ?? "0") ?? 0) < 0) {
       report([...at, "emptyDir", "sizeLimit"], `expected a size, got ${emptyDir.sizeLimit}`);
     }
@@ -71,6 +75,10 @@ function validateSource(volume: Volume, at: FieldPath, report: Report): void {
   }
   if (downwardAPI !== undefined) validateDownward(downwardAPI, [...at, "downwardAPI"], report);
   if (projected !== undefined) validateProjected(projected, [...at, "projected"], report);
+  if (image !== undefined) {
+    checkImage(image.reference, [...at, "image", "reference"], report);
+    checkOneOf(image.pullPolicy, pullPolicies, [...at, "image", "pullPolicy"], report);
+  }
 }
 
 const projections = [
@@ -120,14 +128,14 @@ function validateItems(
   for (const [i, item] of elements(source.items)) {
     const here = [...at, "items", i];
     checkName(item.key, objectKey, [...here, "key"], report);
-    checkName(item.path, relativePath, [...here, "path"], report);
+    checkName(item.path, fileInVolume, [...here, "path"], report);
     checkUnique(item.path, paths, [...here, "path"], "the path", report);
     checkRange(item.mode, modes, [...here, "mode"], report);
   }
 }
 
 function validateDownwardFile(file: DownwardAPIVolumeFile, at: FieldPath, report: Report): void {
-  checkName(file.path, relativePath, [...at, "path"], report);
+  checkName(file.path, fileInVolume, [...at, "path"], report);
   checkRange(file.mode, modes, [...at, "mode"], report);
   checkExactlyOne(file, ["fieldRef", "resourceFieldRef"], at, report);
   if (file.fieldRef !== undefined) validateFieldRef(file.fieldRef, [...at, "fieldRef"], "volume", report);

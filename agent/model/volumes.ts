@@ -4,7 +4,15 @@
  *
  * Sources: kubernetes pkg/volume/{configmap,secret,downwardapi,projected}, pkg/volume/util/atomic_writer.go.
  */
-import type { DownwardAPIVolumeFile, KeyToPath, Pod, Volume, VolumeProjection } from "./gen/v1.ts";
+import type {
+  Container,
+  DownwardAPIVolumeFile,
+  ImageVolumeSource,
+  KeyToPath,
+  Pod,
+  Volume,
+  VolumeProjection,
+} from "./gen/v1.ts";
 import type { Objects } from "./wish.ts";
 import { extractField, extractResource, type PodFacts } from "./downward.ts";
 import { BadContent, configMapBytes, configMapNamed, secretBytes, secretNamed } from "./objects.ts";
@@ -175,6 +183,14 @@ export function nestedMountPoints(pod: Pod, volumeName: string): string[] {
     }
   }
   return [...nested].filter((path) => pathProblem(path) === undefined).sort();
+}
+
+/** The image volumes that a container mounts. */
+export function imageVolumes(pod: Pod, container: Container): { name: string; image: ImageVolumeSource }[] {
+  const mounted = new Set((container.volumeMounts ?? []).map((m) => m.name));
+  return (pod.spec?.volumes ?? []).flatMap(({ name, image }) =>
+    image !== undefined && mounted.has(name) ? [{ name, image }] : []
+  );
 }
 
 const hashes = new WeakMap<object, string>();

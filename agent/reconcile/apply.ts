@@ -13,6 +13,7 @@ import { AgentError, errorText } from "../model/errors.ts";
 import { containerHash } from "../model/hash.ts";
 import { volumesHash } from "../model/volumes.ts";
 import { wantedSandboxHash } from "../model/need.ts";
+import type { EnvFiles } from "../model/env_file.ts";
 import { expandCommand, resolveEnv } from "../model/env.ts";
 import { podHostname } from "../model/hosts.ts";
 import { type ContainerLimitFacts, linuxResources } from "../model/linux_resources.ts";
@@ -315,10 +316,16 @@ async function startContainer(
   round.record("Normal", "Started", `Started container ${c.name}`, c.name);
 }
 
-/** Throws CreateContainerConfigError when it names something that does not exist. */
-function environmentOf(o: ApplyOptions, round: PodRound, name: string, podIPs: readonly string[]) {
+/** Throws CreateContainerConfigError when it names something that does not exist; files only once they are read. */
+function environmentOf(
+  o: ApplyOptions,
+  round: PodRound,
+  name: string,
+  podIPs: readonly string[],
+  files?: EnvFiles,
+) {
   const { pod, container } = wishOf(round, name);
-  const resolved = resolveEnv(pod.pod, container, round.objects, { ...o.node, podIPs });
+  const resolved = resolveEnv(pod.pod, container, round.objects, { ...o.node, podIPs }, files);
   if ("error" in resolved) throw new AgentError("CreateContainerConfigError", resolved.error);
   return resolved;
 }
@@ -333,11 +340,20 @@ async function containerSpec(
   const { pod } = desired;
   const sandbox = round.observed.sandboxes.find((s) => s.id === step.sandboxId)!;
   const podIPs = pod.spec!.hostNetwork === true ? o.node.hostIPs : sandbox.ips;
-  const { env, warnings } = environmentOf(o, round, step.container, podIPs);
+  const files = await o.storage.envFiles(round.uid, container, round.published);
+  const { env, warnings } = environmentOf(o, round, step.container, podIPs, files);
   for (const w of warnings) round.record("Warning", "InvalidEnvironmentVariableNames", w, container.name);
   const [sandboxOf, edits] = await Promise.all([
     sandboxSpec(o, round, { ...sandbox, podStart: sandbox.podStart ?? sandbox.createdAt }),
-    o.storage.containerEdits(desired, container, step.attempt, round.published, env, podIPs, signal),
+    o.storage.containerEdits({
+      pod: desired,
+      container,
+      attempt: step.attempt,
+      published: round.published,
+      env,
+      podIPs,
+      images: round.memory.images.get(step.container)?.volumes ?? new Map(),
+    }, signal),
   ]);
   return {
     sandbox: sandboxOf,

@@ -1,12 +1,13 @@
 /**
- * Makes the image of one container ready: the pull policy, credentials, bounded parallel pulls, archives that are
+ * Makes the images of one container ready, its own and those of its image volumes: the pull policy, credentials, bounded parallel pulls, archives that are
  * still being imported. Not for: when to try again (model/restart.ts).
  */
 import type { Container, Secret } from "../model/gen/v1.ts";
 import type { Images, ImageStatus } from "../ports.ts";
-import type { ReadyImage } from "../model/plan.ts";
+import type { ReadyImage, VolumeImage } from "../model/plan.ts";
 import type { DesiredPod } from "../model/wish.ts";
 import { AgentError, errorText } from "../model/errors.ts";
+import { imageVolumes } from "../model/volumes.ts";
 import { authsFor } from "../model/pull_secrets.ts";
 import type { Gate } from "./gate.ts";
 
@@ -41,12 +42,12 @@ export interface ImageRequest {
   record: RecordEvent;
 }
 
-const ready = (r: ImageRequest, status: ImageStatus): ReadyImage => ({
-  attempt: r.attempt,
-  image: r.container.image ?? "",
-  ref: status.id,
-  user: status.user,
-});
+/** One image that a container needs; `what` begins the sentences of events. */
+interface Wanted {
+  image: string;
+  policy: string;
+  what: string;
+}
 
 /** Throws ErrImageNeverPull, ErrImagePull or InvalidImageName. */
 export async function ensureImage(
@@ -54,19 +55,36 @@ export async function ensureImage(
   r: ImageRequest,
   signal: AbortSignal,
 ): Promise<ReadyImage> {
-  const image = r.container.image ?? "";
-  const policy = r.container.imagePullPolicy ?? "IfNotPresent";
+  const { image = "", imagePullPolicy: policy = "IfNotPresent" } = r.container;
+  const volumes = new Map<string, VolumeImage>();
+  for (const { name, image: source } of imageVolumes(r.pod.pod, r.container)) {
+    const { reference = "", pullPolicy = "IfNotPresent" } = source;
+    const wanted = { image: reference, policy: pullPolicy, what: `Image "${reference}" of volume "${name}"` };
+    volumes.set(name, { reference, ref: (await ensurePresent(o, r, wanted, signal)).id });
+  }
+  const { id, user } = await ensurePresent(
+    o,
+    r,
+    { image, policy, what: `Container image "${image}"` },
+    signal,
+  );
+  return { attempt: r.attempt, image, ref: id, user, volumes };
+}
+
+async function ensurePresent(
+  o: ImageOptions,
+  r: ImageRequest,
+  { image, policy, what }: Wanted,
+  signal: AbortSignal,
+): Promise<ImageStatus> {
   await o.archives.settled(image, signal);
   const present = await o.images.status(image, signal);
   if (present !== undefined && (policy !== "Always" || o.archives.brought(image))) {
-    r.record("Normal", "Pulled", `Container image "${image}" already present on machine`, r.container.name);
-    return ready(r, present);
+    r.record("Normal", "Pulled", `${what} already present on machine`, r.container.name);
+    return present;
   }
   if (policy === "Never") {
-    throw new AgentError(
-      "ErrImageNeverPull",
-      `Container image "${image}" is not present with pull policy of Never`,
-    );
+    throw new AgentError("ErrImageNeverPull", `${what} is not present with pull policy of Never`);
   }
   return await o.pulls.run(() => pull(o, r, image, signal), signal);
 }
@@ -76,7 +94,7 @@ async function pull(
   r: ImageRequest,
   image: string,
   signal: AbortSignal,
-): Promise<ReadyImage> {
+): Promise<ImageStatus> {
   r.record("Normal", "Pulling", `Pulling image "${image}"`, r.container.name);
   const auths = authsFor(image, r.pod.pod, r.secrets, await o.nodeConfig());
   let failure: unknown;
@@ -88,7 +106,7 @@ async function pull(
         throw new AgentError("ErrImagePull", `"${image}" was pulled but is not to be found`);
       }
       r.record("Normal", "Pulled", `Successfully pulled image "${image}"`, r.container.name);
-      return ready(r, status);
+      return status;
     } catch (error) {
       if (signal.aborted) throw error;
       failure = error;

@@ -11,35 +11,32 @@ import { expandSubPath } from "../model/env.ts";
 import { AgentError, errorText } from "../model/errors.ts";
 import { podHosts } from "../model/hosts.ts";
 import type { DesiredPod } from "../model/wish.ts";
-import type { Host, PublishedVolume, Storage } from "../ports.ts";
+import type { EditsRequest, Host, ImageVolumes, Storage } from "../ports.ts";
+import { mountImage } from "./image_volume.ts";
 import { part, type PodPaths, within } from "./paths.ts";
 import { bindSubPath } from "./sub_path.ts";
 import { createTerminationLog } from "./termination.ts";
 
 const etcHosts = "/etc/hosts";
 
-export function createContainerEdits(
-  host: Host,
-  clusterDomain: string,
-  pathsOf: (uid: string) => Promise<PodPaths>,
-): Storage["containerEdits"] {
-  return async (pod, container, attempt, published, env, podIPs, signal): Promise<ContainerEdits> => {
-    const paths = await pathsOf(pod.uid);
+export interface EditsOptions {
+  host: Host;
+  clusterDomain: string;
+  images: ImageVolumes;
+  pathsOf(uid: string): Promise<PodPaths>;
+}
+
+export function createContainerEdits(o: EditsOptions): Storage["containerEdits"] {
+  const { host, clusterDomain } = o;
+  return async (request, signal): Promise<ContainerEdits> => {
+    const { pod, container, attempt, podIPs } = request;
+    const paths = await o.pathsOf(pod.uid);
     if ((container.volumeDevices ?? []).length > 0) {
       throw failed("volumeDevices need a cluster: this node has not joined one");
     }
     const mounts: MountEdit[] = [];
     for (const [index, mount] of (container.volumeMounts ?? []).entries()) {
-      const volume = published.get(mount.name);
-      if (volume === undefined) {
-        throw failed(`cannot find volume "${mount.name}" to mount into container "${container.name}"`);
-      }
-      const subPath = subPathOf(mount, env);
-      const hostPath = subPath === ""
-        ? volume.hostPath
-        : await bindSubPath(host, subPathPlaces(paths, container, mount, index, volume, subPath), signal)
-          .catch((error) => Promise.reject(subPathFailure(mount, container, error)));
-      mounts.push(mountEdit(mount, hostPath, volume.readonly, within(volume.hostPath, paths.pod)));
+      mounts.push(await volumeMount(request, paths, mount, index, signal));
     }
     const taken = new Set(mounts.map((m) => m.containerPath));
     const hosts = taken.has(etcHosts) ? undefined : await hostsMount(pod, podIPs, paths);
@@ -56,6 +53,84 @@ export function createContainerEdits(
       ],
     };
   };
+
+  async function volumeMount(
+    request: EditsRequest,
+    paths: PodPaths,
+    mount: VolumeMount,
+    index: number,
+    signal: AbortSignal,
+  ): Promise<MountEdit> {
+    const { pod, container, published, env } = request;
+    const volume = published.get(mount.name);
+    if (volume === undefined) {
+      throw failed(`cannot find volume "${mount.name}" to mount into container "${container.name}"`);
+    }
+    const subPath = subPathOf(mount, env);
+    const source = pod.pod.spec?.volumes?.find((v) => v.name === mount.name)?.image;
+    if (source !== undefined) return await imageMount(request, paths, mount, subPath, index, signal);
+    const hostPath = subPath === ""
+      ? volume.hostPath
+      : await bind(paths, container, mount, index, { path: volume.hostPath, subPath, create: true }, signal);
+    return mountEdit(mount, hostPath, volume.readonly, within(volume.hostPath, paths.pod));
+  }
+
+  async function imageMount(
+    { pod, container, images }: EditsRequest,
+    paths: PodPaths,
+    mount: VolumeMount,
+    subPath: string,
+    index: number,
+    signal: AbortSignal,
+  ): Promise<MountEdit> {
+    const image = images.get(mount.name);
+    const wanted = pod.pod.spec?.volumes?.find((v) => v.name === mount.name)?.image?.reference;
+    if (image === undefined || image.reference !== wanted) {
+      throw failed(`the image of volume "${mount.name}" is not ready`);
+    }
+    if (await o.images.byRuntime(signal)) {
+      return { ...mountEdit(mount, "", true, false), image: { ref: image.ref, subPath } };
+    }
+    // Before any is held: by it the next run of the agent knows that there are images to let go.
+    await host.mkdir(paths.images, 0o750);
+    const path = await mountImage(
+      host,
+      paths,
+      await o.images.hold(image.ref, pod.uid, mount.name, signal),
+      signal,
+    );
+    const hostPath = subPath === ""
+      ? path
+      : await bind(paths, container, mount, index, { path, subPath, create: false }, signal);
+    // The mount brings its options with it; told to make it read-only, OCI runtimes would take `noexec` from it.
+    return { ...mountEdit(mount, hostPath, true, true), readonly: false };
+  }
+
+  async function bind(
+    paths: PodPaths,
+    container: Container,
+    mount: VolumeMount,
+    index: number,
+    { path, subPath, create }: { path: string; subPath: string; create: boolean },
+    signal: AbortSignal,
+  ): Promise<string> {
+    try {
+      return await bindSubPath(host, {
+        volumePath: path,
+        subPath,
+        create,
+        target: join(
+          paths.subPaths,
+          part(mount.name, "volume name"),
+          part(container.name, "container name"),
+          `${index}`,
+        ),
+        staging: join(paths.subPaths, ".staging", part(container.name, "container name")),
+      }, signal);
+    } catch (error) {
+      throw subPathFailure(mount, container, error);
+    }
+  }
 
   /** Writes /etc/hosts in place: running containers of the pod have this very file mounted. */
   async function hostsMount(
@@ -95,25 +170,6 @@ function subPathOf(mount: VolumeMount, env: readonly { name: string; value: stri
   if ("error" in expanded) throw new AgentError("CreateContainerConfigError", expanded.error);
   return expanded.value;
 }
-
-const subPathPlaces = (
-  paths: PodPaths,
-  container: Container,
-  mount: VolumeMount,
-  index: number,
-  volume: PublishedVolume,
-  subPath: string,
-) => ({
-  volumePath: volume.hostPath,
-  subPath,
-  target: join(
-    paths.subPaths,
-    part(mount.name, "volume name"),
-    part(container.name, "container name"),
-    `${index}`,
-  ),
-  staging: join(paths.subPaths, ".staging", part(container.name, "container name")),
-});
 
 function mountEdit(
   mount: VolumeMount,

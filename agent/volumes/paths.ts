@@ -11,6 +11,8 @@ export interface PodPaths {
   plugins: string;
   hosts: string;
   subPaths: string;
+  /** Image volumes: `VOLUME/CONTENT` below it. */
+  images: string;
   /** What the agent itself remembers of the pod, a file each. */
   notes: string;
   /** `kind` is the plugin's name with `~`: `empty-dir`, `configmap`, … */
@@ -35,6 +37,7 @@ export function podPaths(root: string, uid: string): PodPaths {
     plugins: join(pod, "plugins"),
     hosts: join(pod, "etc-hosts"),
     subPaths: join(pod, "volume-subpaths"),
+    images: join(pod, "volumes", "kubernetes.io~image"),
     notes: join(pod, "notes"),
     volume: (kind, name) => join(pod, "volumes", `kubernetes.io~${kind}`, part(name, "volume name")),
     ready: (name) => join(pod, "plugins", "kubernetes.io~empty-dir", part(name, "volume name"), "ready"),

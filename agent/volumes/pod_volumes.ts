@@ -9,10 +9,11 @@ import type { PodFacts } from "../model/downward.ts";
 import { once } from "../lib/once.ts";
 import { AgentError, errorText } from "../model/errors.ts";
 import { nestedMountPoints, volumePayload } from "../model/volumes.ts";
-import type { GivenResources, Host, PublishedVolume, Storage } from "../ports.ts";
+import type { GivenResources, Host, ImageVolumes, PublishedVolume, Storage } from "../ports.ts";
 import { writeAtomically } from "./atomic_writer.ts";
 import { createContainerEdits } from "./container_edits.ts";
-import { createDirectories, emptyDirTmpfs, tmpfsSize } from "./empty_dir.ts";
+import { createDirectories, emptyDirMemory, tmpfsSize } from "./empty_dir.ts";
+import { readEnvFiles } from "./env_files.ts";
 import { publishHostPath } from "./host_path.ts";
 import { isPart, part, type PodPaths, podPaths, podsDirectory } from "./paths.ts";
 import { removePod } from "./remove.ts";
@@ -24,6 +25,7 @@ export interface PodVolumesOptions {
   /** Absolute; created with mode 0750 when missing. */
   rootDir: string;
   clusterDomain: string;
+  images: ImageVolumes;
   node: Omit<PodFacts, "podIPs">;
 }
 
@@ -84,17 +86,18 @@ export function createPodVolumes(options: PodVolumesOptions): Storage {
       return { name, hostPath: await publishHostPath(host, volume.hostPath, p.signal), readonly: false };
     }
     if (volume.emptyDir !== undefined) {
-      const tmpfs = emptyDirTmpfs(volume.emptyDir, pod, allocatableMemory);
+      const memory = emptyDirMemory(volume.emptyDir, pod, allocatableMemory);
       const path = p.paths.volume("empty-dir", name);
       await publishDirectory({
         path,
         ready: p.paths.ready(name),
         fsGroup: fsGroupOf(pod),
         groupMode: 0o770,
-        ...(tmpfs && { tmpfs }),
+        ...(memory && { memory }),
       }, p.mounted);
       return { name, hostPath: path, readonly: false };
     }
+    if (volume.image !== undefined) return { name, hostPath: "", readonly: true };
     return { name, hostPath: await publishFiles(volume, p), readonly: true };
   }
 
@@ -112,7 +115,9 @@ export function createPodVolumes(options: PodVolumesOptions): Storage {
       groupMode: 0o550,
       // Only a ConfigMap alone may touch the disk.
       ...(volume.configMap === undefined &&
-        { tmpfs: { size: tmpfsSize(pod, undefined, allocatableMemory), inert: true } }),
+        {
+          memory: { fsType: "tmpfs", size: tmpfsSize(pod, undefined, allocatableMemory), inert: true },
+        }),
     }, p.mounted);
     for (const nested of nestedMountPoints(pod, volume.name)) await makeMountPoint(join(path, nested));
     await writeAtomically(host, path, payload.files, fsGroup);
@@ -127,8 +132,16 @@ export function createPodVolumes(options: PodVolumesOptions): Storage {
   return {
     claim: async (uid) => await host.mkdir((await pathsOf(uid)).pod, 0o750),
     publish,
-    containerEdits: createContainerEdits(host, options.clusterDomain, pathsOf),
-    remove: async (uid, signal) => await removePod(host, await pathsOf(uid), signal),
+    containerEdits: createContainerEdits({ ...options, pathsOf }),
+    envFiles: async (uid, container, published) =>
+      await readEnvFiles(host, await pathsOf(uid), container, published),
+    remove: async (uid, signal) =>
+      await removePod(
+        host,
+        await pathsOf(uid),
+        () => options.images.release(uid, new Set(), signal),
+        signal,
+      ),
     async known() {
       const pods = podsDirectory(options.rootDir);
       // A file system's own `lost+found` is no pod.

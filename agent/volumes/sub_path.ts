@@ -18,21 +18,20 @@ export interface SubPath {
   subPath: string;
   /** Where to mount it: `…/volume-subpaths/VOLUME/CONTAINER/INDEX`. */
   target: string;
+  /** Whether what is missing becomes a directory. */
+  create: boolean;
   /** A directory that nobody else uses at the same time. */
   staging: string;
 }
 
 /** Throws a FailedMount that tells a container's owner nothing about the host. */
 export async function bindSubPath(host: Host, s: SubPath, signal: AbortSignal): Promise<string> {
-  const parts = s.subPath.split("/").filter((part) => part !== "" && part !== ".");
-  if (s.subPath.startsWith("/")) throw refuse(`error SubPath \`${s.subPath}\` must not be an absolute path`);
-  if (parts.includes("..")) {
-    throw refuse(`unable to provision SubPath \`${s.subPath}\`: must not contain '..'`);
-  }
+  const parts = partsOf(s.subPath);
   const volume = await host.realPath(s.volumePath);
   if (volume === undefined) throw new AgentError("FailedMount", `volume path ${s.volumePath} does not exist`);
-  await makeDirectories(host, volume, parts, s.staging, signal);
+  if (s.create) await makeDirectories(host, volume, parts, s.staging, signal);
   const found = await host.realPath(join(volume, ...parts));
+  if (found === undefined && !s.create) throw refuse(`there is no \`${s.subPath}\` in it`);
   if (found === undefined || !within(found, volume)) throw outside(s.subPath);
   const stat = await host.lstat(found);
   await prepareTarget(host, s.target, stat?.kind === "directory");
@@ -40,12 +39,22 @@ export async function bindSubPath(host: Host, s: SubPath, signal: AbortSignal): 
   return s.target;
 }
 
+/** Throws FailedMount for a path that is absolute or climbs. */
+export function partsOf(subPath: string): string[] {
+  const parts = subPath.split("/").filter((part) => part !== "" && part !== ".");
+  if (subPath.startsWith("/")) throw refuse(`error SubPath \`${subPath}\` must not be an absolute path`);
+  if (parts.includes("..")) {
+    throw refuse(`unable to provision SubPath \`${subPath}\`: must not contain '..'`);
+  }
+  return parts;
+}
+
 const refuse = (message: string) => new AgentError("FailedMount", message, { retry: false });
 const outside = (subPath: string) =>
   new AgentError("FailedMount", `subPath \`${subPath}\` does not lie inside the volume`);
 
 /** A directory takes a directory; a file takes anything else. */
-async function prepareTarget(host: Host, target: string, directory: boolean): Promise<void> {
+export async function prepareTarget(host: Host, target: string, directory: boolean): Promise<void> {
   await unpin(host, target);
   const present = await host.lstat(target);
   if (present !== undefined && (present.kind === "directory") === directory) return;

@@ -15,6 +15,9 @@ export function shortMessage(message: string): string {
 export const isNotFound = (error: unknown): boolean =>
   error instanceof RpcError && error.code === Code.NOT_FOUND;
 
+export const isAlreadyExists = (error: unknown): boolean =>
+  error instanceof RpcError && error.code === Code.ALREADY_EXISTS;
+
 /** A command ran past its timeout; containerd before 1.7 says so in words only. */
 export const isTimeout = (error: unknown): boolean =>
   error instanceof RpcError &&

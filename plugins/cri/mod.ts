@@ -1,12 +1,14 @@
 /**
  * The container runtime (containerd, CRI-O) as the Runtime and Images ports, over CRI v1 on unix sockets.
  */
-import type { Images, Runtime, Streams } from "../../agent/ports.ts";
+import type { Images, ImageVolumes, Runtime, Streams } from "../../agent/ports.ts";
 import { EventsDefinition } from "../rpc/gen/containerd_events.ts";
+import { SnapshotsDefinition } from "../rpc/gen/containerd_snapshots.ts";
 import { ImageServiceDefinition, RuntimeServiceDefinition } from "../rpc/gen/cri.ts";
 import { createChannel, createClient } from "../rpc/mod.ts";
 import { createArchiveImporter } from "./archives.ts";
 import { readEvents } from "./events.ts";
+import { createImageVolumes } from "./image_volumes.ts";
 import { createImages } from "./images.ts";
 import { createObserver } from "./observer.ts";
 import { createRuntime } from "./runtime.ts";
@@ -32,6 +34,7 @@ export interface CriOptions {
 export interface Cri {
   runtime: Runtime;
   images: Images;
+  imageVolumes: ImageVolumes;
   streams: Streams;
   /** Ends the connections; calls under way fail. */
   close(): void;
@@ -65,6 +68,10 @@ export function createCri(options: CriOptions): Cri {
   return {
     runtime,
     images: createImages(imageClient, importer),
+    imageVolumes: createImageVolumes(
+      { runtime: client, images: imageClient, snapshots: createClient(SnapshotsDefinition, channel) },
+      instance,
+    ),
     streams: createStreams(client),
     close: () => {
       channel.close();

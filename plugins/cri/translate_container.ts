@@ -55,6 +55,7 @@ function toMount(edit: MountEdit): Mount {
     propagation: toPropagation(edit.propagation),
     recursiveReadOnly: edit.recursiveReadOnly === true,
     selinuxRelabel: edit.selinuxRelabel === true,
+    ...(edit.image && { image: { image: edit.image.ref }, imageSubPath: edit.image.subPath }),
   });
 }
 

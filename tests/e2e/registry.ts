@@ -30,16 +30,16 @@ interface Blob {
 
 export function startRegistry(options: RegistryOptions): Registry {
   const blobs = new Map<string, Blob>();
-  const layers = new Set<string>();
+  const layerPaths = new Set<string>();
   for (const [name, image] of Object.entries(options.images)) {
     const colon = name.lastIndexOf(":");
     const repository = name.slice(0, colon);
-    const { config, layer, manifest } = createImageParts(image);
-    for (const part of [config, layer]) blobs.set(`/v2/${repository}/blobs/${part.digest}`, part);
+    const { config, layers, manifest } = createImageParts(image);
+    for (const part of [config, ...layers]) blobs.set(`/v2/${repository}/blobs/${part.digest}`, part);
     for (const reference of [name.slice(colon + 1), manifest.digest]) {
       blobs.set(`/v2/${repository}/manifests/${reference}`, manifest);
     }
-    layers.add(`/v2/${repository}/blobs/${layer.digest}`);
+    for (const { digest } of layers) layerPaths.add(`/v2/${repository}/blobs/${digest}`);
   }
   const requests: string[] = [];
   let gate: Promise<void> | undefined;
@@ -56,7 +56,7 @@ export function startRegistry(options: RegistryOptions): Registry {
     if (blob === undefined) {
       return refuse(404, path.includes("/manifests/") ? "MANIFEST_UNKNOWN" : "BLOB_UNKNOWN");
     }
-    if (layers.has(path) && gate !== undefined) {
+    if (layerPaths.has(path) && gate !== undefined) {
       waiting++;
       await gate;
       waiting--;

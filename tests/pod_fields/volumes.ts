@@ -34,13 +34,22 @@ const items =
 const projected = `${contents}: projected volumes join their sources; single sources are the same thing`;
 const downward = `${contents}: downwardAPI reads metadata and resources of a named container only`;
 const missing = `${contents}: what is missing is said, unless it is optional`;
+const inMemory =
+  "tests/unit/agent/volumes/pod_volumes_test.ts: every kind lies where the kubelet puts it, secrets in memory only";
+const hugePages =
+  "tests/unit/agent/volumes/pod_volumes_test.ts: emptyDir.medium HugePages is a hugetlbfs of the requested page size, gone with the pod";
+const images =
+  "tests/e2e/image_volumes_test.ts: image.reference and image.pullPolicy: a pod waits for its image volume, then reads it: read-only, no programs, subPath";
+const envFiles = "tests/unit/agent/model/env_file_test.ts";
+const fileKeys =
+  `${envFiles}: fileKeyRef: optional leaves the variable out, without it the container waits and is told why`;
 const hostPaths =
   "tests/unit/agent/volumes/host_path_test.ts: each type takes its own kind of thing and names what it wanted";
 
 export const volumes: Rows = {
   Volume: {
     ...Object.fromEntries(kinds.map((kind) => [kind, rejected(needsDriver)])),
-    image: open,
+    image: proven(images),
     name: proven(secrets),
     nfs: open,
   },
@@ -62,7 +71,10 @@ export const volumes: Rows = {
   DownwardAPIVolumeSource: { defaultMode: open },
   DownwardAPIVolumeFile: { mode: open, path: proven(downward) },
   KeyToPath: { key: proven(secrets, items), mode: proven(secrets, items), path: proven(secrets, items) },
-  EmptyDirVolumeSource: { medium: withSample("Memory", proven(secrets)), sizeLimit: open },
+  EmptyDirVolumeSource: {
+    medium: withSample("Memory", proven(secrets, hugePages)),
+    sizeLimit: proven(secrets, inMemory),
+  },
   HostPathVolumeSource: { path: proven(hostPaths), type: proven(hostPaths) },
   ProjectedVolumeSource: { defaultMode: open },
   ConfigMapProjection: { name: proven(projected), optional: open },
@@ -72,7 +84,12 @@ export const volumes: Rows = {
     podCertificate: rejected("certificates are signed by a control plane"),
     serviceAccountToken: rejected("tokens are signed by a control plane"),
   },
-  ImageVolumeSource: { pullPolicy: open, reference: open },
+  ImageVolumeSource: { pullPolicy: withSample("Never", proven(images)), reference: proven(images) },
   NFSVolumeSource: { path: open, readOnly: open, server: open },
-  FileKeySelector: { key: open, optional: open, path: open, volumeName: open },
+  FileKeySelector: {
+    key: proven(fileKeys),
+    optional: proven(fileKeys),
+    path: proven(fileKeys),
+    volumeName: proven(fileKeys),
+  },
 };

@@ -22,7 +22,7 @@ export const storage = (root: string, disk: string[]): Storage => ({
     await Deno.mkdir(`${root}/pods/${uid}`, { recursive: true });
   },
   publish: () => Promise.resolve(new Map()),
-  containerEdits: (_pod, container) => Promise.resolve({ owner: container.name }),
+  containerEdits: ({ container }) => Promise.resolve({ owner: container.name }),
   async remove(uid) {
     disk.push("directory removed");
     await Deno.remove(`${root}/pods/${uid}`, { recursive: true });
@@ -44,6 +44,7 @@ export const storage = (root: string, disk: string[]): Storage => ({
   },
   terminationMessage: () => Promise.resolve(undefined),
   emptyDirUsage: () => Promise.resolve(new Map()),
+  envFiles: () => Promise.resolve(new Map()),
 });
 
 export interface Bench {

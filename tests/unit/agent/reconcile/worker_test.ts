@@ -26,6 +26,7 @@ const storage: Storage = {
   notes: () => Promise.resolve(new Map()),
   terminationMessage: () => Promise.resolve(undefined),
   emptyDirUsage: () => Promise.resolve(new Map()),
+  envFiles: () => Promise.resolve(new Map()),
 };
 
 async function withWorker(

@@ -3,7 +3,17 @@ import { AgentError } from "../../../../agent/model/errors.ts";
 import type { Container, Volume } from "../../../../agent/model/gen/v1.ts";
 import type { Objects } from "../../../../agent/model/wish.ts";
 import type { Host } from "../../../../agent/ports.ts";
-import { desire, host, inDirectory, modeOf, needsRoot, noObjects, signal, volumesAt } from "./sandbox.ts";
+import {
+  desire,
+  host,
+  inDirectory,
+  modeOf,
+  needsRoot,
+  noObjects,
+  requestFor,
+  signal,
+  volumesAt,
+} from "./sandbox.ts";
 
 const objectsOf = (data: Record<string, string>): Objects => ({
   ...noObjects,
@@ -258,7 +268,8 @@ Deno.test({
       const pod = desire({ volumes: everything, containers: [container] });
       const published = await storage.publish(pod, objectsOf({ a: "1" }), signal);
       const env = [{ name: "NAME", value: "one" }];
-      const edits = () => storage.containerEdits(pod, container, 3, published, env, ["10.1.0.7"], signal);
+      const edits = () =>
+        storage.containerEdits(requestFor(container, { pod, published, attempt: 3, env }), signal);
       const dir = `${root}/pods/uid-1`;
       assertEquals(
         (await edits()).mounts?.map((m) => [m.hostPath, m.containerPath, m.readonly, m.propagation]),
@@ -291,7 +302,7 @@ Deno.test("own mounts at /etc/hosts and at the message's path win; unknown volum
     const pod = desire({ volumes: [{ name: "v", emptyDir: {} }] });
     const published = await storage.publish(pod, noObjects, signal);
     const editsOf = (container: Container) =>
-      storage.containerEdits(pod, container, 0, published, [], ["10.1.0.7"], signal);
+      storage.containerEdits(requestFor(container, { pod, published }), signal);
     const own: Container = {
       name: "c",
       terminationMessagePath: "/last",
@@ -334,3 +345,50 @@ Deno.test("notes on a pod are kept until they are forgotten or the pod is remove
     await storage.remove("uid-1", signal);
     assertEquals([...await storage.notes("uid-1")], []);
   }));
+
+Deno.test({
+  name: "emptyDir.medium HugePages is a hugetlbfs of the requested page size, gone with the pod",
+  ignore: needsRoot.ignore || !(await host.list("/sys/kernel/mm/hugepages"))?.includes("hugepages-2048kB"),
+  fn: () =>
+    inDirectory(async (root) => {
+      const containers: Container[] = [{ name: "c", resources: { requests: { "hugepages-2Mi": "4Mi" } } }];
+      const spec = (medium: string) => ({
+        containers,
+        volumes: [{ name: "v", emptyDir: { medium } }],
+        securityContext: { fsGroup: 2000 },
+      });
+      for (const medium of ["HugePages", "HugePages-2Mi"]) {
+        const storage = volumesAt(root);
+        for (let again = 0; again < 2; again++) {
+          await storage.publish(desire(spec(medium)), noObjects, signal);
+        }
+        const [mount, ...more] = await mountsBelow(root);
+        assertEquals([mount?.fsType, mount?.options.includes("pagesize=2M"), more], ["hugetlbfs", true, []]);
+        assertEquals([modeOf(mount!.path), Deno.lstatSync(mount!.path).gid], ["2775", 2000]);
+        await storage.remove("uid-1", signal);
+        assertEquals(await mountsBelow(root), []);
+      }
+      for (
+        const [medium, message] of [["HugePages-1Gi", "no resource request"], [
+          "HugePages-x",
+          "expected",
+        ]] as const
+      ) {
+        const error = await assertRejects(
+          () => volumesAt(root).publish(desire(spec(medium)), noObjects, signal),
+          AgentError,
+          message,
+        );
+        assertEquals(error.retry, false);
+      }
+      const odd = desire({
+        ...spec("HugePages"),
+        containers: [{ name: "c", resources: { limits: { "hugepages-4Mi": "4Mi" } } }],
+      });
+      await assertRejects(
+        () => volumesAt(root).publish(odd, noObjects, signal),
+        AgentError,
+        "this node has no huge pages of 4096Ki: its sizes are ",
+      );
+    }),
+});

@@ -1,8 +1,9 @@
 /** A private directory on the real host for one test, which leaves neither mounts nor files behind. */
 import { createHost } from "../../../../agent/host.ts";
-import type { Pod } from "../../../../agent/model/gen/v1.ts";
+import type { Container, Pod } from "../../../../agent/model/gen/v1.ts";
 import type { DesiredPod } from "../../../../agent/model/wish.ts";
-import type { Host } from "../../../../agent/ports.ts";
+import type { EditsRequest, Host, ImageVolumes } from "../../../../agent/ports.ts";
+import { createFakeImageVolumes } from "../../../fakes/image_volumes.ts";
 import { createPodVolumes } from "../../../../agent/volumes/pod_volumes.ts";
 
 export const signal = new AbortController().signal;
@@ -19,14 +20,21 @@ export const desire = (spec: Partial<NonNullable<Pod["spec"]>>, uid = "uid-1"): 
   origin: "test",
 });
 
-export function volumesAt(root: string, on: Host = host) {
+export function volumesAt(root: string, on: Host = host, images: ImageVolumes = createFakeImageVolumes()) {
   return createPodVolumes({
     host: on,
+    images,
     rootDir: root,
     clusterDomain: "cluster.local",
     node: { hostIPs: ["192.0.2.1"], nodeName: "n", allocatable: { memory: 64 * 2 ** 20 } },
   });
 }
+
+/** What a container asks its mounts for, where nothing else is said. */
+export const requestFor = (
+  container: Container,
+  more: Partial<EditsRequest> & Pick<EditsRequest, "pod" | "published">,
+): EditsRequest => ({ container, attempt: 0, env: [], podIPs: ["10.1.0.7"], images: new Map(), ...more });
 
 export async function inDirectory(test: (root: string) => Promise<void>): Promise<void> {
   const root = await Deno.realPath(await Deno.makeTempDir({ prefix: "agent-volumes-" }));

@@ -24,8 +24,8 @@ const placesIn = (root: string) => ({
   staging: `${root}/volume-subpaths/.staging/c`,
 });
 
-const bind = (at: ReturnType<typeof placesIn>, subPath: string, on: Host = host) =>
-  bindSubPath(on, { volumePath: at.volume, subPath, target: at.target, staging: at.staging }, signal);
+const bind = (at: ReturnType<typeof placesIn>, subPath: string, on: Host = host, create = true) =>
+  bindSubPath(on, { volumePath: at.volume, subPath, create, target: at.target, staging: at.staging }, signal);
 
 const mounted = async (at: ReturnType<typeof placesIn>) =>
   (await host.mounts()).filter((m) => m.path === at.target).length;
