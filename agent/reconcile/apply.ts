@@ -1,63 +1,25 @@
 /**
  * Does what a plan says: one switch from step to port calls, one outcome per step. Not for: deciding anything.
  */
-import type { Container, Pod } from "../model/gen/v1.ts";
-import type { ContainerSpec, DnsConfig, SandboxSpec } from "../model/container.ts";
-import type { Cgroups, Host, Prober, PublishedVolume, Runtime, Storage } from "../ports.ts";
-import type { DesiredPod, Objects } from "../model/wish.ts";
-import type { ObservedPod } from "../model/observed.ts";
-import type { BackOffConfig } from "../model/restart.ts";
-import { laneOf, type Memory, type Step } from "../model/plan.ts";
+import { laneOf, type Step } from "../model/plan.ts";
 import { nothing, type StepOutcome, type StepResult } from "../model/memory.ts";
 import { AgentError, errorText } from "../model/errors.ts";
-import { containerHash } from "../model/hash.ts";
+import { linuxResources } from "../model/linux_resources.ts";
 import { volumesHash } from "../model/volumes.ts";
-import { wantedSandboxHash } from "../model/need.ts";
-import type { EnvFiles } from "../model/env_file.ts";
-import { expandCommand, resolveEnv } from "../model/env.ts";
-import { podHostname } from "../model/hosts.ts";
-import { type ContainerLimitFacts, linuxResources } from "../model/linux_resources.ts";
-import { runtimeClassProblem, runtimeHandlerOf } from "../model/runtime_class.ts";
-import { ensureImage, type ImageOptions, type RecordEvent } from "./images.ts";
+import { ensureImage } from "./images.ts";
 import { type HookPlace, postStartNote, runPostStart, runPreStop, stopContainer } from "./hooks.ts";
-import { containerLogPath, linkLog, podLogDirectory, removeContainerLogs, removePodLogs } from "./logs.ts";
+import { linkLog, podLogDirectory, removeContainerLogs, removePodLogs } from "./logs.ts";
+import {
+  type ApplyOptions,
+  containerSpec,
+  environmentOf,
+  type PodRound,
+  sandboxSpec,
+  wantedHandler,
+  wishOf,
+} from "./specs.ts";
 
-/** What stays the same for all pods of this node. */
-export interface NodeFacts extends ContainerLimitFacts {
-  nodeName: string;
-  clusterDomain: string;
-  hostIPs: readonly string[];
-  runtimeName: string;
-  podLogsDir: string;
-  containerLogsDir: string;
-  backOff: BackOffConfig;
-  /** What the node gives to pods, in base units (cores, bytes). */
-  allocatable: Readonly<Record<string, number>>;
-}
-
-export interface ApplyOptions {
-  host: Host;
-  prober: Prober;
-  runtime: Runtime;
-  storage: Storage;
-  cgroups: Cgroups;
-  images: ImageOptions;
-  node: NodeFacts;
-  /** The pod's DNS configuration from its policy and the node's resolv.conf. */
-  dns(pod: Pod): Promise<DnsConfig>;
-}
-
-/** One pod at one moment; `published` is filled by publishVolumes and read by runContainer. */
-export interface PodRound {
-  uid: string;
-  /** Absent while the pod is being removed. */
-  desired: DesiredPod | undefined;
-  objects: Objects;
-  observed: ObservedPod;
-  memory: Memory;
-  published: Map<string, PublishedVolume>;
-  record: RecordEvent;
-}
+export type { ApplyOptions, NodeFacts, PodRound } from "./specs.ts";
 
 /** Steps of one lane in order, all else at once. `abandon` cancels what may wait long: pulls and graceful stops. */
 export async function applySteps(
@@ -190,61 +152,12 @@ function recordFailure(round: PodRound, step: Step, reason: string, message: str
   );
 }
 
-function wishOf(
-  round: PodRound,
-  name: string,
-): { pod: DesiredPod; container: Container; secrets: Objects["secrets"] } {
-  const pod = round.desired;
-  const spec = pod?.pod.spec;
-  const container = [...(spec?.initContainers ?? []), ...(spec?.containers ?? [])].find((c) =>
-    c.name === name
-  );
-  if (pod === undefined || container === undefined) {
-    throw new AgentError("Aborted", `container ${name} is not wanted`);
-  }
-  return { pod, container, secrets: round.objects.secrets };
-}
-
 async function publishVolumes(o: ApplyOptions, round: PodRound, signal: AbortSignal): Promise<StepResult> {
   const pod = round.desired!;
   const published = await o.storage.publish(pod, round.objects, signal);
   round.published.clear();
   for (const [name, volume] of published) round.published.set(name, volume);
   return { kind: "volumes", hash: volumesHash(pod.pod, round.objects) };
-}
-
-/** Throws CreatePodSandboxError while the pod's class cannot be had. */
-function wantedHandler({ desired, objects }: PodRound): string {
-  const handler = runtimeHandlerOf(desired!.pod);
-  if (handler !== undefined) return handler;
-  const why = runtimeClassProblem(desired!.pod, objects.runtimeClasses);
-  const message = why === undefined ? "the class was just described" : `${why.field}: ${why.message}`;
-  throw new AgentError("CreatePodSandboxError", `failed to get sandbox runtime: ${message}`);
-}
-
-async function sandboxSpec(
-  o: ApplyOptions,
-  round: PodRound,
-  { attempt, podStart, runtimeHandler }: Pick<SandboxSpec, "attempt" | "podStart" | "runtimeHandler">,
-): Promise<SandboxSpec> {
-  const desired = round.desired!;
-  const { pod } = desired;
-  const spec = pod.spec!;
-  const [dns, cgroupParent] = await Promise.all([o.dns(pod), o.cgroups.ensure(desired)]);
-  return {
-    pod,
-    uid: desired.uid,
-    attempt,
-    podStart,
-    source: desired.source,
-    hash: wantedSandboxHash(pod),
-    hostname: spec.hostNetwork === true ? "" : podHostname(pod, o.node.clusterDomain).hostname,
-    dns,
-    logDirectory: podLogDirectory(o.node.podLogsDir, pod),
-    cgroupParent,
-    runtimeHandler,
-    sysctls: Object.fromEntries((spec.securityContext?.sysctls ?? []).map((s) => [s.name, s.value])),
-  };
 }
 
 async function runSandbox(
@@ -314,64 +227,6 @@ async function startContainer(
   );
   await o.runtime.startContainer(c.id, signal);
   round.record("Normal", "Started", `Started container ${c.name}`, c.name);
-}
-
-/** Throws CreateContainerConfigError when it names something that does not exist; files only once they are read. */
-function environmentOf(
-  o: ApplyOptions,
-  round: PodRound,
-  name: string,
-  podIPs: readonly string[],
-  files?: EnvFiles,
-) {
-  const { pod, container } = wishOf(round, name);
-  const resolved = resolveEnv(pod.pod, container, round.objects, { ...o.node, podIPs }, files);
-  if ("error" in resolved) throw new AgentError("CreateContainerConfigError", resolved.error);
-  return resolved;
-}
-
-async function containerSpec(
-  o: ApplyOptions,
-  round: PodRound,
-  step: Extract<Step, { kind: "runContainer" }>,
-  signal: AbortSignal,
-): Promise<ContainerSpec> {
-  const { pod: desired, container } = wishOf(round, step.container);
-  const { pod } = desired;
-  const sandbox = round.observed.sandboxes.find((s) => s.id === step.sandboxId)!;
-  const podIPs = pod.spec!.hostNetwork === true ? o.node.hostIPs : sandbox.ips;
-  const files = await o.storage.envFiles(round.uid, container, round.published);
-  const { env, warnings } = environmentOf(o, round, step.container, podIPs, files);
-  for (const w of warnings) round.record("Warning", "InvalidEnvironmentVariableNames", w, container.name);
-  const [sandboxOf, edits] = await Promise.all([
-    sandboxSpec(o, round, { ...sandbox, podStart: sandbox.podStart ?? sandbox.createdAt }),
-    o.storage.containerEdits({
-      pod: desired,
-      container,
-      attempt: step.attempt,
-      published: round.published,
-      env,
-      podIPs,
-      images: round.memory.images.get(step.container)?.volumes ?? new Map(),
-    }, signal),
-  ]);
-  return {
-    sandbox: sandboxOf,
-    sandboxId: step.sandboxId,
-    container,
-    attempt: step.attempt,
-    hash: containerHash(pod, container),
-    backOff: step.backOff,
-    run: step.run ?? 0,
-    imageRef: step.imageRef,
-    ...expandCommand(container, env),
-    env,
-    resources: container.resources ?? {},
-    linux: linuxResources(pod, container, o.node),
-    imageUser: round.memory.images.get(step.container)?.user ?? "",
-    edits,
-    logPath: containerLogPath(container.name, step.attempt),
-  };
 }
 
 async function updateResources(

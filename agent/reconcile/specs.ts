@@ -1,0 +1,165 @@
+/**
+ * What one round of one pod works with, and what the runtime is told of its sandbox and containers: the wish, the
+ * environment and the volumes put together. Not for: applying it (apply.ts).
+ */
+import type { Container, Pod } from "../model/gen/v1.ts";
+import type { ContainerSpec, DnsConfig, SandboxSpec } from "../model/container.ts";
+import type { Cgroups, Host, Prober, PublishedVolume, Runtime, Storage } from "../ports.ts";
+import type { DesiredPod, Objects } from "../model/wish.ts";
+import type { ObservedPod } from "../model/observed.ts";
+import type { BackOffConfig } from "../model/restart.ts";
+import type { Memory, Step } from "../model/plan.ts";
+import { AgentError } from "../model/errors.ts";
+import { containerHash } from "../model/hash.ts";
+import { wantedSandboxHash } from "../model/need.ts";
+import type { EnvFiles } from "../model/env_file.ts";
+import { expandCommand, resolveEnv } from "../model/env.ts";
+import { podHostname } from "../model/hosts.ts";
+import { type ContainerLimitFacts, linuxResources } from "../model/linux_resources.ts";
+import { runtimeClassProblem, runtimeHandlerOf } from "../model/runtime_class.ts";
+import type { ImageOptions, RecordEvent } from "./images.ts";
+import { containerLogPath, podLogDirectory } from "./logs.ts";
+
+/** What stays the same for all pods of this node. */
+export interface NodeFacts extends ContainerLimitFacts {
+  nodeName: string;
+  clusterDomain: string;
+  hostIPs: readonly string[];
+  runtimeName: string;
+  podLogsDir: string;
+  containerLogsDir: string;
+  backOff: BackOffConfig;
+  /** What the node gives to pods, in base units (cores, bytes). */
+  allocatable: Readonly<Record<string, number>>;
+}
+
+export interface ApplyOptions {
+  host: Host;
+  prober: Prober;
+  runtime: Runtime;
+  storage: Storage;
+  cgroups: Cgroups;
+  images: ImageOptions;
+  node: NodeFacts;
+  /** The pod's DNS configuration from its policy and the node's resolv.conf. */
+  dns(pod: Pod): Promise<DnsConfig>;
+}
+
+/** One pod at one moment; `published` is filled by publishVolumes and read by runContainer. */
+export interface PodRound {
+  uid: string;
+  /** Absent while the pod is being removed. */
+  desired: DesiredPod | undefined;
+  objects: Objects;
+  observed: ObservedPod;
+  memory: Memory;
+  published: Map<string, PublishedVolume>;
+  record: RecordEvent;
+}
+
+export function wishOf(
+  round: PodRound,
+  name: string,
+): { pod: DesiredPod; container: Container; secrets: Objects["secrets"] } {
+  const pod = round.desired;
+  const spec = pod?.pod.spec;
+  const container = [...(spec?.initContainers ?? []), ...(spec?.containers ?? [])].find((c) =>
+    c.name === name
+  );
+  if (pod === undefined || container === undefined) {
+    throw new AgentError("Aborted", `container ${name} is not wanted`);
+  }
+  return { pod, container, secrets: round.objects.secrets };
+}
+
+/** Throws CreatePodSandboxError while the pod's class cannot be had. */
+export function wantedHandler({ desired, objects }: PodRound): string {
+  const handler = runtimeHandlerOf(desired!.pod);
+  if (handler !== undefined) return handler;
+  const why = runtimeClassProblem(desired!.pod, objects.runtimeClasses);
+  const message = why === undefined ? "the class was just described" : `${why.field}: ${why.message}`;
+  throw new AgentError("CreatePodSandboxError", `failed to get sandbox runtime: ${message}`);
+}
+
+export async function sandboxSpec(
+  o: ApplyOptions,
+  round: PodRound,
+  { attempt, podStart, runtimeHandler }: Pick<SandboxSpec, "attempt" | "podStart" | "runtimeHandler">,
+): Promise<SandboxSpec> {
+  const desired = round.desired!;
+  const { pod } = desired;
+  const spec = pod.spec!;
+  const [dns, cgroupParent] = await Promise.all([o.dns(pod), o.cgroups.ensure(desired)]);
+  return {
+    pod,
+    uid: desired.uid,
+    attempt,
+    podStart,
+    source: desired.source,
+    hash: wantedSandboxHash(pod),
+    hostname: spec.hostNetwork === true ? "" : podHostname(pod, o.node.clusterDomain).hostname,
+    dns,
+    logDirectory: podLogDirectory(o.node.podLogsDir, pod),
+    cgroupParent,
+    runtimeHandler,
+    sysctls: Object.fromEntries((spec.securityContext?.sysctls ?? []).map((s) => [s.name, s.value])),
+  };
+}
+
+/** Throws CreateContainerConfigError when it names something that does not exist; files only once they are read. */
+export function environmentOf(
+  o: ApplyOptions,
+  round: PodRound,
+  name: string,
+  podIPs: readonly string[],
+  files?: EnvFiles,
+) {
+  const { pod, container } = wishOf(round, name);
+  const resolved = resolveEnv(pod.pod, container, round.objects, { ...o.node, podIPs }, files);
+  if ("error" in resolved) throw new AgentError("CreateContainerConfigError", resolved.error);
+  return resolved;
+}
+
+export async function containerSpec(
+  o: ApplyOptions,
+  round: PodRound,
+  step: Extract<Step, { kind: "runContainer" }>,
+  signal: AbortSignal,
+): Promise<ContainerSpec> {
+  const { pod: desired, container } = wishOf(round, step.container);
+  const { pod } = desired;
+  const sandbox = round.observed.sandboxes.find((s) => s.id === step.sandboxId)!;
+  const podIPs = pod.spec!.hostNetwork === true ? o.node.hostIPs : sandbox.ips;
+  const files = await o.storage.envFiles(round.uid, container, round.published);
+  const { env, warnings } = environmentOf(o, round, step.container, podIPs, files);
+  for (const w of warnings) round.record("Warning", "InvalidEnvironmentVariableNames", w, container.name);
+  const [sandboxOf, edits] = await Promise.all([
+    sandboxSpec(o, round, { ...sandbox, podStart: sandbox.podStart ?? sandbox.createdAt }),
+    o.storage.containerEdits({
+      pod: desired,
+      container,
+      attempt: step.attempt,
+      published: round.published,
+      env,
+      podIPs,
+      images: round.memory.images.get(step.container)?.volumes ?? new Map(),
+    }, signal),
+  ]);
+  return {
+    sandbox: sandboxOf,
+    sandboxId: step.sandboxId,
+    container,
+    attempt: step.attempt,
+    hash: containerHash(pod, container),
+    backOff: step.backOff,
+    run: step.run ?? 0,
+    imageRef: step.imageRef,
+    ...expandCommand(container, env),
+    env,
+    resources: container.resources ?? {},
+    linux: linuxResources(pod, container, o.node),
+    imageUser: round.memory.images.get(step.container)?.user ?? "",
+    edits,
+    logPath: containerLogPath(container.name, step.attempt),
+  };
+}
