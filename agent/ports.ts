@@ -288,6 +288,8 @@ export interface Storage {
   ): Promise<EnvFiles>;
   /** Unmounts everything of the pod and removes its directory, never across a mount point. Idempotent. */
   remove(uid: string, signal: AbortSignal): Promise<void>;
+  /** Takes away what the pod's emptyDirs hold, while no container of it lives; `publish` makes them anew. Idempotent. */
+  clear(uid: string, signal: AbortSignal): Promise<void>;
   /** Uids that have a pod directory. */
   known(): Promise<string[]>;
   /**

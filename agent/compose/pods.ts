@@ -7,7 +7,7 @@ import type { Config } from "../config/config.ts";
 import type { Log } from "../lib/log.ts";
 import { instrument, type Metrics } from "../lib/metrics.ts";
 import { once } from "../lib/once.ts";
-import type { Cgroups, Host, Images, Runtime } from "../ports.ts";
+import type { Cgroups, Host, Images, Runtime, Storage } from "../ports.ts";
 import type { StatusStore } from "../status_store.ts";
 import type { DnsConfig } from "../model/container.ts";
 import type { Pod } from "../model/gen/v1.ts";
@@ -36,6 +36,7 @@ export interface PodParts {
   images: Images;
   archives: ImageArchives;
   reconciler: Reconciler;
+  storage: Storage;
   usage: UsageMeter;
   /** Which driver makes them is asked of the runtime, when the first pod needs to know. */
   cgroups(): Promise<PodCgroups>;
@@ -184,7 +185,7 @@ export function createPodParts(o: PodPartsOptions, leave: AbortSignal): PodParts
       images: { images, archives, pulls: createGate(config.maxParallelImagePulls ?? Infinity), nodeConfig },
     },
   }, leave);
-  return { node, labels, runtime, images, archives, reconciler, usage, cgroups, nodeConfig };
+  return { node, labels, runtime, images, archives, reconciler, storage, usage, cgroups, nodeConfig };
 }
 
 const hugePageAmounts = (pages: ReadonlyMap<number, number>): Record<string, number> =>

@@ -17,6 +17,7 @@ import { aborted } from "../lib/pause.ts";
 import { runForever } from "../lib/tasks.ts";
 import { authsFor } from "../model/pull_secrets.ts";
 import { runLogRotation } from "../node/log_rotation.ts";
+import { runStorageLimits } from "../node/storage_limits.ts";
 import { runNodeStatus } from "../node/status.ts";
 import { runRuntimeWatch } from "../reconcile/watch_runtime.ts";
 import { mergeSnapshots, type Snapshot } from "../sources/merge.ts";
@@ -97,6 +98,19 @@ export async function createServices(o: RunOptions, signal: AbortSignal): Promis
         maxSize: config.containerLogMaxSize,
         maxFiles: config.containerLogMaxFiles,
         everyMs: 30_000,
+      }, signal)),
+    forever("storage limits", (signal) =>
+      runStorageLimits({
+        host,
+        runtime: parts.runtime,
+        storage: parts.storage,
+        store,
+        log,
+        podLogsDir: config.podLogsDir,
+        everyMs: 10_000,
+        backOff: config.evictionBackOff,
+        end: (uid, end) => parts.reconciler.end(uid, end),
+        restart: (uid) => parts.reconciler.restart(uid),
       }, signal)),
     forever("slimming", (signal) => runSlimming({ host, store, quietMs: 5000 }, signal)),
     ...(o.notifier.listening ? [systemdService(o.notifier, heartbeat, store)] : []),

@@ -62,6 +62,8 @@ export interface Config extends Instance {
   maxParallelImagePulls?: number;
   /** Form of BackOffConfig (model/restart.ts). */
   backOff: { base: number; cap: number; resetAfter: number };
+  /** Form of EvictionBackOff (model/storage_limits.ts). */
+  evictionBackOff: { base: number; cap: number };
   containerLogMaxSize: number;
   containerLogMaxFiles: number;
   verbosity: number;
@@ -199,6 +201,10 @@ function toConfig(instance: Instance, values: ReadonlyMap<string, unknown>, node
       base: Math.min(time("crashLoopBackOff.initialPeriod"), cap),
       cap,
       resetAfter: time("crashLoopBackOff.resetPeriod"),
+    },
+    evictionBackOff: {
+      base: time("evictionBackOff.initialPeriod"),
+      cap: Math.max(time("evictionBackOff.initialPeriod"), time("evictionBackOff.maxPeriod")),
     },
     containerLogMaxSize: parseQuantity(text("containerLogMaxSize")) ?? 0,
     containerLogMaxFiles: number("containerLogMaxFiles"),

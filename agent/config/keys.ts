@@ -234,6 +234,8 @@ const agent = table("agent", true, [
   ["imagesDir", "path", "", "images-dir", 'directory of image archives to import; "": images in the state directory'],
   ["crashLoopBackOff.initialPeriod", "duration", "10s", "", "first wait before a restart"],
   ["crashLoopBackOff.resetPeriod", "duration", "10m", "", "a container that ran this long starts with the first wait again"],
+  ["evictionBackOff.initialPeriod", "duration", "5m", "", "first wait before an evicted pod begins anew"],
+  ["evictionBackOff.maxPeriod", "duration", "1h", "", "longest wait before an evicted pod begins anew"],
   ["managedRuntime.root", "path", "", "", "persistent directory of the managed containerd"],
   ["managedRuntime.state", "path", "", "", "volatile directory of the managed containerd"],
   ["managedRuntime.socket", "path", "", "", "socket of the managed containerd"],

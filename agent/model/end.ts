@@ -43,6 +43,9 @@ export const deadlineExceeded: PodEnd = {
   message: "Pod was active on the node longer than the specified deadline",
 };
 
+/** Whether the node needs back what the pod's volumes hold. */
+export const givesBack = (end: PodEnd): boolean => end.reason === "Evicted";
+
 /** The file in the pod's directory; undefined where it says nothing. */
 export function parseEnd(text: string | undefined): KeptEnd | undefined {
   try {

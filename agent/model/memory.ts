@@ -32,7 +32,7 @@ export function remember(memory: Memory, outcomes: readonly StepOutcome[], now: 
   const images = new Map(memory.images);
   const stoppedSandboxes = new Set(memory.stoppedSandboxes);
   const resources = new Map(memory.resources);
-  let { volumesHash, end, asked, firstSeen } = memory;
+  let { volumesHash, cleared, end, asked, firstSeen } = memory;
   for (const o of outcomes) {
     const key = failureKey(o.step);
     if (!o.ok) {
@@ -44,7 +44,8 @@ export function remember(memory: Memory, outcomes: readonly StepOutcome[], now: 
     if (o.result.kind === "image" && o.step.kind === "ensureImage") {
       images.set(o.step.container, o.result.image);
     }
-    if (o.result.kind === "volumes") volumesHash = o.result.hash;
+    if (o.result.kind === "volumes") [volumesHash, cleared] = [o.result.hash, false];
+    if (o.step.kind === "clearVolumes") [volumesHash, cleared] = [undefined, true];
     if (o.result.kind === "resources" && o.step.kind === "updateResources") {
       resources.set(o.step.containerId, o.result.text);
     }
@@ -57,7 +58,7 @@ export function remember(memory: Memory, outcomes: readonly StepOutcome[], now: 
     }
     if (o.step.kind === "removePod") [volumesHash, end] = [undefined, undefined];
   }
-  const kept = { failures, images, stoppedSandboxes, resources, volumesHash, end, asked, firstSeen };
+  const kept = { failures, images, stoppedSandboxes, resources, volumesHash, cleared, end, asked, firstSeen };
   const next = { ...memory, ...kept };
   return { ...next, ...hooksAfter(memory, outcomes), ...stopsAfter(next, outcomes) };
 }

@@ -49,6 +49,8 @@ export type Step =
   | { kind: "updateResources"; container: string; containerId: string }
   /** Puts on record that the pod has been ended as a whole; `undefined` takes the record away. */
   | { kind: "keepEnd"; end: KeptEnd | undefined }
+  /** Takes away what the pod's emptyDirs hold. */
+  | { kind: "clearVolumes" }
   | { kind: "removePod" };
 
 export interface Plan {
@@ -95,6 +97,8 @@ export interface Memory {
   preStopped: ReadonlySet<string>;
   /** How long the containers of a pod that ends have taken to stop so far, in ms. */
   graceUsed: number;
+  /** Its emptyDirs hold nothing. */
+  cleared: boolean;
   /** The end that is on record in the pod's directory. */
   end: KeptEnd | undefined;
   asked: Asked;
@@ -122,6 +126,7 @@ export const emptyMemory: Memory = {
   postStart: new Map(),
   preStopped: new Set(),
   graceUsed: 0,
+  cleared: false,
   end: undefined,
   asked: { end: undefined, restart: new Set(), run: 0 },
 };
@@ -164,6 +169,8 @@ export function failureKey(step: Step): string {
       return `${step.kind}:${step.containerId}`;
     case "keepEnd":
       return "end";
+    case "clearVolumes":
+      return "clear";
     case "removePod":
       return "pod";
   }

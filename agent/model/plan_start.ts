@@ -7,7 +7,7 @@ import type { Facts, Plan, Step } from "./plan.ts";
 import { earliest, planSteps } from "./plan.ts";
 import type { Wish } from "./wish.ts";
 import type { ObservedContainer, ObservedPod, ObservedSandbox } from "./observed.ts";
-import { deadlineExceeded, deadlineOf, endOf, startOf } from "./end.ts";
+import { deadlineExceeded, deadlineOf, endOf, givesBack, startOf } from "./end.ts";
 import { podSpecHash } from "./hash.ts";
 import {
   assess,
@@ -40,7 +40,10 @@ export function planPresent(wish: Present, o: ObservedPod, facts: Facts): Plan {
   const { end, asked } = facts.memory;
   const ended = endOf(pod, facts);
   const stopping = (why: string): Stopping => ({ pod, why, facts });
-  if (ended !== undefined) return planFinished(o, stopping(`the pod has been ended: ${ended.reason}`));
+  if (ended !== undefined) {
+    const clear = givesBack(ended) ? clearSteps(facts) : [];
+    return planFinished(o, stopping(`the pod has been ended: ${ended.reason}`), clear);
+  }
   if (end !== undefined) return planAnew(o, stopping("the pod begins anew"));
   const same = sameSandbox(pod, o);
   const { needs, finished } = assess(pod, same, o, facts);
@@ -69,20 +72,23 @@ function planAlive(wish: Present, needs: Assessment["needs"], o: ObservedPod, fa
   return planContainers(wish, sandbox, needs, o, facts);
 }
 
+const clearSteps = ({ memory }: Facts): Step[] => memory.cleared ? [] : [{ kind: "clearVolumes" }];
+
 /** A pod that had been ended begins a new life: nothing of the old one stays. */
 function planAnew(o: ObservedPod, s: Stopping): Plan {
   const steps = firstLayer([
     () => stopInOrder(o, s),
     () => stopSandboxes(o.sandboxes, s.facts),
     () => [...removeStrays(o), ...removeSandboxes(o.sandboxes, o, true)],
+    () => clearSteps(s.facts),
     () => [{ kind: "keepEnd", end: undefined }],
   ]);
   return planSteps("restarting", steps, s.facts);
 }
 
 /** Containers keep their logs until the pod is removed; network and sidecars go now. */
-function planFinished(o: ObservedPod, s: Stopping): Plan {
-  const steps = firstLayer([() => stopInOrder(o, s), () => stopSandboxes(o.sandboxes, s.facts)]);
+function planFinished(o: ObservedPod, s: Stopping, last: Step[] = []): Plan {
+  const steps = firstLayer([() => stopInOrder(o, s), () => stopSandboxes(o.sandboxes, s.facts), () => last]);
   return planSteps("finished", steps, s.facts);
 }
 

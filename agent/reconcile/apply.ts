@@ -108,6 +108,9 @@ async function effectOf(
       await o.storage.keepNote(round.uid, "end", step.end && JSON.stringify(step.end));
       if (step.end !== undefined) round.record("Warning", step.end.reason, step.end.message);
       return nothing;
+    case "clearVolumes":
+      await o.storage.clear(round.uid, short);
+      return nothing;
     case "removePod":
       await removePodLogs(o.host, o.node, round.uid);
       await o.cgroups.remove(round.uid);

@@ -11,6 +11,7 @@ import { AgentError, errorText } from "../model/errors.ts";
 import { nestedMountPoints, volumePayload } from "../model/volumes.ts";
 import type { GivenResources, Host, ImageVolumes, PublishedVolume, Storage } from "../ports.ts";
 import { writeAtomically } from "./atomic_writer.ts";
+import { clearEmptyDirs } from "./clear.ts";
 import { createContainerEdits } from "./container_edits.ts";
 import { createDirectories, emptyDirMemory, tmpfsSize } from "./empty_dir.ts";
 import { readEnvFiles } from "./env_files.ts";
@@ -142,6 +143,7 @@ export function createPodVolumes(options: PodVolumesOptions): Storage {
         () => options.images.release(uid, new Set(), signal),
         signal,
       ),
+    clear: async (uid, signal) => await clearEmptyDirs(host, await pathsOf(uid), signal),
     async known() {
       const pods = podsDirectory(options.rootDir);
       // A file system's own `lost+found` is no pod.

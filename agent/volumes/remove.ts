@@ -17,16 +17,24 @@ export async function removePod(
   images: () => Promise<void>,
   signal: AbortSignal,
 ): Promise<void> {
+  await unmountBelow(host, [paths.pod], signal);
+  // First: without the directory nobody would know that any are held.
+  if (await host.lstat(paths.images) !== undefined) await images();
+  await host.removeTree(paths.pod);
+}
+
+export async function unmountBelow(
+  host: Host,
+  directories: readonly string[],
+  signal: AbortSignal,
+): Promise<void> {
   for (let round = 0; round < rounds; round++) {
     signal.throwIfAborted();
-    const below = (await host.mounts()).filter((m) => within(m.path, paths.pod));
-    if (below.length === 0) {
-      // First: without the directory nobody would know that any are held.
-      if (await host.lstat(paths.images) !== undefined) await images();
-      return await host.removeTree(paths.pod);
-    }
+    const below = (await host.mounts()).filter((m) => directories.some((d) => within(m.path, d)));
+    if (below.length === 0) return;
     // Later ones lie on top of earlier ones.
     for (const mount of below.reverse()) await unmount(host, mount, signal);
   }
-  throw new AgentError("FailedKillPod", `${paths.pod} is not removed: something keeps mounting below it`);
+  const where = directories.join(" and ");
+  throw new AgentError("FailedKillPod", `${where} is not removed: something keeps mounting below it`);
 }

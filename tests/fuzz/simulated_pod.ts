@@ -164,6 +164,11 @@ function effect(s: Simulation, desired: DesiredPod | undefined, step: Step): Ste
       return { kind: "resources", text: JSON.stringify(container(step.container).resources ?? {}) };
     case "keepEnd":
       return nothing;
+    case "clearVolumes":
+      if (s.pod.containers.some((c) => c.state === "running")) {
+        s.violations.push("volumes cleared below a running container");
+      }
+      return nothing;
     case "removePod":
       s.pod.hasDirectory = false;
       return nothing;

@@ -28,6 +28,8 @@ interface StoryFacts {
   images?: [string, { attempt: number; image: string; ref: string; user: string }][];
   failures?: [string, { reason: string; message: string; count: number; at: string; retryAt: string }][];
   stoppedSandboxes?: string[];
+  /** The emptyDirs have been cleared. */
+  cleared?: boolean;
   /** By container id. */
   probes?: Record<string, Verdict>;
   /** The end on record; without `spec` it is one of this very pod. */
@@ -83,6 +85,7 @@ function readMemory(facts: StoryFacts, pod: Pod): Memory {
     volumesHash: facts.volumesReady === true ? volumesHash(pod, emptyObjects) : undefined,
     images: new Map(facts.images ?? []),
     failures: new Map((facts.failures ?? []).map(([k, v]) => [k, reviveTime({ ...v }) as never])),
+    cleared: facts.cleared ?? false,
     stoppedSandboxes: new Set(facts.stoppedSandboxes ?? []),
     postStart: new Map(facts.postStart ?? []),
     preStopped: new Set(facts.preStopped ?? []),

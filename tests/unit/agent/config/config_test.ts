@@ -63,6 +63,7 @@ Deno.test("nothing given: the defaults of a node's one agent", () => {
     serializeImagePulls: false,
     maxParallelImagePulls: 3,
     backOff: { base: 10_000, cap: 300_000, resetAfter: 600_000 },
+    evictionBackOff: { base: 300_000, cap: 3_600_000 },
     containerLogMaxSize: 10 * 2 ** 20,
     containerLogMaxFiles: 5,
     verbosity: 0,

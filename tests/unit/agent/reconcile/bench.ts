@@ -23,6 +23,7 @@ export const storage = (root: string, disk: string[]): Storage => ({
   },
   publish: () => Promise.resolve(new Map()),
   containerEdits: ({ container }) => Promise.resolve({ owner: container.name }),
+  clear: () => Promise.resolve(void disk.push("emptyDirs cleared")),
   async remove(uid) {
     disk.push("directory removed");
     await Deno.remove(`${root}/pods/${uid}`, { recursive: true });

@@ -25,6 +25,7 @@ const storage: Storage = {
   keepNote: () => Promise.resolve(),
   notes: () => Promise.resolve(new Map()),
   terminationMessage: () => Promise.resolve(undefined),
+  clear: () => Promise.resolve(),
   emptyDirUsage: () => Promise.resolve(new Map()),
   envFiles: () => Promise.resolve(new Map()),
 };
