@@ -8,6 +8,7 @@ import type { Reason } from "./errors.ts";
 import type { ObservedPod } from "./observed.ts";
 import type { PodEnd } from "./end.ts";
 import { newestOf, runOf } from "./need.ts";
+import type { Clocks } from "./spans.ts";
 import { nextFailure } from "./restart.ts";
 import { imageVolumes } from "./volumes.ts";
 
@@ -27,7 +28,7 @@ export type StepResult =
 
 export const nothing: StepResult = { kind: "nothing" };
 
-export function remember(memory: Memory, outcomes: readonly StepOutcome[], now: number): Memory {
+export function remember(memory: Memory, outcomes: readonly StepOutcome[], { now, steady }: Clocks): Memory {
   const failures = new Map(memory.failures);
   const images = new Map(memory.images);
   const stoppedSandboxes = new Set(memory.stoppedSandboxes);
@@ -36,7 +37,9 @@ export function remember(memory: Memory, outcomes: readonly StepOutcome[], now: 
   for (const o of outcomes) {
     const key = failureKey(o.step);
     if (!o.ok) {
-      if (o.reason !== "Aborted") failures.set(key, nextFailure(failures.get(key), now, o.reason, o.message));
+      if (o.reason !== "Aborted") {
+        failures.set(key, nextFailure(failures.get(key), steady, o.reason, o.message));
+      }
       if (o.step.kind === "runContainer") images.delete(o.step.container);
       continue;
     }

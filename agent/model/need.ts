@@ -10,6 +10,7 @@ import type { Hook } from "./hook.ts";
 import type { FailedProbe } from "./probe.ts";
 import { runtimeHandlerOf } from "./runtime_class.ts";
 import { isGivenUp, isSidecar, nextStart, restartPolicyOf, restartsAfter, ruleFor } from "./restart.ts";
+import { endedOf } from "./spans.ts";
 
 /** What one container of the manifest needs now. */
 export type Need =
@@ -171,7 +172,8 @@ export function needOf(
   if (!restartsAfter(pod.spec!, container, isInit, exit)) {
     return { kind: "done", exitCode: exit.failed ? 137 : exit.code };
   }
-  return here ? { ...fresh, ...nextStart(c, facts.backOff, facts.now) } : fresh;
+  const ended = facts.spans && endedOf(facts.spans.get(c.id), facts.steady);
+  return here ? { ...fresh, ...nextStart(c, facts.backOff, facts.now, ended) } : fresh;
 }
 
 export interface Assessment {

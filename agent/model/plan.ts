@@ -6,6 +6,7 @@ import type { Objects, Wish } from "./wish.ts";
 import type { ObservedPod } from "./observed.ts";
 import type { Verdict } from "./probe.ts";
 import { type BackOffConfig, type Failure, isDue } from "./restart.ts";
+import type { Clocks, Spans } from "./spans.ts";
 import { planPresent } from "./plan_start.ts";
 import { planAbsent } from "./plan_stop.ts";
 import type { Hook } from "./hook.ts";
@@ -131,12 +132,13 @@ export const emptyMemory: Memory = {
   asked: { end: undefined, restart: new Set(), run: 0 },
 };
 
-export interface Facts {
-  now: number;
+export interface Facts extends Clocks {
   backOff: BackOffConfig;
   memory: Memory;
   /** By container id; a container without probes, or that does not run, need not be here. */
   probes: ReadonlyMap<string, Verdict>;
+  /** By container id, where it is known: the runtime's own times are of a clock that may be set. */
+  spans?: Spans;
   /** This node does not take the pod: nothing of it runs, as long as pod and node are as they are. */
   rejected?: PodEnd | undefined;
 }
@@ -184,8 +186,8 @@ export function postpone(steps: Step[], facts: Facts): { steps: Step[]; lookAgai
   const waits: number[] = [];
   const due = steps.filter((s) => {
     const failure = facts.memory.failures.get(failureKey(s));
-    if (failure === undefined || isDue(failure, facts.now)) return true;
-    waits.push(failure.retryAt);
+    if (failure === undefined || isDue(failure, facts.steady)) return true;
+    waits.push(facts.now + failure.retryAt - facts.steady);
     return false;
   });
   return waits.length === 0 ? { steps: due } : { steps: due, lookAgain: Math.min(...waits) };

@@ -5,6 +5,7 @@
 import type { Container, PodSpec } from "./gen/v1.ts";
 import type { ObservedContainer } from "./observed.ts";
 import type { Reason } from "./errors.ts";
+import type { Ended } from "./spans.ts";
 
 /** All in milliseconds. */
 export interface BackOffConfig {
@@ -63,20 +64,29 @@ export const isGivenUp = (c: ObservedContainer): boolean =>
 
 const step = (backOff: number, c: BackOffConfig) => Math.min(c.cap, backOff === 0 ? c.base : backOff * 2);
 
+/** As the wall clock tells it: an exit that lies in the future was before the clock was set back, long ago or not. */
+function endedByWallClock(exited: ObservedContainer, now: number): Ended {
+  const finished = exited.finishedAt ?? exited.createdAt;
+  const ran = finished - (exited.startedAt ?? finished);
+  return { ran, ago: finished > now + clockSlack ? Infinity : now - finished };
+}
+
 /** An exit that lies further in the future than this was before the clock was set back. */
 const clockSlack = 1_000;
 
-/** When may a container that exited start again, and how long will its successor wait after its own exit? */
+/**
+ * When may a container that exited start again, and how long will its successor wait after its own exit?
+ * @param ended by a clock that does not jump, where that is known
+ */
 export function nextStart(
   exited: ObservedContainer,
   c: BackOffConfig,
   now: number,
+  ended: Ended = endedByWallClock(exited, now),
 ): { at: number; backOff: number } {
-  const finished = exited.finishedAt ?? exited.createdAt;
-  const ran = finished - (exited.startedAt ?? finished);
-  if (ran >= c.resetAfter) return { at: Math.min(finished, now), backOff: step(0, c) };
+  if (ended.ran >= c.resetAfter) return { at: now - Math.max(0, ended.ago), backOff: step(0, c) };
   const wait = Math.min(exited.backOff, c.cap);
-  return { at: finished > now + clockSlack ? now : finished + wait, backOff: step(wait, c) };
+  return { at: now + wait - ended.ago, backOff: step(wait, c) };
 }
 
 /** A step that failed, and when it may be tried again. */
@@ -84,12 +94,11 @@ export interface Failure {
   reason: Reason;
   message: string;
   count: number;
-  at: number;
+  /** Monotonic ms. */
   retryAt: number;
 }
 
-/** A failure that lies in the future was before the clock was set back: how long ago is not known. */
-export const isDue = (failure: Failure, now: number): boolean => failure.retryAt <= now || failure.at > now;
+export const isDue = (failure: Failure, steady: number): boolean => failure.retryAt <= steady;
 
 /** Registries are asked more rarely than the runtime on this machine. */
 const failureBackOff = (reason: Reason): { base: number; cap: number } =>
@@ -99,7 +108,7 @@ const failureBackOff = (reason: Reason): { base: number; cap: number } =>
 
 export function nextFailure(
   before: Failure | undefined,
-  now: number,
+  steady: number,
   reason: Reason,
   message: string,
 ): Failure {
@@ -109,7 +118,6 @@ export function nextFailure(
     reason,
     message,
     count,
-    at: now,
-    retryAt: now + Math.min(cap, base * 2 ** Math.min(count - 1, 20)),
+    retryAt: steady + Math.min(cap, base * 2 ** Math.min(count - 1, 20)),
   };
 }

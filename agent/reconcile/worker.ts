@@ -12,6 +12,7 @@ import { type DesiredPod, noObjects, type Objects, type Wish } from "../model/wi
 import { AgentError, errorText } from "../model/errors.ts";
 import type { PodEnd } from "../model/end.ts";
 import { askEnd, askRestart, forgive, forgiveImages, remember, type StepOutcome } from "../model/memory.ts";
+import { noteSpans, type Spans } from "../model/spans.ts";
 import { volumesHash } from "../model/volumes.ts";
 import { createMailbox } from "../lib/mailbox.ts";
 import { type ApplyOptions, applySteps } from "./apply.ts";
@@ -75,6 +76,8 @@ export function createWorker(o: WorkerOptions, id: PodIdentity, leave: AbortSign
   let wish: Wish | undefined;
   let desired: DesiredPod | undefined;
   let memory: Memory = { ...emptyMemory, firstSeen: o.apply.host.now() };
+  let spans: Spans = new Map();
+  let last: ObservedPod | undefined;
   let messages = new Map<string, string>();
   let abandon = new AbortController();
   let arrived: ((image: string) => boolean)[] = [];
@@ -90,10 +93,17 @@ export function createWorker(o: WorkerOptions, id: PodIdentity, leave: AbortSign
     o.observe.storage.keepNote(id.uid, probesNote, text).catch((error) =>
       o.log.warn("cannot keep what probes have said", { pod: id.name, error: errorText(error) })
     );
-  const probes = createPodProbes(o.probes, record, () => mailbox.nudge(), keepVerdicts);
+  /** Shown on what was seen last: probes over the network go on while the runtime hangs. */
+  const probesChanged = () => {
+    mailbox.nudge();
+    if (last !== undefined) show(last);
+  };
+  const probes = createPodProbes(o.probes, record, probesChanged, keepVerdicts);
 
+  const clocks = () => ({ now: o.apply.host.now(), steady: o.apply.host.monotonic() });
   const facts = (): Facts => ({
-    now: o.apply.host.now(),
+    ...clocks(),
+    spans,
     backOff: o.apply.node.backOff,
     memory,
     probes: probes.verdicts(),
@@ -150,6 +160,8 @@ export function createWorker(o: WorkerOptions, id: PodIdentity, leave: AbortSign
     }
   };
 
+  const show = (observed: ObservedPod) => reporter.status(desired, wish!, observed, { ...facts(), messages });
+
   const remind = async (observed: ObservedPod) => {
     const { probes: note, ...known } = await recall(o.observe.storage, observed);
     memory = { ...memory, ...known };
@@ -162,18 +174,19 @@ export function createWorker(o: WorkerOptions, id: PodIdentity, leave: AbortSign
       adopt(mailbox.take());
       welcomeImages();
       const observed = await withoutSilence(observePod(o.observe, id, wish!.kind === "absent", leave));
+      spans = noteSpans(spans, observed, clocks());
       if (isNew) await remind(observed);
       memory = requests.splice(0).reduce((m, request) => request(m, observed), memory);
       probes.follow(desired?.pod, withoutHooked(observed, memory), wish!.kind === "absent");
       messages = await readLastWords(o.observe, desired?.pod, observed, messages);
       const plan = planPod(withPod(wish!, desired), observed, facts());
-      reporter.status(desired, wish!, observed, { ...facts(), messages });
+      show(last = observed);
       if (plan.steps.length === 0 || leave.aborted) return plan;
       const objects = wish!.kind === "present" ? wish!.objects : noObjects;
       if (plan.steps.some((s) => s.kind === "runContainer")) await probes.prepare(desired!.pod);
       const signal = AbortSignal.any([abandon.signal, leave]);
       const outcomes = await applySteps(o.apply, round(objects, observed), plan.steps, signal);
-      memory = remember(memory, stalled(outcomes, plan, before), o.apply.host.now());
+      memory = remember(memory, stalled(outcomes, plan, before), clocks());
       before = JSON.stringify(plan.steps);
     }
   };
@@ -197,6 +210,7 @@ export function createWorker(o: WorkerOptions, id: PodIdentity, leave: AbortSign
         const plan = await settle();
         blind = 0;
         if (plan.state === "gone") {
+          last = undefined;
           o.store.removePod(id.uid);
           return "gone";
         }

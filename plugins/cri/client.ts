@@ -8,7 +8,7 @@ export type RuntimeClient = Client<RuntimeServiceDefinition>;
 export type ImageClient = Client<ImageServiceDefinition>;
 
 /** The kubelet's default runtimeRequestTimeout. */
-const REQUEST_TIMEOUT_MS = 120_000;
+export const REQUEST_TIMEOUT_MS = 120_000;
 
 /** @param extraMs time that the call itself is meant to take, such as a grace period */
 export const within = (signal: AbortSignal, extraMs = 0): CallOptions => ({

@@ -4,7 +4,7 @@
 import { AgentError, type Reason } from "../../agent/model/errors.ts";
 import type { ExecResult, Runtime, RuntimeStatus } from "../../agent/ports.ts";
 import { CgroupDriver, type StatusResponse } from "../rpc/gen/cri.ts";
-import { type RuntimeClient, within } from "./client.ts";
+import { REQUEST_TIMEOUT_MS, type RuntimeClient, within } from "./client.ts";
 import { createCreator } from "./create.ts";
 import { isNotFound, isTimeout, isUnimplemented, toAgentError } from "./errors.ts";
 import type { Observer } from "./observer.ts";
@@ -109,6 +109,7 @@ async function execSync(
 ): Promise<ExecResult> {
   const decode = (bytes: Uint8Array) => new TextDecoder().decode(bytes.subarray(0, MAX_OUTPUT));
   const timeout = BigInt(Math.ceil(timeoutSeconds));
+  const deadline = performance.now() + timeoutSeconds * 1000 + REQUEST_TIMEOUT_MS;
   try {
     const request = { containerId, cmd: [...command], timeout };
     const { exitCode, stdout, stderr } = await client.execSync(
@@ -117,7 +118,8 @@ async function execSync(
     );
     return { exitCode, output: decode(stdout) + decode(stderr) };
   } catch (error) {
-    if (signal.aborted || !isTimeout(error)) throw error;
+    // A runtime that says nothing at all says nothing about the command either.
+    if (signal.aborted || !isTimeout(error) || performance.now() >= deadline) throw error;
     return { exitCode: undefined, output: "" };
   }
 }

@@ -7,15 +7,18 @@ import {
   ConnectionError,
   createFrameReader,
   defaultWindow,
+  encodeFrame,
   encodeGoaway,
   encodeSettings,
   encodeWindowUpdate,
   ErrorCode,
+  FrameType,
   maxWindow,
   preface,
   Setting,
 } from "./frames.ts";
 import { encodeHeaders, type HeaderList } from "./hpack.ts";
+import { createSilence } from "./silence.ts";
 import { createStream, type Stream, type StreamEvents, type StreamHost, type StreamInlet } from "./stream.ts";
 import { createWriter, type Writer } from "./writer.ts";
 
@@ -30,6 +33,8 @@ export interface ConnectionLimits {
   connectionWindow: number;
   /** Milliseconds until the peer's first SETTINGS must have come. */
   handshakeMs: number;
+  /** Milliseconds of silence after which a peer that owes an answer is asked for a sign of life; see silence.ts. */
+  silenceMs: number;
   /** Milliseconds that the last words of a connection may take. */
   lingerMs: number;
 }
@@ -40,6 +45,7 @@ export const defaultLimits: ConnectionLimits = {
   streamWindow: 262144,
   connectionWindow: 1048576,
   handshakeMs: 10_000,
+  silenceMs: 20_000,
   lingerMs: 1000,
 };
 
@@ -150,8 +156,15 @@ export function createConnection(socket: Socket, options: ConnectionOptions): Co
     return stream;
   }
 
+  const silence = createSilence({
+    silenceMs: limits.silenceMs,
+    ask: () => writer.enqueue(encodeFrame(FrameType.PING, 0, 0, new Uint8Array(8))),
+    giveUp: () => end(new Error(`the peer has been silent for ${3 * limits.silenceMs / 1000} s`)),
+  });
+
   function open(events: StreamEvents): Stream {
     if (draining || ending) throw new Error("a stream was opened on a connection that goes away");
+    silence.asked();
     const stream = addStream(nextStream, events);
     nextStream += 2;
     if (nextStream > maxWindow) draining = true;
@@ -189,6 +202,7 @@ export function createConnection(socket: Socket, options: ConnectionOptions): Co
       while (writer.queued > stalledBytes && !ending) await bell.changed();
       const count = await socket.read(reader.space());
       if (count === null || ending) return;
+      silence.heard();
       reader.filled(count);
     }
   }
@@ -199,6 +213,7 @@ export function createConnection(socket: Socket, options: ConnectionOptions): Co
     ending = true;
     if (!peer.greeted) unmet = reason ?? new Error("closed by this side");
     clearTimeout(handshake);
+    silence.stop();
     const code = reason instanceof ConnectionError ? reason.code : ErrorCode.NO_ERROR;
     const message = reason?.message ?? "the connection was closed";
     for (const stream of [...streams.values()]) {

@@ -72,7 +72,7 @@ const absent: Wish = { kind: "absent", uid: "u", key: "default/p" };
 function settle(s: Simulation, wish: Wish, random: () => number) {
   const desired = wish.kind === "present" ? wish.pod : undefined;
   for (let round = 0; round < 60; round++) {
-    const facts = { now: s.now, backOff: defaultBackOff, memory: s.memory, probes: s.probes };
+    const facts = { now: s.now, steady: s.now, backOff: defaultBackOff, memory: s.memory, probes: s.probes };
     const plan = planPod(wish, structuredClone(s.pod), facts);
     if (desired !== undefined) {
       derivePodStatus(desired.pod, s.pod, {

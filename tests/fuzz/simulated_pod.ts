@@ -46,7 +46,7 @@ export function applySimulated(
     }
     return { step, ok: true, result: effect(s, desired, step) };
   });
-  s.memory = remember(s.memory, outcomes, s.now);
+  s.memory = remember(s.memory, outcomes, { now: s.now, steady: s.now });
 }
 
 const findContainer = (s: Simulation, id: string) => s.pod.containers.find((c) => c.id === id);

@@ -108,7 +108,7 @@ function tell(directory: string) {
   const observed = readObserved(`${directory}/observed.json`, pod);
   const probes = new Map(Object.entries(facts.probes ?? {}));
   const memory = readMemory(facts, pod);
-  const base = { now, backOff: defaultBackOff, memory, probes, rejected: facts.rejected };
+  const base = { now, steady: now, backOff: defaultBackOff, memory, probes, rejected: facts.rejected };
   const wish: Wish = facts.absent === true
     ? {
       kind: "absent",

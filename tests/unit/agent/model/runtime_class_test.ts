@@ -85,7 +85,7 @@ function planOf(pod: Pod, runtimeHandler: string, hash = wantedSandboxHash(pod))
     images: new Map([["a", image]]),
     volumesHash: volumesHash(pod, noObjects),
   };
-  const facts = { now: 1000, backOff: defaultBackOff, memory, probes: new Map() };
+  const facts = { now: 1000, steady: 1000, backOff: defaultBackOff, memory, probes: new Map() };
   return planPod({ ...wish, objects: noObjects }, observed, facts).steps.map((s) => s.kind);
 }
 

@@ -27,6 +27,8 @@ interface LabOptions {
   answer?: Answer;
   places?: number;
   keep?: (note: string) => Promise<void>;
+  /** The wall clock. */
+  now?: () => number;
 }
 
 function createLab(o: LabOptions = {}): Lab {
@@ -39,7 +41,7 @@ function createLab(o: LabOptions = {}): Lab {
   const gate = () => createGate(o.places ?? 10);
   const probes = createPodProbes(
     {
-      host: createHost(),
+      host: { ...createHost(), ...(o.now === undefined ? {} : { now: o.now }) },
       runtime: { execSync },
       prober: createFakeProber(o.answer),
       places: { exec: gate(), network: gate() },
@@ -300,4 +302,24 @@ Deno.test("of a pod that goes nothing is kept any more", async () => {
   await changed;
   assertEquals([lab.probes.verdicts().get("c0-id")?.ready, kept], [true, []]);
   lab.probes.end();
+});
+
+Deno.test("a wall clock that jumps back and forth neither fires nor stalls probes and their deadlines", async () => {
+  const hour = 3_600_000;
+  let jump = hour;
+  const at: number[] = [];
+  const lab = createLab({
+    now: () => Date.now() + (jump = -jump),
+    exec: () => (at.push(performance.now()), { exitCode: 0, output: "" }),
+  });
+  const pod = podOf({ readinessProbe: check("check", { periodSeconds: 0.1 }) });
+  begin(lab, pod);
+  const look = setInterval(() => lab.probes.follow(pod, running(pod), false), 3);
+  await until(() => at.length >= 6);
+  clearInterval(look);
+  lab.probes.end();
+  const pauses = at.slice(1).map((t, i) => t - at[i]!);
+  // They begin on a grid of 50 ms.
+  assert(pauses.every((ms) => ms > 40), pauses.join(" "));
+  assert(at.at(-1)! - at[0]! < 5000, pauses.join(" "));
 });

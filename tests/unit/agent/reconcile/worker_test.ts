@@ -9,7 +9,7 @@ import { createStatusStore, type StatusStore } from "../../../../agent/status_st
 import { createHost } from "../../../../agent/host.ts";
 import { createGate } from "../../../../agent/reconcile/gate.ts";
 import { createWorker, type Worker } from "../../../../agent/reconcile/worker.ts";
-import { createFakeProber, probeOptions } from "../../../fakes/prober.ts";
+import { type Answer, createFakeProber, probeOptions } from "../../../fakes/prober.ts";
 import { createFakeRuntime, type FakeRuntime } from "../../../fakes/runtime.ts";
 
 const id = { uid: "u1", namespace: "default", name: "web" };
@@ -33,6 +33,7 @@ const storage: Storage = {
 async function withWorker(
   test: (fake: FakeRuntime, worker: Worker, store: StatusStore) => Promise<void>,
   fake = createFakeRuntime(),
+  answer?: Answer,
 ) {
   const root = await Deno.makeTempDir();
   const leave = new AbortController();
@@ -58,7 +59,7 @@ async function withWorker(
       store,
       log: silentLog,
       observe: { host, runtime, storage, logs: node, rootDir: root },
-      probes: probeOptions(host, runtime),
+      probes: probeOptions(host, runtime, answer),
       apply: {
         host,
         prober: createFakeProber(),
@@ -212,3 +213,34 @@ Deno.test("a second removal with a shorter grace cuts the first one short", () =
     assertEquals(fake.callsOf("execSync").map((c) => c.args[2]), [99]);
     assertEquals(fake.callsOf("stopContainer").map((c) => c.args[1]), [3]);
   }));
+
+Deno.test("while the runtime hangs, what probes over the network say is shown all the same", async () => {
+  let outcome: "success" | "failure" = "failure";
+  const readinessProbe = {
+    tcpSocket: { port: 80, host: "192.0.2.9" },
+    periodSeconds: 0.01,
+    failureThreshold: 1,
+  };
+  const ready = (store: StatusStore) => store.pods()[0]?.status?.containerStatuses?.[0]?.ready;
+  const isReady = async (store: StatusStore, wanted: boolean) => {
+    while (ready(store) !== wanted) await new Promise((r) => setTimeout(r, 2));
+  };
+  await withWorker(
+    async (fake, worker, store) => {
+      worker.put(probedWish({ readinessProbe }, "Always"));
+      await untilStarted(fake, 1);
+      await isReady(store, false);
+      const wake = fake.hold("observe");
+      worker.nudge();
+      while (fake.held("observe") === 0) await new Promise((r) => setTimeout(r, 2));
+      outcome = "success";
+      await isReady(store, true);
+      outcome = "failure";
+      await isReady(store, false);
+      assertEquals(fake.held("observe"), 1, "it still hangs");
+      wake();
+    },
+    createFakeRuntime(),
+    () => ({ outcome, message: "" }),
+  );
+});

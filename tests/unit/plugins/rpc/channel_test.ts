@@ -284,3 +284,50 @@ Deno.test("who hangs up before a word of HTTP/2 is not called again by the same 
     listener.close();
     await serving;
   }));
+
+const impatient: ChannelOptions = { limits: { silenceMs: 60 } };
+
+Deno.test("a server that owes an answer and falls silent is asked once for a sign of life, then given up", async () => {
+  let pings = 0;
+  await withRawServer(
+    async (peer) => {
+      await peer.expect(FrameType.PING);
+      pings++;
+    },
+    async (client) => {
+      const began = performance.now();
+      const error = await assertRejects(() => client.one({}, { signal, timeoutMs: 60_000 }), RpcError);
+      assertEquals([error.code, error.details], [Code.UNAVAILABLE, "the peer has been silent for 0.18 s"]);
+      assert(performance.now() - began < 5000);
+    },
+    [],
+    impatient,
+  );
+  assertEquals(pings, 1);
+});
+
+Deno.test("a server that is slow but gives a sign of life is waited for, and an idle one is left alone", async () => {
+  let pings = 0;
+  const count = async (peer: RawPeer) => {
+    for (let frame = await peer.read(); frame !== undefined; frame = await peer.read()) {
+      if (frame.type === FrameType.PING) pings++;
+    }
+  };
+  await withRawServer(
+    async (peer) => {
+      await peer.expect(FrameType.PING);
+      pings++;
+      await peer.send(encodeFrame(FrameType.PING, Flag.ACK, 0, new Uint8Array(8)));
+      await new Promise((resolve) => setTimeout(resolve, 300));
+      await peer.send(headerFrames(1, ok), dataFrame(1, message, false), headerFrames(1, done, true));
+      await count(peer);
+    },
+    async (client) => {
+      await client.one({}, { signal, timeoutMs: 60_000 });
+      await new Promise((resolve) => setTimeout(resolve, 300));
+    },
+    [],
+    impatient,
+  );
+  assertEquals(pings, 1);
+});
