@@ -64,6 +64,8 @@ export async function createServices(o: RunOptions, signal: AbortSignal): Promis
   }, signal);
   const snapshots = new Map<string, Snapshot>();
   const heartbeat = createHeartbeat(host);
+  let listedAt = host.monotonic();
+  const listedAgo = () => host.monotonic() - listedAt;
   const forever = (name: string, run: (signal: AbortSignal) => Promise<void>): Service => ({
     name,
     start: (signal) => ({ finished: runForever(name, run, { signal, log }) }),
@@ -86,10 +88,16 @@ export async function createServices(o: RunOptions, signal: AbortSignal): Promis
         runtime: parts.runtime,
         log,
         nudge: (uid) => parts.reconciler.nudge(uid),
-        listed: (pods) => parts.reconciler.takeOver(pods),
+        listed(pods) {
+          listedAt = host.monotonic();
+          parts.reconciler.takeOver(pods);
+        },
         relist: { withEvents: 60_000, withoutEvents: 1000 },
       }, signal)),
-    forever("node status", (signal) => nodeStatus(o, store, snapshots, parts, chosen, heartbeat, signal)),
+    forever(
+      "node status",
+      (signal) => nodeStatus(o, { store, snapshots, parts, chosen, heartbeat, listedAgo }, signal),
+    ),
     forever("log rotation", (signal) =>
       runLogRotation({
         host,
@@ -154,15 +162,17 @@ function watchSource(
   });
 }
 
-function nodeStatus(
-  o: RunOptions,
-  store: StatusStore,
-  snapshots: ReadonlyMap<string, Snapshot>,
-  parts: PodParts,
-  chosen: ChosenRuntime,
-  heartbeat: Heartbeat,
-  signal: AbortSignal,
-): Promise<void> {
+interface Seen {
+  store: StatusStore;
+  snapshots: ReadonlyMap<string, Snapshot>;
+  parts: PodParts;
+  chosen: ChosenRuntime;
+  heartbeat: Heartbeat;
+  listedAgo(): number;
+}
+
+function nodeStatus(o: RunOptions, seen: Seen, signal: AbortSignal): Promise<void> {
+  const { store, snapshots, parts, chosen, heartbeat, listedAgo } = seen;
   const { config, host } = o;
   return runNodeStatus({
     host,
@@ -183,6 +193,7 @@ function nodeStatus(
       },
     },
     complete: () => snapshots.has(source),
+    listedAgo,
     onLook: heartbeat.beat,
     onRuntime(name) {
       parts.node.runtimeName = name;

@@ -14,6 +14,8 @@ export interface NodeStatusOptions {
   base: Omit<AgentStatus, "conditions" | "runtime"> & { runtime: { endpoint: string; managed: boolean } };
   /** Whether every source of pods has spoken. */
   complete(): boolean;
+  /** How long ago the runtime last told all its pods, in ms. */
+  listedAgo(): number;
   /** Told when the runtime answers again, and who it is. */
   onRuntime(name: string): void;
   /** Told after each look, whatever it saw. */
@@ -45,21 +47,27 @@ async function look(runtime: Runtime, signal: AbortSignal): Promise<RuntimeView>
   }
 }
 
+/** The kubelet's: a runtime that answers but does not tell its pods for longer than this is no use. */
+const listThresholdMs = 180_000;
+
 /** Conditions in the words of the kubelet's node conditions and the CRI's. */
 export function deriveConditions(
   view: RuntimeView | undefined,
-  complete: boolean,
+  { complete, listedAgo }: { complete: boolean; listedAgo: number },
   before: readonly Condition[],
   now: number,
 ): Condition[] {
   const reasons = [
-    ...(view?.reachable === true
-      ? []
-      : [`container runtime is not reachable: ${view?.message ?? "not asked yet"}`]),
+    ...(view?.reachable === true ? [] : [`container runtime is down: ${view?.message ?? "not asked yet"}`]),
     ...(view?.reachable === true && !view.runtimeReady
       ? [`container runtime is not ready: ${view.message}`]
       : []),
     ...(view?.reachable === true && !view.networkReady ? [`network is not ready: ${view.message}`] : []),
+    ...(listedAgo <= listThresholdMs ? [] : [
+      `PLEG is not healthy: pods were last listed ${Math.round(listedAgo / 1000)} s ago; threshold is ${
+        listThresholdMs / 1000
+      } s`,
+    ]),
     ...(complete ? [] : ["the manifests have not been read yet"]),
   ];
   const conditions: [string, boolean, string, string][] = [
@@ -94,6 +102,7 @@ export async function runNodeStatus(o: NodeStatusOptions, signal: AbortSignal): 
     if (view.reachable && !wasReachable) o.onRuntime(view.name);
     wasReachable = view.reachable;
     const before = o.store.status();
+    const facts = { complete: o.complete(), listedAgo: o.listedAgo() };
     o.store.setStatus({
       ...o.base,
       runtime: {
@@ -101,7 +110,7 @@ export async function runNodeStatus(o: NodeStatusOptions, signal: AbortSignal): 
         name: view.name || before?.runtime.name || "",
         version: view.version || before?.runtime.version || "",
       },
-      conditions: deriveConditions(view, o.complete(), before?.conditions ?? [], o.host.now()),
+      conditions: deriveConditions(view, facts, before?.conditions ?? [], o.host.now()),
     });
     const ready = o.store.status()?.conditions[0]?.status === "True";
     await o.host.sleep(ready ? o.everyMs : o.complete() ? 1000 : 100, signal).catch(() => {});

@@ -25,6 +25,9 @@ const outline = (pod: ObservedPod): string =>
 /** A stream that refuses does so at once; one that stayed open this long serves. */
 const openLongEnough = 1000;
 
+/** In ms: a list that could not be had is tried again sooner than the calm one would come. */
+const afterFailure = 5000;
+
 export async function runRuntimeWatch(o: WatchRuntimeOptions, signal: AbortSignal): Promise<void> {
   let openedAt: number | undefined;
   const streaming = () => openedAt !== undefined && o.host.monotonic() - openedAt >= openLongEnough;
@@ -54,15 +57,19 @@ async function relistLoop(
   signal: AbortSignal,
 ): Promise<void> {
   let before = new Map<string, string>();
+  let failed = false;
   while (!signal.aborted) {
-    await pause(o.host, streaming() ? o.relist.withEvents : o.relist.withoutEvents, signal);
+    const calm = streaming() ? o.relist.withEvents : o.relist.withoutEvents;
+    await pause(o.host, failed ? Math.min(calm, afterFailure) : calm, signal);
     if (signal.aborted) return;
+    failed = true;
     try {
       const pods = await o.runtime.observe(undefined, signal);
       const outlines = new Map(pods.map((p) => [p.uid, outline(p)]));
       for (const [uid, text] of outlines) if (before.get(uid) !== text) o.nudge(uid);
       for (const uid of before.keys()) if (!outlines.has(uid)) o.nudge(uid);
       before = outlines;
+      failed = false;
       o.listed(pods);
     } catch (error) {
       o.log.debug("cannot list the runtime's pods", { error: errorText(error) });

@@ -11,8 +11,9 @@ const good: RuntimeView = {
   networkReady: true,
   message: "",
 };
-const summary = (view: RuntimeView | undefined, complete = true) =>
-  deriveConditions(view, complete, [], 5).map((c) => [c.type, c.status, c.message]);
+const calm = { complete: true, listedAgo: 60_000 };
+const summary = (view: RuntimeView | undefined, facts = calm) =>
+  deriveConditions(view, facts, [], 5).map((c) => [c.type, c.status, c.message]);
 
 Deno.test("a node is ready when runtime, network and manifests are", () => {
   assertEquals(summary(good), [["Ready", "True", undefined], ["RuntimeReady", "True", undefined], [
@@ -20,7 +21,11 @@ Deno.test("a node is ready when runtime, network and manifests are", () => {
     "True",
     undefined,
   ]]);
-  assertEquals(summary(good, false)[0], ["Ready", "False", "the manifests have not been read yet"]);
+  assertEquals(summary(good, { ...calm, complete: false })[0], [
+    "Ready",
+    "False",
+    "the manifests have not been read yet",
+  ]);
   assertEquals(summary({ ...good, networkReady: false, message: "no cni" })[0], [
     "Ready",
     "False",
@@ -28,14 +33,23 @@ Deno.test("a node is ready when runtime, network and manifests are", () => {
   ]);
   assertEquals(
     summary({ ...good, reachable: false, message: "refused" })[0]?.[2],
-    "container runtime is not reachable: refused",
+    "container runtime is down: refused",
   );
 });
 
+Deno.test("a runtime that answers but does not tell its pods makes the node not ready", () => {
+  assertEquals(summary(good, { ...calm, listedAgo: 180_000 })[0]?.[1], "True");
+  assertEquals(summary(good, { ...calm, listedAgo: 181_000 })[0], [
+    "Ready",
+    "False",
+    "PLEG is not healthy: pods were last listed 181 s ago; threshold is 180 s",
+  ]);
+});
+
 Deno.test("a condition keeps its time while it stays the same", () => {
-  const before = deriveConditions(good, true, [], 5);
-  assertEquals(deriveConditions(good, true, before, 9)[0]?.lastTransitionTime, 5);
-  assertEquals(deriveConditions(good, false, before, 9)[0]?.lastTransitionTime, 9);
+  const before = deriveConditions(good, calm, [], 5);
+  assertEquals(deriveConditions(good, calm, before, 9)[0]?.lastTransitionTime, 5);
+  assertEquals(deriveConditions(good, { ...calm, complete: false }, before, 9)[0]?.lastTransitionTime, 9);
 });
 
 const routes = "Iface\tDestination\tGateway\tFlags\tRefCnt\tUse\tMetric\tMask\n" +
