@@ -199,7 +199,7 @@ function nodeStatus(o: RunOptions, seen: Seen, signal: AbortSignal): Promise<voi
       parts.node.runtimeName = name;
       parts.reconciler.nudge();
     },
-    everyMs: 10_000,
+    everyMs: config.nodeStatusUpdateFrequency,
   }, signal);
 }
 

@@ -28,6 +28,7 @@ export interface Config extends Instance {
   /** "" when there are no static pods. */
   staticPodPath: string;
   fileCheckFrequency: number;
+  nodeStatusUpdateFrequency: number;
   /** `unix://…`; "" looks at the usual places; `managed` is a containerd of the agent's own. */
   containerRuntimeEndpoint: string;
   /** "" is the runtime's. */
@@ -174,6 +175,7 @@ function toConfig(instance: Instance, values: ReadonlyMap<string, unknown>, node
     containerLogsDir: text("containerLogsDir"),
     staticPodPath: text("staticPodPath"),
     fileCheckFrequency: time("fileCheckFrequency"),
+    nodeStatusUpdateFrequency: time("nodeStatusUpdateFrequency"),
     containerRuntimeEndpoint: text("containerRuntimeEndpoint"),
     imageServiceEndpoint: text("imageServiceEndpoint"),
     managedRuntime: toManagedRuntime(

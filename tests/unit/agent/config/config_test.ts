@@ -32,6 +32,7 @@ Deno.test("nothing given: the defaults of a node's one agent", () => {
     containerLogsDir: "/var/log/containers",
     staticPodPath: "/etc/kubernetes/manifests",
     fileCheckFrequency: 20_000,
+    nodeStatusUpdateFrequency: 10_000,
     containerRuntimeEndpoint: "",
     imageServiceEndpoint: "",
     managedRuntime: {

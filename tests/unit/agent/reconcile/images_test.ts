@@ -91,7 +91,7 @@ Deno.test("an image volume whose image is missing or cannot be pulled holds its 
 });
 
 Deno.test("an image that comes another way ends the waiting of the containers that mount it", () => {
-  const failure: Failure = { reason: "ErrImagePull", message: "", count: 1, at: 0, retryAt: 1e9 };
+  const failure: Failure = { reason: "ErrImagePull", message: "", count: 1, retryAt: 1e9 };
   const memory = { ...emptyMemory, failures: new Map([["image:c", failure]]) };
   const left = (image: string) =>
     forgiveImages(memory, podWith("IfNotPresent"), (i) => i === image).failures.size;

@@ -33,7 +33,7 @@ const storage: Storage = {
 async function withWorker(
   test: (fake: FakeRuntime, worker: Worker, store: StatusStore) => Promise<void>,
   fake = createFakeRuntime(),
-  answer?: Answer,
+  answer: Answer | undefined = undefined,
 ) {
   const root = await Deno.makeTempDir();
   const leave = new AbortController();
