@@ -15,6 +15,8 @@ export interface PrivateContainerd {
   /** SIGKILL only. */
   kill(): Promise<void>;
   start(): Promise<void>;
+  /** SIGSTOP and SIGCONT: a runtime that hangs, and wakes. */
+  signal(signal: Deno.Signal): void;
   ctr(...args: string[]): Promise<string>;
   /** Removes every pod, stops containerd, and fails when mounts, network namespaces, a bridge, cgroups or shims are left. */
   [Symbol.asyncDispose](): Promise<void>;
@@ -72,6 +74,7 @@ export async function startPrivateContainerd(): Promise<PrivateContainerd> {
     bridge,
     start,
     kill,
+    signal: (signal) => child!.kill(signal),
     restart: async () => {
       await kill();
       await start();

@@ -318,8 +318,8 @@ Deno.test("a wall clock that jumps back and forth neither fires nor stalls probe
   await until(() => at.length >= 6);
   clearInterval(look);
   lab.probes.end();
-  const pauses = at.slice(1).map((t, i) => t - at[i]!);
-  // They begin on a grid of 50 ms.
-  assert(pauses.every((ms) => ms > 40), pauses.join(" "));
-  assert(at.at(-1)! - at[0]! < 5000, pauses.join(" "));
+  const passed = at.at(-1)! - at[0]!;
+  // One each 100 ms, wherever in its period the first one came.
+  assert(at.length - 1 <= passed / 100 + 1, `${at.length} in ${passed} ms`);
+  assert(passed < 10_000, `${at.length} in ${passed} ms`);
 });
