@@ -14,7 +14,7 @@ import type { Capacity } from "./model/stats_summary.ts";
 import type { ContainerUsage, Usage } from "./model/usage.ts";
 import type { VolumeImage } from "./model/plan.ts";
 import type { DesiredPod, Objects } from "./model/wish.ts";
-import type { Container } from "./model/gen/v1.ts";
+import type { Container, VolumeMountStatus } from "./model/gen/v1.ts";
 
 export interface FileStat {
   kind: "file" | "directory" | "symlink" | "socket" | "block" | "char" | "fifo";
@@ -116,6 +116,8 @@ export interface RuntimeStatus {
   message: string;
   cgroupDriver?: "cgroupfs" | "systemd";
   runtimeHandlers: string[];
+  /** Those that make read-only mounts read-only all the way down. */
+  recursiveReadOnlyHandlers: string[];
 }
 
 /** Something happened to a pod (`uid`), or, without one, to anything: look again. */
@@ -212,7 +214,6 @@ export interface Images {
 
 /** An image's files, ready to be mounted read-only: what mount(8) takes, options as in fstab(5). */
 export interface HeldImage {
-  /** `VOLUME/CONTENT`: the same volume with another image has another. */
   id: string;
   type: string;
   source: string;
@@ -223,8 +224,8 @@ export interface HeldImage {
 export interface ImageVolumes {
   /** Whether the runtime itself mounts images into containers; otherwise they are held and mounted. */
   byRuntime(signal: AbortSignal): Promise<boolean>;
-  /** Keeps an image's files (`image` is an id) for a volume of a pod from being collected until released. Idempotent. */
-  hold(image: string, uid: string, volume: string, signal: AbortSignal): Promise<HeldImage>;
+  /** Keeps an image's files (`image` is an id) for a pod from being collected until `id` is released. Idempotent. */
+  hold(image: string, uid: string, id: string, signal: AbortSignal): Promise<HeldImage>;
   /** Lets go of what is held for a pod but the ids in `keep`; unmounted before. Idempotent. */
   release(uid: string, keep: ReadonlySet<string>, signal: AbortSignal): Promise<void>;
 }
@@ -253,6 +254,8 @@ export interface EditsRequest {
   podIPs: readonly string[];
   /** The images that were made ready for its image volumes, by volume. */
   images: ReadonlyMap<string, VolumeImage>;
+  /** Whether the pod's runtime handler makes read-only mounts read-only all the way down. */
+  recursiveReadOnly: boolean;
 }
 
 /** What resources a running container was last given in place. */
@@ -275,6 +278,13 @@ export interface Storage {
    * point. Returns volumes by name. Throws FailedMount naming volume and cause.
    */
   publish(pod: DesiredPod, objects: Objects, signal: AbortSignal): Promise<Map<string, PublishedVolume>>;
+  /** Whether an edit has left more of the pod's volumes than it asks for now: to be swept when nobody uses it. */
+  isStale(pod: DesiredPod): Promise<boolean>;
+  /**
+   * Unmounts and removes what the pod's volumes no longer need, once no container uses it. `mounted` is what its
+   * containers have mounted now. Idempotent, and complete after a crash at any point.
+   */
+  sweep(pod: DesiredPod, mounted: readonly VolumeMountStatus[], signal: AbortSignal): Promise<void>;
   /** What a container gets: volume mounts, /etc/hosts, /etc/resolv.conf is the runtime's, the termination log. */
   containerEdits(request: EditsRequest, signal: AbortSignal): Promise<ContainerEdits>;
   /**

@@ -68,7 +68,16 @@ const projectionRows: readonly Row[] = [
   { severity: "error", field: "podCertificate", why: "needs a control plane" },
 ];
 
-const supportedVolumes = ["emptyDir", "hostPath", "configMap", "secret", "downwardAPI", "projected", "image"];
+const supportedVolumes = [
+  "emptyDir",
+  "hostPath",
+  "configMap",
+  "secret",
+  "downwardAPI",
+  "projected",
+  "image",
+  "nfs",
+];
 /** Paths of `unless` aside, every field below `root` that stands in `rows` is reported. */
 function applyRows(root: unknown, at: FieldPath, rows: readonly Row[], report: Report): void {
   for (const { severity, field, unless = [], why = notYet } of rows) {

@@ -2,6 +2,7 @@
  * ContainerEdits: what preparers (volumes, devices, networks) contribute to a container.
  * Not for: reading a Pod or touching the host.
  */
+import type { VolumeMountStatus } from "./gen/v1.ts";
 
 /** One mount into a container (CRI `Mount`), a bind mount unless it names an image. Paths are absolute. */
 export interface MountEdit {
@@ -31,6 +32,8 @@ export interface ContainerEdits {
   mounts?: MountEdit[];
   devices?: DeviceEdit[];
   annotations?: Record<string, string>;
+  /** What becomes of the container's volumeMounts, for its status; kept with the container. */
+  volumeMounts?: VolumeMountStatus[];
   /** Fully qualified CDI device names. */
   cdiDevices?: string[];
 }

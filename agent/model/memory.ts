@@ -21,7 +21,7 @@ export type StepOutcome =
 export type StepResult =
   | { kind: "nothing" }
   | { kind: "image"; image: ReadyImage }
-  | { kind: "volumes"; hash: string }
+  | { kind: "volumes"; hash: string; stale?: boolean }
   | { kind: "resources"; text: string }
   /** Of a container that was started, or whose hook was run; undefined: there is none, or it has succeeded. */
   | { kind: "postStart"; containerId: string; hook: PostStart | undefined };
@@ -33,7 +33,7 @@ export function remember(memory: Memory, outcomes: readonly StepOutcome[], { now
   const images = new Map(memory.images);
   const stoppedSandboxes = new Set(memory.stoppedSandboxes);
   const resources = new Map(memory.resources);
-  let { volumesHash, cleared, end, asked, firstSeen } = memory;
+  let { volumesHash, staleVolumes, cleared, end, asked, firstSeen } = memory;
   for (const o of outcomes) {
     const key = failureKey(o.step);
     if (!o.ok) {
@@ -47,7 +47,10 @@ export function remember(memory: Memory, outcomes: readonly StepOutcome[], { now
     if (o.result.kind === "image" && o.step.kind === "ensureImage") {
       images.set(o.step.container, o.result.image);
     }
-    if (o.result.kind === "volumes") [volumesHash, cleared] = [o.result.hash, false];
+    if (o.result.kind === "volumes") {
+      [volumesHash, staleVolumes, cleared] = [o.result.hash, o.result.stale === true, false];
+    }
+    if (o.step.kind === "sweepVolumes") staleVolumes = false;
     if (o.step.kind === "clearVolumes") [volumesHash, cleared] = [undefined, true];
     if (o.result.kind === "resources" && o.step.kind === "updateResources") {
       resources.set(o.step.containerId, o.result.text);
@@ -61,7 +64,18 @@ export function remember(memory: Memory, outcomes: readonly StepOutcome[], { now
     }
     if (o.step.kind === "removePod") [volumesHash, end] = [undefined, undefined];
   }
-  const kept = { failures, images, stoppedSandboxes, resources, volumesHash, cleared, end, asked, firstSeen };
+  const kept = {
+    failures,
+    images,
+    stoppedSandboxes,
+    resources,
+    volumesHash,
+    staleVolumes,
+    cleared,
+    end,
+    asked,
+    firstSeen,
+  };
   const next = { ...memory, ...kept };
   return { ...next, ...hooksAfter(memory, outcomes), ...stopsAfter(next, outcomes) };
 }

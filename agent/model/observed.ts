@@ -2,7 +2,7 @@
  * What the runtime reports about one pod, in our words. Times are milliseconds since the epoch; 0 never appears:
  * an unknown time is absent. Not for: what should be (wish.ts) or what users see (status.ts).
  */
-import type { ContainerPort, LifecycleHandler, ResourceRequirements } from "./gen/v1.ts";
+import type { ContainerPort, LifecycleHandler, ResourceRequirements, VolumeMountStatus } from "./gen/v1.ts";
 
 export interface ObservedSandbox {
   id: string;
@@ -51,6 +51,8 @@ export interface ObservedContainer {
   run?: number;
   /** Resources applied when created, from its annotation; in-place changes after that are known to the worker only. */
   resources?: ResourceRequirements;
+  /** What became of its volumeMounts, from its annotation. */
+  volumeMounts?: VolumeMountStatus[];
   logPath: string;
 }
 

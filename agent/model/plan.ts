@@ -15,6 +15,7 @@ import type { KeptEnd, PodEnd } from "./end.ts";
 /** One effect. Steps of a plan are independent of each other and may run at once, unless they share a `lane`. */
 export type Step =
   | { kind: "publishVolumes" }
+  | { kind: "sweepVolumes" }
   /** `since`: the pod's start time, in ms. */
   | { kind: "runSandbox"; attempt: number; since: number }
   | { kind: "stopSandbox"; sandboxId: string }
@@ -90,6 +91,8 @@ export interface Memory {
   resources: ReadonlyMap<string, string>;
   /** Hash of what is published in the pod's volumes. */
   volumesHash: string | undefined;
+  /** An edit has left volumes that the pod no longer asks for. */
+  staleVolumes: boolean;
   /** When this agent first saw the pod, or its present life began, in ms. */
   firstSeen: number;
   /** PostStart hooks by container id: which have not succeeded yet. */
@@ -123,6 +126,7 @@ export const emptyMemory: Memory = {
   stoppedSandboxes: new Set(),
   resources: new Map(),
   volumesHash: undefined,
+  staleVolumes: false,
   firstSeen: Infinity,
   postStart: new Map(),
   preStopped: new Set(),
@@ -154,6 +158,8 @@ export function failureKey(step: Step): string {
   switch (step.kind) {
     case "publishVolumes":
       return "volumes";
+    case "sweepVolumes":
+      return "staleVolumes";
     case "runSandbox":
       return "sandbox";
     case "ensureImage":

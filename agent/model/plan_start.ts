@@ -187,6 +187,8 @@ function planContainers(
   ];
   const waits = needs.map(({ need }) => need.kind === "start" && need.at > facts.now ? need.at : undefined);
   const settled = needs.every(({ need }) => need.kind === "nothing" || need.kind === "done");
+  // Only now: until it is replaced a container may use a volume that the pod no longer has.
+  if (settled && steps.length === 0 && facts.memory.staleVolumes) steps.push({ kind: "sweepVolumes" });
   return planSteps(settled ? "running" : "starting", steps, facts, earliest(...waits));
 }
 

@@ -165,6 +165,7 @@ function containerStatus(
     state,
     ...(before === undefined ? {} : { lastState: terminated(pod, before, facts) }),
     ...(container.resources && running ? { resources: container.resources } : {}),
+    ...(c?.volumeMounts && { volumeMounts: c.volumeMounts }),
   };
 }
 

@@ -3,10 +3,11 @@ import type {
   DownwardAPIVolumeFile,
   DownwardAPIVolumeSource,
   KeyToPath,
+  NFSVolumeSource,
   ProjectedVolumeSource,
   Volume,
 } from "./gen/v1.ts";
-import type { FieldPath, Report } from "./finding.ts";
+import { type FieldPath, type Report, shown } from "./finding.ts";
 import { hugePageSize } from "./huge_pages.ts";
 import { validateFieldRef, validateResourceFieldRef } from "./validate_env.ts";
 import { dnsLabel, dnsSubdomain, fileInVolume, objectKey } from "./names.ts";
@@ -48,7 +49,7 @@ export function validateVolumes(volumes: readonly Volume[] | undefined, report: 
 }
 
 function validateSource(volume: Volume, at: FieldPath, report: Report): void {
-  const { emptyDir, hostPath, configMap, secret, downwardAPI, projected, image } = volume;
+  const { emptyDir, hostPath, configMap, secret, downwardAPI, projected, image, nfs } = volume;
   if (emptyDir !== undefined) {
     const sized = emptyDir.medium !== undefined && hugePageSize(emptyDir.medium) !== undefined;
     const medium = sized ? "HugePages" : emptyDir.medium;
@@ -75,9 +76,20 @@ function validateSource(volume: Volume, at: FieldPath, report: Report): void {
   }
   if (downwardAPI !== undefined) validateDownward(downwardAPI, [...at, "downwardAPI"], report);
   if (projected !== undefined) validateProjected(projected, [...at, "projected"], report);
+  if (nfs !== undefined) validateNfs(nfs, [...at, "nfs"], report);
   if (image !== undefined) {
     checkImage(image.reference, [...at, "image", "reference"], report);
     checkOneOf(image.pullPolicy, pullPolicies, [...at, "image", "pullPolicy"], report);
+  }
+}
+
+function validateNfs(nfs: NFSVolumeSource, at: FieldPath, report: Report): void {
+  checkPresent(nfs.server, [...at, "server"], "the name or address of an NFS server", report);
+  if (nfs.server && /[\s,]/.test(nfs.server)) {
+    report([...at, "server"], `expected a name or an address, got ${shown(nfs.server)}`);
+  }
+  if (nfs.path !== undefined && !nfs.path.startsWith("/")) {
+    report([...at, "path"], `expected an absolute path, got ${shown(nfs.path)}`);
   }
 }
 

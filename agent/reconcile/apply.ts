@@ -76,6 +76,12 @@ async function effectOf(
   switch (step.kind) {
     case "publishVolumes":
       return await publishVolumes(o, round, short);
+    case "sweepVolumes": {
+      const mounted = round.observed.containers.filter((c) => c.state === "running")
+        .flatMap((c) => c.volumeMounts ?? []);
+      await o.storage.sweep(round.desired!, mounted, short);
+      return nothing;
+    }
     case "runSandbox":
       return await runSandbox(o, round, step, short);
     case "stopSandbox":
@@ -160,7 +166,11 @@ async function publishVolumes(o: ApplyOptions, round: PodRound, signal: AbortSig
   const published = await o.storage.publish(pod, round.objects, signal);
   round.published.clear();
   for (const [name, volume] of published) round.published.set(name, volume);
-  return { kind: "volumes", hash: volumesHash(pod.pod, round.objects) };
+  return {
+    kind: "volumes",
+    hash: volumesHash(pod.pod, round.objects),
+    stale: await o.storage.isStale(pod),
+  };
 }
 
 async function runSandbox(

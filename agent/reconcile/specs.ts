@@ -16,6 +16,7 @@ import type { EnvFiles } from "../model/env_file.ts";
 import { expandCommand, resolveEnv } from "../model/env.ts";
 import { podHostname } from "../model/hosts.ts";
 import { type ContainerLimitFacts, linuxResources } from "../model/linux_resources.ts";
+import { asksRecursiveReadOnly } from "../model/volume_mounts.ts";
 import { runtimeClassProblem, runtimeHandlerOf } from "../model/runtime_class.ts";
 import type { ImageOptions, RecordEvent } from "./images.ts";
 import { containerLogPath, podLogDirectory } from "./logs.ts";
@@ -143,6 +144,8 @@ export async function containerSpec(
       env,
       podIPs,
       images: round.memory.images.get(step.container)?.volumes ?? new Map(),
+      recursiveReadOnly: asksRecursiveReadOnly(container) &&
+        (await o.runtime.status(signal)).recursiveReadOnlyHandlers.includes(sandbox.runtimeHandler),
     }, signal),
   ]);
   return {

@@ -5,14 +5,15 @@
  * Source: kubernetes pkg/kubelet/kubelet_pods.go (makeMounts), kuberuntime_container.go (makeMounts).
  */
 import { join } from "@std/path";
-import type { Container, VolumeMount } from "../model/gen/v1.ts";
+import type { Container, VolumeMount, VolumeMountStatus } from "../model/gen/v1.ts";
 import type { ContainerEdits, MountEdit } from "../model/edits.ts";
 import { expandSubPath } from "../model/env.ts";
 import { AgentError, errorText } from "../model/errors.ts";
+import { recursiveReadOnly, volumeMountStatus } from "../model/volume_mounts.ts";
 import { podHosts } from "../model/hosts.ts";
 import type { DesiredPod } from "../model/wish.ts";
 import type { EditsRequest, Host, ImageVolumes, Storage } from "../ports.ts";
-import { mountImage } from "./image_volume.ts";
+import { imageVolumeId, mountImage } from "./image_volume.ts";
 import { part, type PodPaths, within } from "./paths.ts";
 import { bindSubPath } from "./sub_path.ts";
 import { createTerminationLog } from "./termination.ts";
@@ -35,8 +36,11 @@ export function createContainerEdits(o: EditsOptions): Storage["containerEdits"]
       throw failed("volumeDevices need a cluster: this node has not joined one");
     }
     const mounts: MountEdit[] = [];
+    const told: VolumeMountStatus[] = [];
     for (const [index, mount] of (container.volumeMounts ?? []).entries()) {
-      mounts.push(await volumeMount(request, paths, mount, index, signal));
+      const edit = await volumeMount(request, paths, mount, index, signal);
+      mounts.push(edit);
+      told.push(volumeMountStatus(mount, edit.recursiveReadOnly === true, request.images.get(mount.name)));
     }
     const taken = new Set(mounts.map((m) => m.containerPath));
     const hosts = taken.has(etcHosts) ? undefined : await hostsMount(pod, podIPs, paths);
@@ -46,6 +50,7 @@ export function createContainerEdits(o: EditsOptions): Storage["containerEdits"]
       : await createTerminationLog(host, paths, container.name, attempt);
     return {
       owner: "volumes",
+      ...(told.length > 0 && { volumeMounts: told }),
       mounts: [
         ...mounts,
         ...hosts === undefined ? [] : [generated(hosts, etcHosts)],
@@ -72,38 +77,39 @@ export function createContainerEdits(o: EditsOptions): Storage["containerEdits"]
     const hostPath = subPath === ""
       ? volume.hostPath
       : await bind(paths, container, mount, index, { path: volume.hostPath, subPath, create: true }, signal);
-    return mountEdit(mount, hostPath, volume.readonly, within(volume.hostPath, paths.pod));
+    return mountEdit(request, mount, hostPath, volume.readonly, within(volume.hostPath, paths.pod));
   }
 
   async function imageMount(
-    { pod, container, images }: EditsRequest,
+    request: EditsRequest,
     paths: PodPaths,
     mount: VolumeMount,
     subPath: string,
     index: number,
     signal: AbortSignal,
   ): Promise<MountEdit> {
+    const { pod, container, images } = request;
     const image = images.get(mount.name);
     const wanted = pod.pod.spec?.volumes?.find((v) => v.name === mount.name)?.image?.reference;
     if (image === undefined || image.reference !== wanted) {
       throw failed(`the image of volume "${mount.name}" is not ready`);
     }
     if (await o.images.byRuntime(signal)) {
-      return { ...mountEdit(mount, "", true, false), image: { ref: image.ref, subPath } };
+      return { ...mountEdit(request, mount, "", true, false), image: { ref: image.ref, subPath } };
     }
     // Before any is held: by it the next run of the agent knows that there are images to let go.
     await host.mkdir(paths.images, 0o750);
     const path = await mountImage(
       host,
       paths,
-      await o.images.hold(image.ref, pod.uid, mount.name, signal),
+      await o.images.hold(image.ref, pod.uid, imageVolumeId(mount.name, image.ref), signal),
       signal,
     );
     const hostPath = subPath === ""
       ? path
       : await bind(paths, container, mount, index, { path, subPath, create: false }, signal);
     // The mount brings its options with it; told to make it read-only, OCI runtimes would take `noexec` from it.
-    return { ...mountEdit(mount, hostPath, true, true), readonly: false };
+    return { ...mountEdit(request, mount, hostPath, true, true), readonly: false, recursiveReadOnly: false };
   }
 
   async function bind(
@@ -119,12 +125,7 @@ export function createContainerEdits(o: EditsOptions): Storage["containerEdits"]
         volumePath: path,
         subPath,
         create,
-        target: join(
-          paths.subPaths,
-          part(mount.name, "volume name"),
-          part(container.name, "container name"),
-          `${index}`,
-        ),
+        target: paths.subPath(mount.name, container.name, index),
         staging: join(paths.subPaths, ".staging", part(container.name, "container name")),
       }, signal);
     } catch (error) {
@@ -172,17 +173,20 @@ function subPathOf(mount: VolumeMount, env: readonly { name: string; value: stri
 }
 
 function mountEdit(
+  { recursiveReadOnly: supported }: EditsRequest,
   mount: VolumeMount,
   hostPath: string,
   readonlyVolume: boolean,
   managed: boolean,
 ): MountEdit {
+  const recursive = recursiveReadOnly(mount, supported);
+  if ("error" in recursive) throw failed(recursive.error);
   return {
     hostPath,
     containerPath: mount.mountPath.startsWith("/") ? mount.mountPath : `/${mount.mountPath}`,
     readonly: mount.readOnly === true || readonlyVolume,
     ...propagation(mount.mountPropagation),
-    ...(mount.readOnly === true && mount.recursiveReadOnly === "Enabled" && { recursiveReadOnly: true }),
+    ...(recursive.value && { recursiveReadOnly: true }),
     ...(managed && !readonlyVolume && { selinuxRelabel: true }),
   };
 }

@@ -84,7 +84,10 @@ export function createDirectories(host: Host) {
       : mountHugePages(target, memory.pageSize);
 
   /** `mounted` are the mount points that exist. Idempotent. */
-  return async function publishDirectory(d: Directory, mounted: ReadonlySet<string>): Promise<void> {
+  return async function publishDirectory(
+    d: Directory,
+    mounted: Pick<ReadonlySet<string>, "has">,
+  ): Promise<void> {
     const isMounted = mounted.has(d.path);
     const found = await host.lstat(d.path);
     const whole = found !== undefined && (d.memory === undefined || isMounted);

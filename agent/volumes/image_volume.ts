@@ -7,13 +7,17 @@
 import { dirname, join } from "@std/path";
 import { AgentError } from "../model/errors.ts";
 import type { HeldImage, Host } from "../ports.ts";
-import type { PodPaths } from "./paths.ts";
+import { part, type PodPaths } from "./paths.ts";
 import { mountByProgram } from "./mount_program.ts";
 
 const inert = ["ro", "noexec", "nosuid", "nodev"];
 const limitMs = 60_000;
 /** The kernel takes one page of options. */
 const optionsLimit = 4000;
+
+/** `VOLUME/CONTENT`: the same volume with another image is another mount. `image` is an id. */
+export const imageVolumeId = (volume: string, image: string): string =>
+  `${part(volume, "volume name")}/${part(image.slice(-12), "image id")}`;
 
 /** Returns where the image lies. Idempotent. */
 export async function mountImage(

@@ -47,7 +47,8 @@ export async function runInTime(
   const late = Promise.withResolvers<never>();
   const end = () =>
     late.reject(new AgentError("FailedMount", `${argv[0]} has not ended after ${options.limitMs / 1000} s`));
-  limit.addEventListener("abort", end, { once: true });
+  if (limit.aborted) end();
+  else limit.addEventListener("abort", end, { once: true });
   const run = host.exec(
     argv,
     { env: { LC_ALL: "C" }, ...(options.directory !== undefined && { cwd: options.directory }) },

@@ -17,6 +17,8 @@ export interface PodPaths {
   notes: string;
   /** `kind` is the plugin's name with `~`: `empty-dir`, `configmap`, … */
   volume(kind: string, name: string): string;
+  /** Where a sub path of a volume is bound for the mount of a container with this index. */
+  subPath(volume: string, container: string, index: number): string;
   /** Exists once an emptyDir is complete. */
   ready(name: string): string;
   containers(name: string): string;
@@ -40,6 +42,14 @@ export function podPaths(root: string, uid: string): PodPaths {
     images: join(pod, "volumes", "kubernetes.io~image"),
     notes: join(pod, "notes"),
     volume: (kind, name) => join(pod, "volumes", `kubernetes.io~${kind}`, part(name, "volume name")),
+    subPath: (volume, container, index) =>
+      join(
+        pod,
+        "volume-subpaths",
+        part(volume, "volume name"),
+        part(container, "container name"),
+        `${index}`,
+      ),
     ready: (name) => join(pod, "plugins", "kubernetes.io~empty-dir", part(name, "volume name"), "ready"),
     containers,
     resources: (name) => join(containers(name), "resources.json"),

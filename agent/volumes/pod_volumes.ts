@@ -3,13 +3,13 @@
  * decided in model/volumes.ts; each kind that needs more has a file of its own here. Not for: images, logs.
  */
 import { dirname, join } from "@std/path";
-import type { Pod, Volume } from "../model/gen/v1.ts";
+import type { Pod, Volume, VolumeMountStatus } from "../model/gen/v1.ts";
 import type { DesiredPod, Objects } from "../model/wish.ts";
 import type { PodFacts } from "../model/downward.ts";
 import { once } from "../lib/once.ts";
 import { AgentError, errorText } from "../model/errors.ts";
 import { nestedMountPoints, volumePayload } from "../model/volumes.ts";
-import type { GivenResources, Host, ImageVolumes, PublishedVolume, Storage } from "../ports.ts";
+import type { GivenResources, Host, ImageVolumes, MountPoint, PublishedVolume, Storage } from "../ports.ts";
 import { writeAtomically } from "./atomic_writer.ts";
 import { clearEmptyDirs } from "./clear.ts";
 import { createContainerEdits } from "./container_edits.ts";
@@ -17,7 +17,10 @@ import { createDirectories, emptyDirMemory, tmpfsSize } from "./empty_dir.ts";
 import { readEnvFiles } from "./env_files.ts";
 import { publishHostPath } from "./host_path.ts";
 import { isPart, part, type PodPaths, podPaths, podsDirectory } from "./paths.ts";
+import { imageVolumeId } from "./image_volume.ts";
+import { publishNfs } from "./nfs.ts";
 import { removePod } from "./remove.ts";
+import { kindOf, removeStale, staleVolumes } from "./stale.ts";
 import { readTerminationMessage } from "./termination.ts";
 import { diskUsage } from "./usage.ts";
 
@@ -35,7 +38,8 @@ interface Publishing {
   desired: DesiredPod;
   objects: Objects;
   paths: PodPaths;
-  mounted: ReadonlySet<string>;
+  /** Mount points by path; of several at one path the one on top. */
+  mounted: ReadonlyMap<string, MountPoint>;
   signal: AbortSignal;
 }
 
@@ -63,7 +67,7 @@ export function createPodVolumes(options: PodVolumesOptions): Storage {
   ): Promise<Map<string, PublishedVolume>> {
     const paths = await pathsOf(desired.uid);
     for (const directory of [paths.pod, paths.volumes, paths.plugins]) await host.mkdir(directory, 0o750);
-    const mounted = new Set((await host.mounts()).map((m) => m.path));
+    const mounted = new Map((await host.mounts()).map((m) => [m.path, m]));
     const all = desired.pod.spec?.volumes ?? [];
     const settled = await Promise.allSettled(all.map(async (volume): Promise<PublishedVolume> => {
       signal.throwIfAborted();
@@ -78,6 +82,21 @@ export function createPodVolumes(options: PodVolumesOptions): Storage {
       });
     }
     return new Map(settled.flatMap((s) => s.status === "fulfilled" ? [[s.value.name, s.value]] : []));
+  }
+
+  async function sweep(
+    { pod, uid }: DesiredPod,
+    mounted: readonly VolumeMountStatus[],
+    signal: AbortSignal,
+  ): Promise<void> {
+    const paths = await pathsOf(uid);
+    const images = new Set(
+      mounted.flatMap(({ name, volumeStatus }) =>
+        volumeStatus?.image === undefined ? [] : [imageVolumeId(name, volumeStatus.image.imageRef)]
+      ),
+    );
+    await removeStale(host, await staleVolumes(host, paths, pod, images), signal);
+    if (await host.lstat(paths.images) !== undefined) await options.images.release(uid, images, signal);
   }
 
   async function publishVolume(volume: Volume, p: Publishing): Promise<PublishedVolume> {
@@ -98,6 +117,11 @@ export function createPodVolumes(options: PodVolumesOptions): Storage {
       }, p.mounted);
       return { name, hostPath: path, readonly: false };
     }
+    if (volume.nfs !== undefined) {
+      const hostPath = p.paths.volume("nfs", name);
+      await publishNfs(host, volume.nfs, hostPath, p.mounted.get(hostPath), p.signal);
+      return { name, hostPath, readonly: volume.nfs.readOnly === true };
+    }
     if (volume.image !== undefined) return { name, hostPath: "", readonly: true };
     return { name, hostPath: await publishFiles(volume, p), readonly: true };
   }
@@ -107,7 +131,7 @@ export function createPodVolumes(options: PodVolumesOptions): Storage {
     const payload = volumePayload(volume, pod, p.objects, facts);
     if (payload === undefined) throw unsupported(volume);
     if ("error" in payload) throw new AgentError("FailedMount", payload.error);
-    const path = p.paths.volume(fileKind(volume), volume.name);
+    const path = p.paths.volume(kindOf(volume), volume.name);
     const fsGroup = fsGroupOf(pod);
     await publishDirectory({
       path,
@@ -133,6 +157,9 @@ export function createPodVolumes(options: PodVolumesOptions): Storage {
   return {
     claim: async (uid) => await host.mkdir((await pathsOf(uid)).pod, 0o750),
     publish,
+    isStale: async ({ pod, uid }) =>
+      (await staleVolumes(host, await pathsOf(uid), pod, undefined)).length > 0,
+    sweep,
     containerEdits: createContainerEdits({ ...options, pathsOf }),
     envFiles: async (uid, container, published) =>
       await readEnvFiles(host, await pathsOf(uid), container, published),
@@ -188,15 +215,6 @@ function parseGiven(text: string | undefined): GivenResources | undefined {
 }
 
 const fsGroupOf = (pod: Pod): number | undefined => pod.spec?.securityContext?.fsGroup;
-
-const fileKind = (volume: Volume): string =>
-  volume.configMap !== undefined
-    ? "configmap"
-    : volume.secret !== undefined
-    ? "secret"
-    : volume.downwardAPI !== undefined
-    ? "downward-api"
-    : "projected";
 
 function failure(name: string | undefined, error: unknown): AgentError {
   const retry = error instanceof AgentError ? error.retry : true;

@@ -67,9 +67,8 @@ export function createImageVolumes(clients: ImageVolumeClients, instance: string
     );
   }
 
-  async function view(image: string, uid: string, volume: string, signal: AbortSignal): Promise<HeldImage> {
+  async function view(image: string, uid: string, id: string, signal: AbortSignal): Promise<HeldImage> {
     const [name, parent] = await Promise.all([snapshotter(signal), chainId(image, signal)]);
-    const id = `${volume}/${parent.slice(-12)}`;
     const key = keyOf(uid, id);
     const labels = { [GC_ROOT]: new Date().toISOString(), [INSTANCE]: instance, [POD_UID]: uid };
     const options = inNamespace(signal);
@@ -112,7 +111,7 @@ export function createImageVolumes(clients: ImageVolumeClients, instance: string
 
   return {
     byRuntime: (signal) => mapped(signal, async () => await support(signal) === "runtime"),
-    hold: (image, uid, volume, signal) => mapped(signal, () => view(image, uid, volume, signal)),
+    hold: (image, uid, id, signal) => mapped(signal, () => view(image, uid, id, signal)),
     release: (uid, keep, signal) =>
       mapped(signal, async () => {
         if (await support(signal) === "snapshots") await release(uid, keep, signal);

@@ -4,7 +4,12 @@
  * of the CRI messages.
  */
 import type { ContainerSpec, SandboxSpec } from "../../agent/model/container.ts";
-import type { ContainerPort, LifecycleHandler, ResourceRequirements } from "../../agent/model/gen/v1.ts";
+import type {
+  ContainerPort,
+  LifecycleHandler,
+  ResourceRequirements,
+  VolumeMountStatus,
+} from "../../agent/model/gen/v1.ts";
 
 export const POD_NAME = "io.kubernetes.pod.name";
 export const POD_NAMESPACE = "io.kubernetes.pod.namespace";
@@ -29,6 +34,7 @@ const RUN = "agent/run";
 /** Place among the init containers of one that is a sidecar. */
 const SIDECAR = "agent/sidecar";
 const RESOURCES = "agent/resources";
+const VOLUME_MOUNTS = "agent/volume-mounts";
 /** The image as the manifest says it: containerd before 1.7 does not keep user_specified_image. */
 const IMAGE = "agent/image";
 
@@ -67,6 +73,7 @@ export function containerAnnotations(spec: ContainerSpec): Words {
   const preStop = container.lifecycle?.preStop;
   return {
     ...spec.edits.annotations,
+    ...(spec.edits.volumeMounts && { [VOLUME_MOUNTS]: JSON.stringify(spec.edits.volumeMounts) }),
     [CONTAINER_HASH]: spec.hash,
     [RESTART_COUNT]: String(spec.attempt),
     [TERMINATION_MESSAGE_PATH]: container.terminationMessagePath ?? "/dev/termination-log",
@@ -111,12 +118,14 @@ export interface ContainerNotes {
   preStop?: LifecycleHandler;
   ports?: ContainerPort[];
   sidecar?: number;
+  volumeMounts?: VolumeMountStatus[];
 }
 
 export function parseContainerNotes(annotations: Words): ContainerNotes {
   const resources = parseValue<ResourceRequirements>(annotations[RESOURCES], isMapping);
   const preStop = parseValue<LifecycleHandler>(annotations[PRE_STOP], isMapping);
   const ports = parseValue<ContainerPort[]>(annotations[PORTS], Array.isArray);
+  const volumeMounts = parseValue<VolumeMountStatus[]>(annotations[VOLUME_MOUNTS], Array.isArray);
   const sidecar = parseNumber(annotations[SIDECAR], -1);
   return {
     hash: annotations[CONTAINER_HASH] ?? "",
@@ -128,6 +137,7 @@ export function parseContainerNotes(annotations: Words): ContainerNotes {
     ...(preStop === undefined ? {} : { preStop }),
     ...(ports === undefined ? {} : { ports }),
     ...(sidecar < 0 ? {} : { sidecar }),
+    ...(volumeMounts === undefined ? {} : { volumeMounts }),
   };
 }
 

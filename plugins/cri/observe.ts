@@ -78,6 +78,7 @@ export function toObservedContainer(container: Container, status: ContainerStatu
     ...(notes.sidecar === undefined ? {} : { sidecar: notes.sidecar }),
     ...(notes.run === 0 ? {} : { run: notes.run }),
     ...(notes.resources === undefined ? {} : { resources: notes.resources }),
+    ...(notes.volumeMounts === undefined ? {} : { volumeMounts: notes.volumeMounts }),
     logPath: status.logPath,
   };
 }

@@ -145,6 +145,8 @@ function createStatus(client: RuntimeClient): (signal: AbortSignal) => Promise<R
       networkReady: isTrue("NetworkReady"),
       message: conditions.filter((c) => !c.status).map((c) => c.message || c.reason).join("; "),
       runtimeHandlers: handlers,
+      recursiveReadOnlyHandlers: response.runtimeHandlers
+        .filter((h) => h.features?.recursiveReadOnlyMounts === true).map((h) => h.name),
       ...(driver === undefined ? {} : { cgroupDriver: driver }),
     };
   };

@@ -87,6 +87,9 @@ async function checkReplaced(agent: AgentUnderTest): Promise<void> {
   await agent.untilLog("model", "whole", /weights 2/);
   const after = await agent.untilReady("model");
   assertEquals(after.status?.podIP, before?.status?.podIP, "the sandbox stays");
+  await until("the first image is let go", async () => (await held(agent)).length === 1);
+  const [mount] = statusOf(after, "whole").volumeMounts ?? [];
+  assertMatch(mount?.volumeStatus?.image?.imageRef ?? "", /^sha256:/);
   assertNotEquals(statusOf(after, "part").containerID, statusOf(before!, "part").containerID);
 }
 

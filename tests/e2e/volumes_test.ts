@@ -3,7 +3,7 @@ import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/as
 import type { Volume } from "../../agent/model/gen/v1.ts";
 import { type AgentUnderTest, createAgent, isReady } from "./agent.ts";
 import { until } from "./containerd.ts";
-import { configMap, identityOf, podOf, secret, shell, stay, waitingReason } from "./pods.ts";
+import { configMap, identityOf, podOf, secret, shell, statusOf, stay, waitingReason } from "./pods.ts";
 
 async function checkSecretAndMemory(agent: AgentUnderTest): Promise<void> {
   const script = [
@@ -172,6 +172,44 @@ async function checkWaiting(agent: AgentUnderTest): Promise<void> {
   assertMatch(await agent.untilLog("patient", "main", /came/), /came/);
 }
 
+/** The container that used them is replaced; the other, and what it uses, stays. A kill in between loses nothing. */
+async function checkDropped(agent: AgentUnderTest): Promise<void> {
+  const podWith = (names: string[]) =>
+    podOf("dropping", [
+      shell("user", stay, {
+        volumeMounts: names.map((name) => ({
+          name,
+          mountPath: `/${name}`,
+          ...(name === "disk" && { subPath: "a" }),
+        })),
+      }),
+      shell("other", stay, { volumeMounts: [{ name: "kept", mountPath: "/kept" }] }),
+    ], {
+      volumes: ["kept", ...names].map((name) => ({
+        name,
+        emptyDir: name === "disk" ? {} : { medium: "Memory", sizeLimit: "1Mi" },
+      })),
+    });
+  await agent.write("dropping.yaml", podWith(["disk", "memory"]));
+  const before = await agent.untilReady("dropping");
+  const pod = `${agent.root}/pods/${before.metadata!.uid}`;
+  const mounts = async () =>
+    (await Deno.readTextFile("/proc/self/mountinfo")).split("\n").filter((line) => line.includes(` ${pod}/`))
+      .length;
+  assertEquals(await mounts(), 3);
+  await agent.write("dropping.yaml", podWith([]));
+  await agent.kill();
+  await agent.start();
+  await until("what was dropped is gone", async () => {
+    const left = [...Deno.readDirSync(`${pod}/volumes/kubernetes.io~empty-dir`)].map((e) => e.name);
+    return left.length === 1 && left[0] === "kept" && await mounts() === 1;
+  });
+  const after = await agent.untilReady("dropping");
+  assertEquals(statusOf(after, "other").containerID, statusOf(before, "other").containerID);
+  await agent.remove("dropping.yaml");
+  await agent.untilGone("dropping");
+}
+
 Deno.test("volumes", async (t) => {
   await using agent = await createAgent();
   await agent.start();
@@ -182,4 +220,8 @@ Deno.test("volumes", async (t) => {
   );
   await t.step("changed ConfigMaps and Secrets reach mounted files within 2 s", () => checkUpdates(agent));
   await t.step("a pod waits for its ConfigMap and starts when it comes", () => checkWaiting(agent));
+  await t.step(
+    "volumes that an edit drops are unmounted and removed while the pod goes on",
+    () => checkDropped(agent),
+  );
 });

@@ -19,12 +19,11 @@ export function createFakeImageVolumes(
   return {
     held,
     byRuntime: () => Promise.resolve(byRuntime),
-    hold(image, uid, volume) {
+    hold(image, uid, id) {
       const source = directories[image];
       if (source === undefined) {
         return Promise.reject(new AgentError("CreateContainerConfigError", `there is no image ${image}`));
       }
-      const id = `${volume}/${image.slice(-12)}`;
       held.add(`${uid} ${id}`);
       return Promise.resolve({ id, type: "bind", source, options: ["ro", "rbind"] });
     },

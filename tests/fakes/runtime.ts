@@ -170,6 +170,7 @@ export function createFakeRuntime(options: FakeRuntimeOptions = {}): FakeRuntime
         message: "",
         cgroupDriver: "cgroupfs",
         runtimeHandlers: [],
+        recursiveReadOnlyHandlers: [],
       };
     },
     observe: async (uid, signal) => {

@@ -74,7 +74,15 @@ function effect(s: Simulation, desired: DesiredPod | undefined, step: Step): Ste
   switch (step.kind) {
     case "publishVolumes":
       s.pod.hasDirectory = true;
-      return { kind: "volumes", hash: volumesHash(pod!, emptyObjects) };
+      // As if each edit had dropped a volume.
+      return { kind: "volumes", hash: volumesHash(pod!, emptyObjects), stale: s.pod.containers.length > 0 };
+    case "sweepVolumes": {
+      const old = s.pod.containers.find((c) =>
+        c.state === "running" && c.hash !== (container(c.name) && containerHash(pod!, container(c.name)))
+      );
+      if (old !== undefined) s.violations.push(`volumes swept while ${old.name} may use them`);
+      return nothing;
+    }
     case "runSandbox": {
       const id = `sandbox-${step.attempt}-${s.now}`;
       if (s.pod.containers.some((c) => c.state === "running")) {

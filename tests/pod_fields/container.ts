@@ -24,6 +24,8 @@ const targets =
 const lastWords =
   "tests/e2e/endings_test.ts: terminationMessagePath and terminationMessagePolicy give the last words";
 
+const envFile = "tests/e2e/mounts_test.ts: fileKeyRef: an init container writes variables for the others";
+
 export const container: Rows = {
   Container: {
     args: proven(inside),
@@ -49,7 +51,7 @@ export const container: Rows = {
     name: proven(inside),
     value: proven(inside, `${env}: expansion follows the table of Kubernetes' expansion_test.go`),
   },
-  EnvVarSource: { fileKeyRef: open },
+  EnvVarSource: { fileKeyRef: proven(envFile) },
   EnvFromSource: { prefix: proven(inside, `${env}: prefix, secrets as text, stringData, optional sources`) },
   ConfigMapEnvSource: { name: proven(inside), optional: proven(inside) },
   SecretEnvSource: {

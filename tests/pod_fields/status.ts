@@ -7,6 +7,11 @@ const failing = "tests/golden/never-with-a-failure-is-failed";
 const backOff = "tests/golden/second-exit-waits";
 const draws = "dynamic resource allocation";
 
+const mounts =
+  "tests/e2e/mounts_test.ts: readOnly, recursiveReadOnly and what status.volumeMounts says of them";
+const imageRef =
+  "tests/e2e/image_volumes_test.ts: another image.reference replaces the containers that mount it";
+
 export const status: Rows = {
   PodStatus: {
     allocatedResources: open,
@@ -51,11 +56,16 @@ export const status: Rows = {
     started: proven(failing),
     stopSignal: open,
     user: open,
-    volumeMounts: open,
+    volumeMounts: proven(mounts),
   },
   LinuxContainerUser: { gid: open, supplementalGroups: open, uid: open },
-  VolumeMountStatus: { mountPath: open, name: open, readOnly: open, recursiveReadOnly: open },
-  ImageVolumeStatus: { imageRef: open },
+  VolumeMountStatus: {
+    mountPath: proven(mounts),
+    name: proven(mounts),
+    readOnly: proven(mounts),
+    recursiveReadOnly: proven(mounts),
+  },
+  ImageVolumeStatus: { imageRef: proven(imageRef) },
   ContainerStateRunning: { startedAt: proven("tests/golden/all-is-well") },
   ContainerStateTerminated: {
     containerID: proven(failing),

@@ -1,5 +1,5 @@
 /** Rows for volumes of every kind and their mounts. */
-import { open, proven, rejected, type Rows, withSample } from "./row.ts";
+import { open, proven, provenBut, rejected, type Rows, withSample } from "./row.ts";
 
 const needsDriver = "volumes of this kind need a CSI driver or were removed from Kubernetes";
 const kinds = [
@@ -40,9 +40,20 @@ const hugePages =
   "tests/unit/agent/volumes/pod_volumes_test.ts: emptyDir.medium HugePages is a hugetlbfs of the requested page size, gone with the pod";
 const images =
   "tests/e2e/image_volumes_test.ts: image.reference and image.pullPolicy: a pod waits for its image volume, then reads it: read-only, no programs, subPath";
+const mounts = "tests/e2e/mounts_test.ts";
+const propagation = `${mounts}: mountPropagation None, HostToContainer and Bidirectional`;
+const readOnly = `${mounts}: readOnly, recursiveReadOnly and what status.volumeMounts says of them`;
+const recursive =
+  "tests/unit/agent/model/volume_mounts_test.ts: recursiveReadOnly: Enabled needs the runtime, IfPossible takes what there is, Disabled never";
+const subPaths =
+  `${mounts}: subPath and subPathExpr are made inside the volume, and refused as the kubelet does`;
+const nfsLine =
+  "tests/unit/agent/volumes/nfs_test.ts: nfs: server, path and readOnly make the line of mount(8)";
+const nfs = provenBut("mounted by mount(8) with the node's NFS client; not seen with a real server", nfsLine);
 const envFiles = "tests/unit/agent/model/env_file_test.ts";
 const fileKeys =
   `${envFiles}: fileKeyRef: optional leaves the variable out, without it the container waits and is told why`;
+const envFile = `${mounts}: fileKeyRef: an init container writes variables for the others`;
 const hostPaths =
   "tests/unit/agent/volumes/host_path_test.ts: each type takes its own kind of thing and names what it wanted";
 
@@ -51,16 +62,19 @@ export const volumes: Rows = {
     ...Object.fromEntries(kinds.map((kind) => [kind, rejected(needsDriver)])),
     image: proven(images),
     name: proven(secrets),
-    nfs: open,
+    nfs,
   },
   VolumeMount: {
     mountPath: proven(secrets),
-    mountPropagation: open,
+    mountPropagation: proven(propagation),
     name: proven(secrets),
-    readOnly: open,
-    recursiveReadOnly: open,
-    subPath: open,
-    subPathExpr: open,
+    readOnly: proven(readOnly),
+    recursiveReadOnly: withSample(
+      "Disabled",
+      provenBut("containerd 1.6 refuses Enabled; a runtime that can was not seen", readOnly, recursive),
+    ),
+    subPath: proven(subPaths),
+    subPathExpr: proven(subPaths),
   },
   ConfigMapVolumeSource: { defaultMode: open, name: proven(items), optional: proven(missing) },
   SecretVolumeSource: {
@@ -85,11 +99,11 @@ export const volumes: Rows = {
     serviceAccountToken: rejected("tokens are signed by a control plane"),
   },
   ImageVolumeSource: { pullPolicy: withSample("Never", proven(images)), reference: proven(images) },
-  NFSVolumeSource: { path: open, readOnly: open, server: open },
+  NFSVolumeSource: { path: withSample("/", nfs), readOnly: nfs, server: nfs },
   FileKeySelector: {
-    key: proven(fileKeys),
-    optional: proven(fileKeys),
-    path: proven(fileKeys),
-    volumeName: proven(fileKeys),
+    key: proven(fileKeys, envFile),
+    optional: proven(fileKeys, envFile),
+    path: proven(fileKeys, envFile),
+    volumeName: proven(fileKeys, envFile),
   },
 };

@@ -202,8 +202,8 @@ const wrong: [string, [object, object?, object?], string[]][] = [
     `${c}.readinessProbe.httpGet.httpHeaders[0].name`,
     `${c}.readinessProbe.terminationGracePeriodSeconds`,
   ]],
-  ["not supported: volume", [{ volumes: [{ name: "v", nfs: { server: "a", path: "/" } }] }], [
-    "spec.volumes[0].nfs",
+  ["not supported: volume", [{ volumes: [{ name: "v", cephfs: { monitors: ["a"] } }] }], [
+    "spec.volumes[0].cephfs",
   ]],
   ["projected: two kinds in one source", [{
     volumes: [{ name: "v", projected: { sources: [{ configMap: { name: "x" }, secret: { name: "y" } }] } }],

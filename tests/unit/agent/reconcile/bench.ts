@@ -22,6 +22,8 @@ export const storage = (root: string, disk: string[]): Storage => ({
     await Deno.mkdir(`${root}/pods/${uid}`, { recursive: true });
   },
   publish: () => Promise.resolve(new Map()),
+  isStale: () => Promise.resolve(false),
+  sweep: () => Promise.resolve(),
   containerEdits: ({ container }) => Promise.resolve({ owner: container.name }),
   clear: () => Promise.resolve(void disk.push("emptyDirs cleared")),
   async remove(uid) {

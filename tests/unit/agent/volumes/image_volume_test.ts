@@ -5,7 +5,17 @@ import type { Host } from "../../../../agent/ports.ts";
 import { mountImage, shortened } from "../../../../agent/volumes/image_volume.ts";
 import { podPaths } from "../../../../agent/volumes/paths.ts";
 import { createFakeImageVolumes } from "../../../fakes/image_volumes.ts";
-import { desire, host, inDirectory, needsRoot, noObjects, requestFor, signal, volumesAt } from "./sandbox.ts";
+import {
+  desire,
+  host,
+  inDirectory,
+  needsRoot,
+  noObjects,
+  requestFor,
+  signal,
+  soon,
+  volumesAt,
+} from "./sandbox.ts";
 
 const one = `sha256:${"1".repeat(64)}`;
 const two = `sha256:${"2".repeat(64)}`;
@@ -164,7 +174,7 @@ Deno.test("a mount program that does not end is left behind, and what it says is
   };
   const held = { id: "v/x", type: "bind", source: "/nowhere", options: [] };
   await assertRejects(
-    () => mountImage(silent, podPaths("/r", "u"), held, AbortSignal.timeout(50)),
+    () => mountImage(silent, podPaths("/r", "u"), held, soon()),
     AgentError,
     "mount has not ended",
   );

@@ -34,7 +34,15 @@ export function volumesAt(root: string, on: Host = host, images: ImageVolumes = 
 export const requestFor = (
   container: Container,
   more: Partial<EditsRequest> & Pick<EditsRequest, "pod" | "published">,
-): EditsRequest => ({ container, attempt: 0, env: [], podIPs: ["10.1.0.7"], images: new Map(), ...more });
+): EditsRequest => ({
+  container,
+  attempt: 0,
+  env: [],
+  podIPs: ["10.1.0.7"],
+  images: new Map(),
+  recursiveReadOnly: false,
+  ...more,
+});
 
 export async function inDirectory(test: (root: string) => Promise<void>): Promise<void> {
   const root = await Deno.realPath(await Deno.makeTempDir({ prefix: "agent-volumes-" }));
@@ -48,3 +56,10 @@ export async function inDirectory(test: (root: string) => Promise<void>): Promis
 }
 
 export const modeOf = (path: string): string => ((Deno.lstatSync(path).mode ?? 0) & 0o7777).toString(8);
+
+/** A patience that ends at once, held by a timer that the test waits for. */
+export function soon(): AbortSignal {
+  const patience = new AbortController();
+  setTimeout(() => patience.abort(), 20);
+  return patience.signal;
+}
