@@ -133,11 +133,8 @@ Deno.test("limits reach the cgroup, at creation and later; without one there is 
   const { cri } = stage;
   const sandbox = stage.sandbox();
   const sandboxId = await cri.runtime.runPodSandbox(sandbox, within());
-  const resources = { requests: { cpu: "250m" }, limits: { cpu: "500m", memory: "64Mi" } };
-  const id = await start(
-    cri,
-    createContainerSpec(sandbox, sandboxId, BUSYBOX_IMAGE, { container: { resources } }),
-  );
+  const linux = { cpuShares: 256, cpuPeriod: 100_000, cpuQuota: 50_000, memoryLimit: 64 << 20 };
+  const id = await start(cri, createContainerSpec(sandbox, sandboxId, BUSYBOX_IMAGE, { linux }));
   const limits = async (): Promise<number[]> => {
     const pid = await pidOf(stage, id);
     return [await cgroupValue(pid, "cpu"), await cgroupValue(pid, "memory")];
@@ -184,11 +181,8 @@ Deno.test("a container that is killed for want of memory says so", async () => {
   const sandbox = stage.sandbox();
   const sandboxId = await cri.runtime.runPodSandbox(sandbox, within());
   const script = "exec dd if=/dev/zero of=/dev/null bs=100M count=100";
-  const resources = { limits: { memory: "8Mi" } };
-  const id = await start(
-    cri,
-    createContainerSpec(sandbox, sandboxId, BUSYBOX_IMAGE, { script, container: { resources } }),
-  );
+  const linux = { memoryLimit: 8 << 20 };
+  const id = await start(cri, createContainerSpec(sandbox, sandboxId, BUSYBOX_IMAGE, { script, linux }));
   assertEquals(await untilExited(cri, sandbox.uid, id), 137);
   await until("its reason is OOMKilled", async () => {
     const [pod] = await cri.runtime.observe(sandbox.uid, within());
