@@ -13,6 +13,7 @@ import type { RegistryAuth } from "./model/pull_secrets.ts";
 import type { Capacity } from "./model/stats_summary.ts";
 import type { ContainerUsage, Usage } from "./model/usage.ts";
 import type { VolumeImage } from "./model/plan.ts";
+import type { GivenResources } from "./model/resize.ts";
 import type { DesiredPod, Objects } from "./model/wish.ts";
 import type { Container, VolumeMountStatus } from "./model/gen/v1.ts";
 
@@ -256,14 +257,6 @@ export interface EditsRequest {
   images: ReadonlyMap<string, VolumeImage>;
   /** Whether the pod's runtime handler makes read-only mounts read-only all the way down. */
   recursiveReadOnly: boolean;
-}
-
-/** What resources a running container was last given in place. */
-export interface GivenResources {
-  /** Of the container in the runtime. */
-  id: string;
-  /** The v1 ResourceRequirements as JSON; "" while they are being changed. */
-  text: string;
 }
 
 /** The volumes and generated files of pods, below ROOT/pods/UID. */

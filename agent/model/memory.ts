@@ -22,7 +22,7 @@ export type StepResult =
   | { kind: "nothing" }
   | { kind: "image"; image: ReadyImage }
   | { kind: "volumes"; hash: string; stale?: boolean }
-  | { kind: "resources"; text: string }
+  | { kind: "resources"; given: readonly [id: string, text: string][] }
   /** Of a container that was started, or whose hook was run; undefined: there is none, or it has succeeded. */
   | { kind: "postStart"; containerId: string; hook: PostStart | undefined };
 
@@ -52,11 +52,12 @@ export function remember(memory: Memory, outcomes: readonly StepOutcome[], { now
     }
     if (o.step.kind === "sweepVolumes") staleVolumes = false;
     if (o.step.kind === "clearVolumes") [volumesHash, cleared] = [undefined, true];
-    if (o.result.kind === "resources" && o.step.kind === "updateResources") {
-      resources.set(o.step.containerId, o.result.text);
-    }
+    if (o.result.kind === "resources") { for (const [id, text] of o.result.given) resources.set(id, text); }
     if (o.step.kind === "stopSandbox") stoppedSandboxes.add(o.step.sandboxId);
-    if (o.step.kind === "removeSandbox") stoppedSandboxes.delete(o.step.sandboxId);
+    if (o.step.kind === "removeSandbox") {
+      stoppedSandboxes.delete(o.step.sandboxId);
+      resources.delete(o.step.sandboxId);
+    }
     if (o.step.kind === "removeContainer") resources.delete(o.step.containerId);
     if (o.step.kind === "keepEnd") {
       [end, asked] = [o.step.end, { ...asked, end: undefined }];

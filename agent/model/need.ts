@@ -8,6 +8,7 @@ import type { ObservedContainer, ObservedPod, ObservedSandbox } from "./observed
 import { containerHash, sandboxHash } from "./hash.ts";
 import type { Hook } from "./hook.ts";
 import type { FailedProbe } from "./probe.ts";
+import { resizeOf } from "./resize.ts";
 import { runtimeHandlerOf } from "./runtime_class.ts";
 import { isGivenUp, isSidecar, nextStart, restartPolicyOf, restartsAfter, ruleFor } from "./restart.ts";
 import { endedOf } from "./spans.ts";
@@ -135,9 +136,11 @@ function needOfRunning(
   if (hook !== undefined && handler !== undefined) {
     return { kind: "postStart", observed: c, hook: { handler, ports: container.ports ?? [] } };
   }
-  const applied = facts.memory.resources.get(c.id) ?? JSON.stringify(c.resources ?? {});
-  const wanted = JSON.stringify(container.resources ?? {});
-  if (applied !== wanted) return { kind: "update", containerId: c.id };
+  const resize = resizeOf(container, isInit, c, facts.memory);
+  if (resize === "restart") {
+    return { kind: "replace", observed: c, why: "its resize requires a restart", successor: c.attempt + 1 };
+  }
+  if (resize === "inPlace") return { kind: "update", containerId: c.id };
   return verdict?.started === false ? { kind: "starting" } : { kind: "nothing" };
 }
 

@@ -16,6 +16,8 @@ export interface ObservedSandbox {
   /** Content hash of what the sandbox depends on, from its annotation; "" when it bears none. */
   hash: string;
   runtimeHandler: string;
+  /** What its pod was given when it was made (model/resize.ts), from its annotation. */
+  resources?: string;
 }
 
 export interface ObservedContainer {

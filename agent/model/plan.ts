@@ -48,7 +48,8 @@ export type Step =
   | { kind: "preStop"; container: string; containerId: string; graceSeconds: number; hook: Hook }
   | { kind: "postStart"; container: string; containerId: string; hook: Hook }
   | { kind: "removeContainer"; container: string; containerId: string; attempt: number }
-  | { kind: "updateResources"; container: string; containerId: string }
+  /** Of these running containers, and of the pod as a whole, in place. */
+  | { kind: "updateResources"; sandboxId: string; containers: { name: string; id: string }[] }
   /** Puts on record that the pod has been ended as a whole; `undefined` takes the record away. */
   | { kind: "keepEnd"; end: KeptEnd | undefined }
   /** Takes away what the pod's emptyDirs hold. */
@@ -87,7 +88,7 @@ export interface Memory {
   /** By `failureKey` of the step. */
   failures: ReadonlyMap<string, Failure>;
   stoppedSandboxes: ReadonlySet<string>;
-  /** Resources applied in place, as JSON, by container id. */
+  /** Resources applied in place, as JSON (model/resize.ts), by id of container or sandbox; "": that was cut off. */
   resources: ReadonlyMap<string, string>;
   /** Hash of what is published in the pod's volumes. */
   volumesHash: string | undefined;
@@ -173,10 +174,11 @@ export function failureKey(step: Step): string {
     case "preStop":
     case "postStart":
     case "removeContainer":
-    case "updateResources":
       return `${step.kind}:${step.containerId}`;
     case "keepEnd":
       return "end";
+    case "updateResources":
+      return "resources";
     case "clearVolumes":
       return "clear";
     case "removePod":

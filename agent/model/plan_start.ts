@@ -20,6 +20,7 @@ import {
   usableSandbox,
   wantedRun,
 } from "./need.ts";
+import { isPodOutdated } from "./resize.ts";
 import { runtimeHandlerOf } from "./runtime_class.ts";
 import { volumesHash } from "./volumes.ts";
 import {
@@ -183,6 +184,7 @@ function planContainers(
     ...volumeSteps(wish, facts),
     ...imageSteps(needs, facts),
     ...oneAfterTheOther(needs, acts),
+    ...resizeSteps(pod, needs, sandbox, facts),
     ...tidySteps(pod, sandbox, o, facts),
   ];
   const waits = needs.map(({ need }) => need.kind === "start" && need.at > facts.now ? need.at : undefined);
@@ -190,6 +192,15 @@ function planContainers(
   // Only now: until it is replaced a container may use a volume that the pod no longer has.
   if (settled && steps.length === 0 && facts.memory.staleVolumes) steps.push({ kind: "sweepVolumes" });
   return planSteps(settled ? "running" : "starting", steps, facts, earliest(...waits));
+}
+
+/** All containers at once, since the pod makes room for them together. */
+function resizeSteps(pod: Pod, needs: Assessment["needs"], sandbox: ObservedSandbox, facts: Facts): Step[] {
+  const containers = needs.flatMap(({ container: { name }, need }) =>
+    need.kind === "update" ? [{ name, id: need.containerId }] : []
+  );
+  const due = containers.length > 0 || isPodOutdated(pod, sandbox, facts.memory);
+  return due ? [{ kind: "updateResources", sandboxId: sandbox.id, containers }] : [];
 }
 
 /** A container with a postStart hook holds the start of those after it until the hook has run. */
@@ -220,6 +231,7 @@ function containerSteps(
     case "nothing":
     case "starting":
     case "done":
+    case "update":
       return [];
     case "fail":
       return stopFailed(pod, need, facts);
@@ -247,8 +259,6 @@ function containerSteps(
     }
     case "discard":
       return [removeStep(need.observed)];
-    case "update":
-      return [{ kind: "updateResources", container: name, containerId: need.containerId }];
   }
 }
 

@@ -9,7 +9,8 @@ import { assess, type Need, newestOf, sameSandbox, triggerOf, usableSandbox, was
 import { endOf, startOf } from "./end.ts";
 import { isSidecar } from "./restart.ts";
 import { isAlive } from "./plan_stop.ts";
-import { qosClass } from "./qos.ts";
+import { hasOwnResources, qosClass } from "./qos.ts";
+import { actualPodResources, actualResources, isPodOutdated, type PendingResize } from "./resize.ts";
 import { shownMessage } from "./termination.ts";
 
 export interface StatusFacts extends Facts {
@@ -18,6 +19,8 @@ export interface StatusFacts extends Facts {
   runtimeName: string;
   /** Termination messages by container id. */
   messages: ReadonlyMap<string, string>;
+  /** The pod asks for resources that it may not have now. */
+  pending?: PendingResize | undefined;
   /** The status before, for transition times. */
   before: PodStatus | undefined;
   stopping: boolean;
@@ -41,13 +44,17 @@ export function derivePodStatus(pod: Pod, o: ObservedPod, facts: StatusFacts): P
   const status: PodStatus = {
     phase,
     conditions: podConditions(pod, phase, sandbox !== undefined, inits, apps, facts)
-      .concat(restartCondition(pod, o, facts)),
+      .concat(restartCondition(pod, o, facts), resizeConditions(pod, needs, o, facts)),
     ...(pod.metadata?.generation === undefined ? {} : { observedGeneration: pod.metadata.generation }),
     startTime: isoTime(startOf(o, facts)),
     qosClass: qosClass(pod),
     containerStatuses: apps,
   };
   if (inits.length > 0) status.initContainerStatuses = inits;
+  if (hasOwnResources(pod)) {
+    if (spec.resources?.requests) status.allocatedResources = spec.resources.requests;
+    if (sandbox !== undefined) status.resources = actualPodResources(pod, sandbox, facts.memory);
+  }
   if (facts.hostIPs[0] !== undefined) {
     status.hostIP = facts.hostIPs[0];
     status.hostIPs = facts.hostIPs.map((ip) => ({ ip }));
@@ -164,7 +171,10 @@ function containerStatus(
     restartCount: c?.attempt ?? 0,
     state,
     ...(before === undefined ? {} : { lastState: terminated(pod, before, facts) }),
-    ...(container.resources && running ? { resources: container.resources } : {}),
+    ...(container.resources?.requests ? { allocatedResources: container.resources.requests } : {}),
+    ...(container.resources && running && c
+      ? { resources: actualResources(container, c, facts.memory) }
+      : {}),
     ...(c?.volumeMounts && { volumeMounts: c.volumeMounts }),
   };
 }
@@ -246,4 +256,18 @@ function restartCondition(pod: Pod, o: ObservedPod, facts: StatusFacts): PodCond
   const on = trigger !== undefined && o.containers.some(isAlive);
   const message = `Container ${trigger?.name} exited with code ${trigger?.exitCode}`;
   return [condition("AllContainersRestarting", on, on ? { reason: "ContainerExited", message } : {}, facts)];
+}
+
+/** Only while resources change, or wait for it. */
+function resizeConditions(pod: Pod, needs: Needs, o: ObservedPod, facts: StatusFacts): PodCondition[] {
+  const { pending, memory } = facts;
+  const sandbox = usableSandbox(pod, o);
+  const due = [...needs.values()].some((need) => need.kind === "update") ||
+    (sandbox !== undefined && isPodOutdated(pod, sandbox, memory));
+  const failure = memory.failures.get("resources");
+  const why = failure === undefined ? {} : { reason: "Error", message: failure.message };
+  return [
+    ...(pending === undefined ? [] : [condition("PodResizePending", true, pending, facts)]),
+    ...(due && !facts.stopping ? [condition("PodResizeInProgress", true, why, facts)] : []),
+  ];
 }

@@ -4,7 +4,7 @@
 import { laneOf, type Step } from "../model/plan.ts";
 import { nothing, type StepOutcome, type StepResult } from "../model/memory.ts";
 import { AgentError, errorText } from "../model/errors.ts";
-import { linuxResources } from "../model/linux_resources.ts";
+import { updateResources } from "./resize.ts";
 import { volumesHash } from "../model/volumes.ts";
 import { ensureImage } from "./images.ts";
 import { type HookPlace, postStartNote, runPostStart, runPreStop, stopContainer } from "./hooks.ts";
@@ -240,30 +240,4 @@ async function startContainer(
   );
   await o.runtime.startContainer(c.id, signal);
   round.record("Normal", "Started", `Started container ${c.name}`, c.name);
-}
-
-async function updateResources(
-  o: ApplyOptions,
-  round: PodRound,
-  step: Extract<Step, { kind: "updateResources" }>,
-  signal: AbortSignal,
-): Promise<StepResult> {
-  const { pod, container } = wishOf(round, step.container);
-  const linux = linuxResources(pod.pod, container, o.node);
-  const text = JSON.stringify(container.resources ?? {});
-  const keep = (text: string) =>
-    o.storage.keepResources(round.uid, step.container, { id: step.containerId, text });
-  await keep("");
-  // The pod's own limit makes room before a container grows, and shrinks only after the containers have.
-  await o.cgroups.ensure(pod).catch(() => {});
-  await o.runtime.updateContainerResources(step.containerId, linux, signal);
-  await o.cgroups.ensure(pod);
-  await keep(text);
-  round.record(
-    "Normal",
-    "ResizeCompleted",
-    `Changed resources of container ${step.container} in place`,
-    step.container,
-  );
-  return { kind: "resources", text };
 }

@@ -3,6 +3,7 @@
  * it, or what containers have said (last_words.ts).
  */
 import { join } from "@std/path";
+import { parseGiven } from "../model/resize.ts";
 import type { Host, Runtime, Storage } from "../ports.ts";
 import { emptyObservation, type ObservedPod } from "../model/observed.ts";
 import { parseEnd } from "../model/end.ts";
@@ -38,6 +39,9 @@ export async function observePod(
   return { ...observed, hasDirectory: directory !== undefined || await hasPodLogs(o.host, o.logs, id.uid) };
 }
 
+/** Name of the note on what the pod as a whole was given in place. */
+export const podResourcesNote = "resources";
+
 /** Name of the note on what probes have said. */
 export const probesNote = "probes";
 
@@ -54,6 +58,8 @@ export async function recall(
   const resources = new Map(
     given.flatMap((k) => k !== undefined && running.some((c) => c.id === k.id) ? [[k.id, k.text]] : []),
   );
+  const pod = parseGiven(notes.get(podResourcesNote));
+  if (pod !== undefined) resources.set(pod.id, pod.text);
   const hooked = running.filter((c) => notes.get(postStartNote(c.name)) === c.id);
   const postStart = new Map(hooked.map((c) => [c.id, { kind: "pending" } as const]));
   return { resources, end: parseEnd(notes.get("end")), postStart, probes: notes.get(probesNote) };

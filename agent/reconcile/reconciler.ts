@@ -8,6 +8,7 @@ import { aborted } from "../lib/pause.ts";
 import { type Desired, diffPods, type KnownPod, podKey, type Wish } from "../model/wish.ts";
 import type { PodEnd } from "../model/end.ts";
 import type { Admission } from "./admission.ts";
+import { createAllocations } from "./allocations.ts";
 import { createWorker, type Worker, type WorkerOptions } from "./worker.ts";
 import type { PodIdentity } from "./observe.ts";
 
@@ -49,6 +50,7 @@ export function createReconciler(o: ReconcilerOptions, leave: AbortSignal): Reco
   const workers = new Map<string, Worker>();
   const found = new Map<string, PodIdentity>();
   let latest: Desired | undefined;
+  const allocations = createAllocations(o.apply.node.allocatable, (uid) => workers.get(uid)?.nudge());
 
   const known = (): KnownPod[] => {
     const ids = new Map<string, PodIdentity>(found);
@@ -64,7 +66,7 @@ export function createReconciler(o: ReconcilerOptions, leave: AbortSignal): Reco
 
   const start = (uid: string, wish: Wish): Worker => {
     const worker = createWorker(
-      { ...o, admit: (pod) => o.admission?.refusal(pod.uid) },
+      { ...o, allocations, admit: (pod) => o.admission?.refusal(pod.uid) },
       identity(uid, wish),
       leave,
     );

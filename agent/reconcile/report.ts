@@ -9,6 +9,7 @@ import type { DesiredPod, Wish } from "../model/wish.ts";
 import type { ObservedPod } from "../model/observed.ts";
 import type { Facts } from "../model/plan.ts";
 import { derivePodStatus, isoTime } from "../model/status.ts";
+import { type PendingResize, resizeText } from "../model/resize.ts";
 import type { ApplyOptions } from "./apply.ts";
 import type { PodIdentity } from "./observe.ts";
 
@@ -18,7 +19,12 @@ export interface Reporter {
     desired: DesiredPod | undefined,
     wish: Wish,
     observed: ObservedPod,
-    facts: Facts & { messages: ReadonlyMap<string, string> },
+    facts: Facts & {
+      messages: ReadonlyMap<string, string>;
+      /** With the resources that it may have now. */
+      given: DesiredPod | undefined;
+      pending?: PendingResize | undefined;
+    },
   ): void;
   /** The runtime cannot be asked, and nothing has been shown of the pod before. */
   unknown(desired: DesiredPod | undefined, message: string): void;
@@ -75,6 +81,14 @@ export function createReporter(o: { store: StatusStore; apply: ApplyOptions }, i
     }
   };
 
+  /** So does a change of resources that has to wait. */
+  const announcePending = (pod: Pod, pending: PendingResize | undefined) => {
+    const old = before?.conditions?.find((c) => c.type === "PodResizePending");
+    if (pending === undefined || (old?.reason === pending.reason && old.message === pending.message)) return;
+    const text = resizeText(pod, pending.message);
+    event("Warning", `Resize${pending.reason}`, `Pod resize ${pending.reason}: ${text}`);
+  };
+
   return {
     event,
     unknown(desired, message) {
@@ -89,7 +103,7 @@ export function createReporter(o: { store: StatusStore; apply: ApplyOptions }, i
       if (!stopping) deletedAt = undefined;
       else deletedAt ??= facts.now;
       const { hostIPs, runtimeName } = o.apply.node;
-      const status = derivePodStatus(desired.pod, observed, {
+      const status = derivePodStatus(facts.given?.pod ?? desired.pod, observed, {
         ...facts,
         hostIPs,
         runtimeName,
@@ -97,6 +111,7 @@ export function createReporter(o: { store: StatusStore; apply: ApplyOptions }, i
         stopping,
       });
       if (!stopping) announceBackOff(desired.pod, status);
+      announcePending(desired.pod, facts.pending);
       o.store.setProblems(`pod ${id.uid}`, stopping ? [] : heldEdits(desired, status, facts));
       before = status;
       const metadata = { creationTimestamp: status.startTime!, ...desired.pod.metadata };

@@ -18,6 +18,8 @@ import { createMailbox } from "../lib/mailbox.ts";
 import { type ApplyOptions, applySteps } from "./apply.ts";
 import { type ObserveOptions, observePod, type PodIdentity, probesNote, recall } from "./observe.ts";
 import { readLastWords } from "./last_words.ts";
+import type { PendingResize } from "../model/resize.ts";
+import type { Allocations } from "./allocations.ts";
 import { createReporter } from "./report.ts";
 import type { RecordEvent } from "./images.ts";
 import { createPodProbes, type ProbeOptions } from "./probes.ts";
@@ -28,6 +30,8 @@ export interface WorkerOptions {
   probes: ProbeOptions;
   store: StatusStore;
   log: Log;
+  /** Absent: every change of resources is given. */
+  allocations?: Allocations;
   /** Why this node does not take a pod; undefined: it does. */
   admit?(pod: DesiredPod): PodEnd | undefined;
   /** So long a look may take before the pod is shown as Unknown, should nothing be known of it; default 5 s. */
@@ -54,8 +58,10 @@ export interface Worker {
 }
 
 /** A pod that is to go is still known here, with its hooks, its order and its grace. */
-const withPod = (wish: Wish, desired: DesiredPod | undefined): Wish =>
-  wish.kind === "absent" && desired !== undefined ? { pod: desired.pod, ...wish } : wish;
+const withPod = (wish: Wish, desired: DesiredPod | undefined): Wish => {
+  if (desired === undefined) return wish;
+  return wish.kind === "absent" ? { pod: desired.pod, ...wish } : { ...wish, pod: desired };
+};
 
 /** What probes may ask: a container whose postStart hook has not run yet counts as not there. */
 const withoutHooked = (observed: ObservedPod, { postStart }: Memory): ObservedPod =>
@@ -127,9 +133,17 @@ export function createWorker(o: WorkerOptions, id: PodIdentity, leave: AbortSign
     memory = forgiveImages(memory, desired.pod, (image) => brings.some((b) => b(image)));
   };
 
-  const round = (objects: Objects, observed: ObservedPod) => ({
+  /** The pod with the resources that it may have now, and why it waits for more. */
+  const allocation = (observed: ObservedPod): { given: DesiredPod | undefined; pending?: PendingResize } => {
+    if (desired === undefined || wish?.kind !== "present") return { given: desired };
+    const decided = o.allocations?.decide(id.uid, desired.pod, observed, memory);
+    if (decided?.pending === undefined) return { given: desired };
+    return { given: { ...desired, pod: decided.pod }, pending: decided.pending };
+  };
+
+  const round = (objects: Objects, observed: ObservedPod, given: DesiredPod | undefined) => ({
     uid: id.uid,
-    desired: wish?.kind === "present" ? wish.pod : undefined,
+    desired: wish?.kind === "present" ? given : undefined,
     objects,
     observed,
     memory,
@@ -160,7 +174,8 @@ export function createWorker(o: WorkerOptions, id: PodIdentity, leave: AbortSign
     }
   };
 
-  const show = (observed: ObservedPod) => reporter.status(desired, wish!, observed, { ...facts(), messages });
+  const show = (observed: ObservedPod) =>
+    reporter.status(desired, wish!, observed, { ...facts(), messages, ...allocation(observed) });
 
   const remind = async (observed: ObservedPod) => {
     const { probes: note, ...known } = await recall(o.observe.storage, observed);
@@ -179,13 +194,15 @@ export function createWorker(o: WorkerOptions, id: PodIdentity, leave: AbortSign
       memory = requests.splice(0).reduce((m, request) => request(m, observed), memory);
       probes.follow(desired?.pod, withoutHooked(observed, memory), wish!.kind === "absent");
       messages = await readLastWords(o.observe, desired?.pod, observed, messages);
-      const plan = planPod(withPod(wish!, desired), observed, facts());
+      const { given } = allocation(observed);
+      const plan = planPod(withPod(wish!, given), observed, facts());
       show(last = observed);
+      if (plan.state === "finished" || plan.state === "gone") o.allocations?.release(id.uid);
       if (plan.steps.length === 0 || leave.aborted) return plan;
       const objects = wish!.kind === "present" ? wish!.objects : noObjects;
       if (plan.steps.some((s) => s.kind === "runContainer")) await probes.prepare(desired!.pod);
       const signal = AbortSignal.any([abandon.signal, leave]);
-      const outcomes = await applySteps(o.apply, round(objects, observed), plan.steps, signal);
+      const outcomes = await applySteps(o.apply, round(objects, observed, given), plan.steps, signal);
       memory = remember(memory, stalled(outcomes, plan, before), clocks());
       before = JSON.stringify(plan.steps);
     }

@@ -9,7 +9,8 @@ import type { PodFacts } from "../model/downward.ts";
 import { once } from "../lib/once.ts";
 import { AgentError, errorText } from "../model/errors.ts";
 import { nestedMountPoints, volumePayload } from "../model/volumes.ts";
-import type { GivenResources, Host, ImageVolumes, MountPoint, PublishedVolume, Storage } from "../ports.ts";
+import { parseGiven } from "../model/resize.ts";
+import type { Host, ImageVolumes, MountPoint, PublishedVolume, Storage } from "../ports.ts";
 import { writeAtomically } from "./atomic_writer.ts";
 import { clearEmptyDirs } from "./clear.ts";
 import { createContainerEdits } from "./container_edits.ts";
@@ -203,15 +204,6 @@ export function createPodVolumes(options: PodVolumesOptions): Storage {
     terminationMessage: async (uid, container: string, attempt) =>
       await readTerminationMessage(host, (await pathsOf(uid)).terminationLog(container, attempt)),
   };
-}
-
-function parseGiven(text: string | undefined): GivenResources | undefined {
-  try {
-    const { id, text: given } = JSON.parse(text ?? "{}");
-    return typeof id === "string" && typeof given === "string" ? { id, text: given } : undefined;
-  } catch {
-    return undefined;
-  }
 }
 
 const fsGroupOf = (pod: Pod): number | undefined => pod.spec?.securityContext?.fsGroup;

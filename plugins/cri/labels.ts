@@ -4,6 +4,7 @@
  * of the CRI messages.
  */
 import type { ContainerSpec, SandboxSpec } from "../../agent/model/container.ts";
+import { podGivenText } from "../../agent/model/resize.ts";
 import type {
   ContainerPort,
   LifecycleHandler,
@@ -61,6 +62,7 @@ export function sandboxAnnotations(spec: SandboxSpec): Words {
     [CONFIG_SOURCE]: spec.source,
     [SANDBOX_HASH]: spec.hash,
     [POD_START]: String(spec.podStart),
+    [RESOURCES]: podGivenText(spec.pod),
   };
 }
 
@@ -99,6 +101,8 @@ const DEFAULT_GRACE_SECONDS = 30;
 function graceSecondsOf(spec: SandboxSpec): number {
   return spec.pod.spec?.terminationGracePeriodSeconds ?? DEFAULT_GRACE_SECONDS;
 }
+
+export const sandboxResourcesOf = (annotations: Words): string | undefined => annotations[RESOURCES];
 
 export const sandboxHashOf = (annotations: Words): string => annotations[SANDBOX_HASH] ?? "";
 

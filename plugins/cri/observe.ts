@@ -17,6 +17,7 @@ import {
   POD_UID,
   podStartOf,
   sandboxHashOf,
+  sandboxResourcesOf,
 } from "./labels.ts";
 
 /** Nanoseconds since the epoch → milliseconds; 0 (and the -62135596800 s of Go's zero time) is absent. */
@@ -42,6 +43,9 @@ export function toObservedSandbox(sandbox: PodSandbox, ips: string[]): ObservedS
     ips,
     hash: sandboxHashOf(sandbox.annotations),
     runtimeHandler: sandbox.runtimeHandler,
+    ...(sandboxResourcesOf(sandbox.annotations) === undefined
+      ? {}
+      : { resources: sandboxResourcesOf(sandbox.annotations)! }),
   };
 }
 

@@ -169,7 +169,10 @@ function effect(s: Simulation, desired: DesiredPod | undefined, step: Step): Ste
       s.pod.sandboxes = s.pod.sandboxes.filter((b) => b.id !== step.sandboxId);
       return nothing;
     case "updateResources":
-      return { kind: "resources", text: JSON.stringify(container(step.container).resources ?? {}) };
+      return {
+        kind: "resources",
+        given: step.containers.map(({ name, id }) => [id, JSON.stringify(container(name).resources ?? {})]),
+      };
     case "keepEnd":
       return nothing;
     case "clearVolumes":

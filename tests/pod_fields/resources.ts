@@ -1,7 +1,10 @@
 /** Rows for resources, their limits and their changes in place. */
-import { open, proven, rejected, type Rows } from "./row.ts";
+import { proven, rejected, type Rows } from "./row.ts";
 
 const limits = "tests/e2e/inside_test.ts: limits in its cgroup, below the cgroups of its pod and its class";
+
+const policy =
+  "tests/unit/agent/model/resize_test.ts: resizePolicy RestartContainer: a change of that resourceName restarts, of another does not";
 
 export const resources: Rows = {
   PodSpec: {
@@ -16,5 +19,5 @@ export const resources: Rows = {
     limits: proven(limits, "tests/e2e/edits_test.ts: resources alone change in place"),
     requests: proven(limits),
   },
-  ContainerResizePolicy: { resourceName: open, restartPolicy: open },
+  ContainerResizePolicy: { resourceName: proven(policy), restartPolicy: proven(policy) },
 };

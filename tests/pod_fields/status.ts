@@ -5,6 +5,7 @@ const quiet = { quiet: "a manifest's status is not read: what runs here decides 
 const server = (why: string) => needsCluster(why, quiet);
 const failing = "tests/golden/never-with-a-failure-is-failed";
 const backOff = "tests/golden/second-exit-waits";
+const own = "tests/golden/resources-of-the-pod-change-in-place";
 const draws = "dynamic resource allocation";
 
 const mounts =
@@ -14,7 +15,7 @@ const imageRef =
 
 export const status: Rows = {
   PodStatus: {
-    allocatedResources: open,
+    allocatedResources: proven(own),
     extendedResourceClaimStatus: server(draws),
     hostIP: proven(failing),
     hostIPs: proven(failing),
@@ -27,9 +28,9 @@ export const status: Rows = {
     podIPs: proven(failing),
     qosClass: proven(failing),
     reason: open,
-    resize: open,
+    resize: server("is set no more: conditions PodResizePending and PodResizeInProgress tell"),
     resourceClaimStatuses: server(draws),
-    resources: open,
+    resources: proven(own),
     startTime: proven(failing),
     ephemeralContainerStatuses: open,
   },
@@ -45,7 +46,7 @@ export const status: Rows = {
   HostIP: { ip: proven(failing) },
   PodIP: { ip: proven(failing) },
   ContainerStatus: {
-    allocatedResources: open,
+    allocatedResources: proven("tests/golden/new-resources-change-in-place"),
     allocatedResourcesStatus: server("health of devices comes with device plugins"),
     containerID: proven(failing),
     image: proven(failing),

@@ -31,6 +31,7 @@ Deno.test("toSandboxConfig: identity, labels and annotations are the kubelet's a
     "kubernetes.io/config.hash": "u1",
     "kubernetes.io/config.seen": "2026-01-01T00:00:00Z",
     "agent/sandbox-hash": "h",
+    "agent/resources": '{"own":{},"requests":{},"limits":{}}',
     "agent/pod-start": "1700000000000",
   });
   assertEquals(config.dnsConfig, spec.dns);
