@@ -1,12 +1,15 @@
 /**
  * `make bench`: the agent beside its peers on this machine, in one run. Prints a table and writes dist/bench.json. It
  * judges nothing: a missed target is said and the exit status stays 0, unless something could not be measured.
- * From the environment: ROUNDS (30), PODS (50), IDLE_SECONDS (60), PEERS (agent,floor,podman,kubelet), KUBELET (a binary).
+ * From the environment: ROUNDS (30), PODS (50), IDLE_SECONDS (60), PROBE_SECONDS (20;
+ * 0 leaves probes out), PEERS (agent,floor,podman,kubelet), KUBELET (a binary).
  */
 import { errorText } from "../../agent/model/errors.ts";
 import { measureBinary } from "./measures/binary.ts";
-import { type Crowd, measureCrowd } from "./measures/crowd.ts";
-import { measureLives } from "./measures/lives.ts";
+import { measureCrowd, measureProbedCrowd } from "./measures/crowd.ts";
+import { measureExec } from "./measures/exec.ts";
+import { type Life, measureLives } from "./measures/lives.ts";
+import { measureProbes } from "./measures/probes.ts";
 import { createAgentPeer } from "./peers/agent.ts";
 import { createFloor } from "./peers/floor.ts";
 import { createKubelet } from "./peers/kubelet.ts";
@@ -19,6 +22,7 @@ const number = (name: string, otherwise: number): number => Number(Deno.env.get(
 const rounds = number("ROUNDS", 30);
 const count = number("PODS", 50);
 const idleSeconds = number("IDLE_SECONDS", 60);
+const probeSeconds = number("PROBE_SECONDS", 20);
 const wanted = (Deno.env.get("PEERS") ?? "agent,floor,podman,kubelet").split(",");
 const output = new URL("../../dist/bench.json", import.meta.url);
 
@@ -59,13 +63,23 @@ async function startPeers(stack: AsyncDisposableStack): Promise<Lineup> {
   return lineup;
 }
 
+async function measureOne(peer: Peer, lives: readonly Life[]): Promise<PeerResults> {
+  const many = { count, idleSeconds, tell };
+  return {
+    name: peer.name,
+    lives,
+    execs: rounds > 0 ? await measureExec(peer, rounds, tell) : undefined,
+    crowd: count > 0 ? await measureCrowd(peer, many) : undefined,
+    probed: count > 0 && probeSeconds > 0 ? await measureProbedCrowd(peer, many) : undefined,
+    probes: probeSeconds > 0 ? await measureProbes(peer, probeSeconds, tell) : undefined,
+  };
+}
+
 async function measure({ peers }: Lineup): Promise<PeerResults[]> {
   const lives = await measureLives(peers, rounds, tell);
-  const crowds = new Map<Peer, Crowd>();
-  if (count > 0) {
-    for (const peer of peers) crowds.set(peer, await measureCrowd(peer, { count, idleSeconds, tell }));
-  }
-  return peers.map((peer) => ({ name: peer.name, lives: lives.get(peer)!, crowd: crowds.get(peer) }));
+  const results: PeerResults[] = [];
+  for (const peer of peers) results.push(await measureOne(peer, lives.get(peer)!));
+  return results;
 }
 
 function machine() {

@@ -1,5 +1,5 @@
 /** The pods of the bench: one small container each that ends when it is asked to. Not for: what is measured of them. */
-import type { Pod } from "../../agent/model/gen/v1.ts";
+import type { Container, Pod } from "../../agent/model/gen/v1.ts";
 
 export const IMAGE = "localhost/agent/demo:1";
 export const CONTAINER = "main";
@@ -11,8 +11,16 @@ export interface BenchPod {
   spec: Pod;
 }
 
+/** With a web server, and the three probes: a command, then a connection and a request each ten seconds. */
+export const PROBED: Partial<Container> = {
+  command: ["sh", "-c", `httpd -p 8080 -h /tmp; ${COMMAND[2]}`],
+  startupProbe: { exec: { command: ["true"] }, periodSeconds: 1 },
+  livenessProbe: { tcpSocket: { port: 8080 } },
+  readinessProbe: { httpGet: { port: 8080, path: "/" } },
+};
+
 /** Names never come twice: a peer may not profit from what an earlier pod left. */
-export function createPods(prefix: string, count: number): BenchPod[] {
+export function createPods(prefix: string, count: number, more: Partial<Container> = {}): BenchPod[] {
   return Array.from({ length: count }, (_, i) => {
     const name = `${prefix}-${i}-${crypto.randomUUID().slice(0, 8)}`;
     const spec: Pod = {
@@ -22,7 +30,13 @@ export function createPods(prefix: string, count: number): BenchPod[] {
       spec: {
         restartPolicy: "Always",
         terminationGracePeriodSeconds: 10,
-        containers: [{ name: CONTAINER, image: IMAGE, imagePullPolicy: "IfNotPresent", command: COMMAND }],
+        containers: [{
+          name: CONTAINER,
+          image: IMAGE,
+          imagePullPolicy: "IfNotPresent",
+          command: COMMAND,
+          ...more,
+        }],
       },
     };
     return { name, uid: crypto.randomUUID(), spec };

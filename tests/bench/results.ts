@@ -2,7 +2,8 @@
  * What was measured, as rows of numbers with the targets beside them. Pure: samples in, rows out. Not for: printing.
  */
 import type { BinaryFacts } from "./measures/binary.ts";
-import type { Crowd } from "./measures/crowd.ts";
+import type { Burst, Crowd } from "./measures/crowd.ts";
+import { costOfOne, type ProbeCosts } from "./measures/probes.ts";
 import type { Life } from "./measures/lives.ts";
 import { summarize, type Summary } from "./stats.ts";
 
@@ -10,6 +11,11 @@ export interface PeerResults {
   name: string;
   lives: readonly Life[];
   crowd: Crowd | undefined;
+  /** The crowd once more, with three probes in each pod. */
+  probed: Burst | undefined;
+  probes: ProbeCosts | undefined;
+  /** ms that commands in a container took. */
+  execs: readonly number[] | undefined;
 }
 
 export interface Row {
@@ -88,10 +94,46 @@ function crowdRows(peers: readonly PeerResults[]): Row[] {
   ];
 }
 
+function probedRows(peers: readonly PeerResults[]): Row[] {
+  const count = peers.find((peer) => peer.probed !== undefined)?.probed?.pods ?? 0;
+  const what = `${count} pods with three probes each`;
+  const one = (text: string, unit: string, pick: (burst: Burst) => number | undefined, atMost?: number) =>
+    row(peers, text, unit, ({ probed }) => probed && pick(probed), atMost);
+  return [
+    one(`${what} at once → all ready`, "ms", (b) => b.shown),
+    one(`start under ${what} → status true`, "ms", (b) => b.truthful, 2000),
+    one("containers restarted by that", "", (b) => b.restarted, 0),
+    one(`idle with ${what}: CPU of a core`, "%", (b) => b.idle?.cpu, 1),
+    one(`idle with ${what}: written`, "bytes", (b) => b.idle?.writtenBytes, 0),
+    one(`idle with ${what}: resident`, "MiB", (b) => b.rss, 80),
+  ];
+}
+
+/** Per cent of a core that 200 probes a second may cost. */
+const FEW_PER_CENT = 5;
+
+function probeRows(peers: readonly PeerResults[]): Row[] {
+  const scaled = (kind: "http" | "tcp") => ({ probes }: PeerResults) =>
+    probes && costOfOne(probes[kind]) * 200 / 10;
+  return [
+    row(peers, "200 http probes a second: CPU of a core", "%", scaled("http"), FEW_PER_CENT),
+    row(peers, "200 tcp probes a second: CPU of a core", "%", scaled("tcp"), FEW_PER_CENT),
+    row(
+      peers,
+      "an exec probe: CPU, without the runtime's",
+      "ms",
+      ({ probes }) => probes && costOfOne(probes.exec),
+    ),
+    row(peers, "a command in a container: request → end", "ms", ({ execs }) => execs && summarize(execs)),
+  ];
+}
+
 export function createRows(peers: readonly PeerResults[], binary: BinaryFacts): Row[] {
   return [
     ...lifeRows(peers),
     ...(peers.some((peer) => peer.crowd !== undefined) ? crowdRows(peers) : []),
+    ...(peers.some((peer) => peer.probed !== undefined) ? probedRows(peers) : []),
+    ...probeRows(peers).filter((row) => Object.keys(row.values).length > 0),
     { what: "size of the binary", unit: "MiB", values: { [AGENT]: binary.size } },
     { what: "agent version, the first time", unit: "ms", values: { [AGENT]: binary.firstStart } },
     { what: "agent version", unit: "ms", values: { [AGENT]: summarize(binary.laterStarts) } },

@@ -1,5 +1,5 @@
 /** A runtime that hangs, drips, babbles or hangs up: the node says so, nothing of the agent waits for it, all goes on. */
-import { assert, assertEquals, assertMatch } from "@std/assert";
+import { assertEquals, assertMatch } from "@std/assert";
 import { type AgentUnderTest, createAgent, isReady } from "./agent.ts";
 import { type PrivateContainerd, startPrivateContainerd, until } from "./containerd.ts";
 import { identityOf, podOf, shell, stay } from "./pods.ts";
@@ -49,10 +49,7 @@ async function checkStall(stage: Stage, port: number): Promise<void> {
   socket.behave("stalls");
   await checkProbesGoOn(stage);
   await agent.write("late.yaml", pod("late", port));
-  await until(
-    "the late pod is read",
-    async () => /late/.test((await agent.cli("get", "pods")).stdout) || await agent.pod("late") !== undefined,
-  );
+  await until("the late pod is shown", async () => /^late /m.test((await agent.cli("get", "pods")).stdout));
   socket.behave("drips");
   await agent.untilReady("late");
   assertEquals(identityOf((await agent.pod("web"))!), before);
@@ -118,7 +115,6 @@ Deno.test("a wedged runtime", async (t) => {
       "that is stopped makes the node not ready, and all goes on when it wakes",
       () => checkStopped(stage),
     );
-    assert(!agent.log().includes("unexpected"), agent.log());
   } finally {
     await server.shutdown();
   }

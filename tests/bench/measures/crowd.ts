@@ -2,7 +2,7 @@
  * Many pods at once, and what they cost when nothing happens: times, memory, idle CPU and disk writes, and a restart
  * of the peer under them.
  */
-import { type BenchPod, createPods } from "../pods.ts";
+import { type BenchPod, createPods, PROBED } from "../pods.ts";
 import type { Peer, Resident } from "../peers/peer.ts";
 import { type Memory, readCpuSeconds, readMemory, readWrittenBytes } from "../procfs.ts";
 import { percentile } from "../stats.ts";
@@ -15,7 +15,8 @@ export interface Idle {
   writtenBytes: number;
 }
 
-export interface Crowd {
+/** Many pods at once, and with them. */
+export interface Burst {
   pods: number;
   /** ms from the first manifest until half of the containers, and the last of them, have started. */
   halfStarted: number;
@@ -24,13 +25,18 @@ export interface Crowd {
   shown: number;
   /** ms from the first removal until nothing is known of any pod. */
   gone: number;
-  /** By number of pods, after settling. */
-  memory: Map<number, Memory>;
   idle?: Idle;
+  /** Resident MiB after that. */
+  rss?: number;
   /** ms from the start of the program until all pods are Running with the containers that the runtime has. */
   truthful?: number;
   /** Containers that are not the same after the restart. */
   restarted?: number;
+}
+
+export interface Crowd extends Burst {
+  /** By number of pods, after settling. */
+  memory: Map<number, Memory>;
 }
 
 const STEADY_MIB = 0.5;
@@ -56,7 +62,7 @@ async function untilRunning(peer: Peer, pods: readonly BenchPod[]): Promise<numb
   }, 10);
 }
 
-async function removeAll(peer: Peer, pods: readonly BenchPod[]): Promise<number> {
+export async function removeAll(peer: Peer, pods: readonly BenchPod[]): Promise<number> {
   const begin = Date.now();
   await peer.remove(pods);
   return await whenTrue(
@@ -117,7 +123,38 @@ export async function measureCrowd(
     await removeAll(peer, ten);
   }
   options.tell(`${peer.name}: ${options.count} pods at once`);
-  const pods = createPods("crowd", options.count);
+  return {
+    ...await measureBurst(peer, createPods("crowd", options.count), { ...options, remember }),
+    memory,
+  };
+}
+
+/** As the crowd, with three probes in each pod; for peers that stay, since others ask nothing. */
+export async function measureProbedCrowd(
+  peer: Peer,
+  options: { count: number; idleSeconds: number; tell(text: string): void },
+): Promise<Burst | undefined> {
+  const { resident } = peer;
+  if (resident === undefined) return undefined;
+  await resident.stop();
+  await resident.start();
+  options.tell(`${peer.name}: ${options.count} pods with three probes each at once`);
+  const settle = async () => void await settledMemory(resident);
+  return await measureBurst(peer, createPods("asked", options.count, PROBED), {
+    ...options,
+    remember: settle,
+  });
+}
+
+interface BurstOptions {
+  idleSeconds: number;
+  tell(text: string): void;
+  /** Called when all run, with how many they are. */
+  remember(count: number): Promise<void>;
+}
+
+async function measureBurst(peer: Peer, pods: readonly BenchPod[], options: BurstOptions): Promise<Burst> {
+  const { resident } = peer;
   const begin = Date.now();
   await peer.add(pods);
   const shown = await untilRunning(peer, pods) - begin;
@@ -125,11 +162,12 @@ export async function measureCrowd(
     c[0]!.startedAt - begin
   );
   const [halfStarted, started] = [percentile(starts, 50), Math.max(...starts)];
-  const common = { pods: options.count, halfStarted, started, shown, memory };
+  const common = { pods: pods.length, halfStarted, started, shown };
   if (resident === undefined) return { ...common, gone: await removeAll(peer, pods) };
-  await remember(options.count);
+  await options.remember(pods.length);
   options.tell(`${peer.name}: idle for ${options.idleSeconds} s`);
   const idle = await measureIdle(resident, options.idleSeconds);
+  const { rss } = readMemory(resident.pid());
   const restart = await measureRestart(peer, resident, pods);
-  return { ...common, idle, ...restart, gone: await removeAll(peer, pods) };
+  return { ...common, idle, rss, ...restart, gone: await removeAll(peer, pods) };
 }

@@ -73,6 +73,10 @@ export async function createAgentPeer(): Promise<Peer> {
       return pods.some((pod) => left.has(pod.name));
     },
     containers: (pod) => cri.containers(pod.name),
+    async exec(pod, command) {
+      const { code, stderr } = await agent.cli("exec", pod.name, "--", ...command);
+      if (code !== 0) throw new Error(`agent exec ended with ${code}: ${stderr}`);
+    },
     kill: (pod) => cri.kill(pod.name),
     async [Symbol.asyncDispose]() {
       cri.close();

@@ -62,6 +62,11 @@ export async function createFloor(): Promise<Peer> {
       return pods.some((pod) => names.has(pod.name));
     },
     containers: (pod) => cri.containers(pod.name),
+    async exec(pod, cmd) {
+      const [{ id } = { id: "" }] = await cri.containers(pod.name);
+      const { exitCode } = await cri.runtime.execSync({ containerId: id, cmd, timeout: 60n }, limit());
+      if (exitCode !== 0) throw new Error(`${cmd.join(" ")} ended with ${exitCode}`);
+    },
     kill: (pod) => cri.kill(pod.name),
     async [Symbol.asyncDispose]() {
       cri.close();

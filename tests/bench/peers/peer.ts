@@ -38,6 +38,8 @@ export interface Peer {
   knows(pods: readonly BenchPod[]): Promise<boolean>;
   /** The container's attempts, newest first. */
   containers(pod: BenchPod): Promise<ContainerTimes[]>;
+  /** Runs a command in the pod's container, as its users do; returns when it has ended well. */
+  exec?(pod: BenchPod, command: string[]): Promise<void>;
   /** SIGKILL to the main process of the pod's container. */
   kill(pod: BenchPod): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;

@@ -127,6 +127,7 @@ export async function createPodmanPeer(): Promise<Peer> {
       return pods.some((pod) => names.has(pod.name));
     },
     containers: (pod) => containers(podman, pod),
+    exec: async (pod, command) => void await podman.tell("exec", containerOf(pod), ...command),
     kill: async (pod) => Deno.kill((await inspect(podman, pod)).State.Pid, "SIGKILL"),
     [Symbol.asyncDispose]: dispose,
   };

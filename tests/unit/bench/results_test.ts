@@ -1,5 +1,5 @@
 import { assertEquals, assertStringIncludes } from "@std/assert";
-import { createRows, isReached } from "../../bench/results.ts";
+import { createRows, isReached, type PeerResults, valueOf } from "../../bench/results.ts";
 import { percentile, summarize } from "../../bench/stats.ts";
 import { renderTable } from "../../bench/table.ts";
 
@@ -10,7 +10,14 @@ const life = (started: number) => ({
   restarted: undefined,
   gone: 9,
 });
-const peer = (name: string, started: number) => ({ name, lives: [life(started)], crowd: undefined });
+const peer = (name: string, started: number): PeerResults => ({
+  name,
+  lives: [life(started)],
+  crowd: undefined,
+  probed: undefined,
+  probes: undefined,
+  execs: undefined,
+});
 const binary = { size: 40, firstStart: 900, laterStarts: [70, 80, 90] };
 
 Deno.test("percentiles are samples, by nearest rank", () => {
@@ -32,4 +39,32 @@ Deno.test("the table has a dash for what a peer has not got, and says what was m
   const table = renderTable(rows, ["agent", "floor"]);
   assertStringIncludes(table, "≤ 150 MISSED");
   assertEquals(/size of the binary \[MiB\] +40 +–/.test(table), true, table);
+});
+
+Deno.test("the cost of probes is told for 200 a second, however many were asked", () => {
+  const load = (perSecond: number, cpu: number) => ({ perSecond, cpu });
+  const probes = { http: load(190, 4), tcp: load(100, 2.6), exec: load(8, 1) };
+  const execs = [120, 100, 110];
+  const rows = createRows([{ ...peer("agent", 200), probes, execs }, peer("floor", 100)], binary);
+  const row = (what: string) => rows.find((r) => r.what.startsWith(what))!;
+  const [http, tcp] = [row("200 http"), row("200 tcp")];
+  assertEquals([Number(http.values.agent).toFixed(2), isReached(http)], ["4.21", true]);
+  assertEquals([Number(tcp.values.agent).toFixed(2), isReached(tcp)], ["5.20", false]);
+  assertEquals(row("an exec probe").values, { agent: 1.25 });
+  assertEquals(valueOf(row("a command").values.agent), 110);
+  assertEquals(createRows([peer("agent", 200)], binary).some((r) => r.what.startsWith("200")), false);
+});
+
+Deno.test("a crowd with probes is held to what one without is", () => {
+  const burst = { pods: 50, halfStarted: 1, started: 2, shown: 9000, gone: 3 };
+  const probed = {
+    ...burst,
+    idle: { seconds: 9, cpu: 0.5, writtenBytes: 1 },
+    rss: 60,
+    truthful: 900,
+    restarted: 1,
+  };
+  const rows = createRows([{ ...peer("agent", 200), probed }], binary);
+  const verdicts = rows.filter((r) => /three probes|restarted/.test(r.what)).map(isReached);
+  assertEquals(verdicts, [undefined, true, false, true, false, true]);
 });
