@@ -185,10 +185,26 @@ const removing = {
     if (mounted !== undefined) {
       throw new AgentError("Unknown", `${path} is not removed: ${mounted.path} is a mount point`);
     }
-    // Symlinks inside are unlinked, never followed: the standard library of Rust walks by file descriptor.
-    await unlessMissing(Deno.remove(real, { recursive: true }));
+    await removeAll(real);
   },
 };
+
+/**
+ * rm(1) walks by file descriptor and follows no symlink. It is a process of its own, since directories that lie ten
+ * thousand deep, as any container can make them, overflow the stack of who walks them by recursion. Attributes that
+ * forbid the removal (chattr(1)) are taken away when they are in the way.
+ */
+async function removeAll(path: string): Promise<void> {
+  const run = (...argv: string[]) => exec(argv, { env: { LC_ALL: "C" } }, new AbortController().signal);
+  let { code, stderr } = await run("rm", "-rf", "--", path);
+  if (code !== 0) {
+    await run("chattr", "-R", "-f", "-i", "-a", "--", path).catch(() => {});
+    ({ code, stderr } = await run("rm", "-rf", "--", path));
+  }
+  if (code === 0) return;
+  const said = new TextDecoder().decode(stderr.subarray(0, 1000)).split("\n")[0];
+  throw new AgentError("Unknown", `${path} is not removed: ${said || `rm ended with ${code}`}`);
+}
 
 // ---- mounts --------------------------------------------------------------------------------------------------------
 

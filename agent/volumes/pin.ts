@@ -26,7 +26,12 @@ interface Mount extends Place {
  * path without symlinks. Otherwise nothing stays mounted and FailedMount is thrown.
  */
 export async function pin(host: Host, source: string, target: string, volumePath: string): Promise<void> {
-  await host.mount({ source, target, fsType: "", flags: MS_BIND });
+  try {
+    await host.mount({ source, target, fsType: "", flags: MS_BIND });
+  } catch (error) {
+    // The message of the mount itself tells where the volume lies on the host.
+    throw new AgentError("FailedMount", `${basename(source)} cannot be mounted`, { cause: error });
+  }
   const mounts = parsePlaces(await host.readText("/proc/self/mountinfo") ?? "");
   const shown = mounts.findLast((m) => m.path === target);
   if (shown !== undefined && regions(mounts, volumePath).some((r) => contains(r, shown))) return;
