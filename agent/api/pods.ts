@@ -1,13 +1,17 @@
 /**
- * What may be asked of a pod besides its sessions: to start again. Not for: bringing it about (reconcile/).
+ * What may be asked of a pod besides its sessions: to start again, to take an ephemeral container in. Not for: bringing
+ * it about (reconcile/).
  */
 import type { Hono } from "hono";
 import type { StatusStore } from "../status_store.ts";
-import { containerNames, isRefusal, noSuchContainer, podOf, refuse } from "./lookup.ts";
+import type { EphemeralContainer, Pod } from "../model/gen/v1.ts";
+import { parseEphemeral } from "../model/validate_ephemeral.ts";
+import { containerNames, isRefusal, noSuchContainer, podOf, type Refusal, refuse } from "./lookup.ts";
 
 export interface PodRequests {
   /** Absent: all, init containers first. False: the pod is on its way out. */
   restart(uid: string, containers?: readonly string[]): boolean;
+  addEphemeral(uid: string, container: EphemeralContainer): boolean;
 }
 
 export interface PodRoutes {
@@ -15,6 +19,13 @@ export interface PodRoutes {
   requests: PodRequests;
   now(): number;
 }
+
+const isLeaving = (pod: Pod): boolean => pod.metadata?.deletionTimestamp !== undefined;
+
+const beingRemoved = ({ metadata }: Pod): Refusal => ({
+  reason: "Conflict",
+  message: `pod ${metadata?.namespace}/${metadata?.name} is being removed`,
+});
 
 export function addPodRoutes(app: Hono, { store, requests, now }: PodRoutes): void {
   /** `container=NAME`, once for each that is meant, and `by`, who asks, for the event. */
@@ -27,11 +38,8 @@ export function addPodRoutes(app: Hono, { store, requests, now }: PodRoutes): vo
     const known = [...sidecars.map((container) => container.name), ...containerNames(pod, ["containers"])];
     const stranger = names.find((word) => !known.includes(word));
     if (stranger !== undefined) return refuse(c, noSuchContainer(pod, stranger, known));
-    if (
-      pod.metadata?.deletionTimestamp !== undefined ||
-      !requests.restart(uid, names.length > 0 ? names : undefined)
-    ) {
-      return refuse(c, { reason: "Conflict", message: `pod ${namespace}/${name} is being removed` });
+    if (isLeaving(pod) || !requests.restart(uid, names.length > 0 ? names : undefined)) {
+      return refuse(c, beingRemoved(pod));
     }
     const what = names.length === 0 ? "all containers" : `container ${names.join(", ")}`;
     const by = c.req.query("by") || "a client of the API";
@@ -43,5 +51,22 @@ export function addPodRoutes(app: Hono, { store, requests, now }: PodRoutes): vo
       object,
     }, now());
     return c.json({ kind: "Status", apiVersion: "v1", metadata: {}, status: "Success" });
+  });
+  /** The body is a v1 EphemeralContainer in JSON; the answer is what has become of it. */
+  app.post("/ephemeralContainers/:ns/:pod", async (c) => {
+    const pod = podOf(c, store);
+    if (isRefusal(pod)) return refuse(c, pod);
+    const body: unknown = await c.req.json().catch(() => undefined);
+    const parsed = parseEphemeral(body, pod);
+    if ("problems" in parsed) return refuse(c, { reason: "BadRequest", message: parsed.problems.join("; ") });
+    const { phase } = pod.status ?? {};
+    const where = `pod ${pod.metadata?.namespace}/${pod.metadata?.name}`;
+    if (phase === "Succeeded" || phase === "Failed") {
+      return refuse(c, { reason: "Conflict", message: `${where} has ended (${phase})` });
+    }
+    if (isLeaving(pod) || !requests.addEphemeral(pod.metadata?.uid ?? "", parsed.container)) {
+      return refuse(c, beingRemoved(pod));
+    }
+    return c.json(parsed.container);
   });
 }

@@ -122,8 +122,9 @@ async function run(kind: "exec" | "attach", args: ParsedArgs, io: Io): Promise<n
 }
 
 function containerOf(pod: Pod, name: string): Pick<Container, "name" | "stdin" | "tty"> {
-  const { initContainers = [], containers = [] } = pod.spec ?? {};
-  return [...initContainers, ...containers].find((container) => container.name === name) ?? { name };
+  const { initContainers = [], containers = [], ephemeralContainers = [] } = pod.spec ?? {};
+  const all = [...initContainers, ...containers, ...ephemeralContainers];
+  return all.find((container) => container.name === name) ?? { name };
 }
 
 const flags: readonly Flag[] = [

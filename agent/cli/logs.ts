@@ -16,12 +16,13 @@ export const containerFlag = {
 
 /** The container that is meant: named, the only one, or the one that the pod itself names as its default. */
 export function chooseContainer(pod: Pod, named: string | undefined): { name: string; note?: string } {
-  const { initContainers = [], containers = [] } = pod.spec ?? {};
+  const { initContainers = [], containers = [], ephemeralContainers = [] } = pod.spec ?? {};
   const names = [...initContainers, ...containers].map((c) => c.name);
   if (named !== undefined) {
-    if (names.includes(named)) return { name: named };
+    const all = [...names, ...ephemeralContainers.map((c) => c.name)];
+    if (all.includes(named)) return { name: named };
     throw new CommandError(
-      `container ${named} is not in pod ${pod.metadata?.name}; it has: ${names.join(", ")}`,
+      `container ${named} is not in pod ${pod.metadata?.name}; it has: ${all.join(", ")}`,
     );
   }
   const first = containers[0]?.name;

@@ -10,6 +10,7 @@ import { type Command, CommandError, parseCommandLine, UsageError } from "./comm
 import { completionCommand } from "./completion.ts";
 import { configCommand } from "./config.ts";
 import { cp } from "./cp.ts";
+import { debug } from "./debug.ts";
 import { deleteCommand } from "./delete.ts";
 import { describe } from "./describe.ts";
 import { events } from "./events.ts";
@@ -78,6 +79,7 @@ export function commandGroups(io: Io, argv: readonly string[] = []): CommandGrou
         logs,
         exec,
         attach,
+        debug,
         cp,
         portForward,
         restart,

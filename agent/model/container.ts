@@ -2,7 +2,7 @@
  * What a port needs to run one sandbox or one container: the Pod's own words plus everything that was decided or
  * resolved before. Pure values; the CRI words are in plugins/cri/translate.ts.
  */
-import type { Container, Pod, ResourceRequirements } from "./gen/v1.ts";
+import type { Container, EphemeralContainer, Pod, ResourceRequirements } from "./gen/v1.ts";
 import type { ContainerEdits } from "./edits.ts";
 
 /** DNS configuration of a pod, resolved from dnsPolicy, dnsConfig and the node's resolv.conf. */
@@ -46,6 +46,10 @@ export interface ContainerSpec {
   backOff: number;
   /** How often the pod as a whole has been restarted in place (annotation `agent/run`). */
   run: number;
+  /** What it is, where it is an ephemeral one (annotation `agent/ephemeral`). */
+  ephemeral?: EphemeralContainer;
+  /** The container whose processes it is to see (CRI namespace mode TARGET). */
+  targetId?: string;
   /** The image reference that the image service resolved, ready for CreateContainer. */
   imageRef: string;
   /** Entry point and arguments with `$(VAR)` expanded; empty means the image's own. */

@@ -87,7 +87,10 @@ export const staticPodUid = (nodeName: string, namespace: string, name: string):
 export const podHash = (pod: Pod): string => md5(canonical(defaultPod(pod)));
 
 /** All that its author asks for, as it is on record for a pod that was ended. 16 hex digits. */
-export const podSpecHash = (pod: Pod): string => shortHash(defaultPod(pod).spec);
+export function podSpecHash(pod: Pod): string {
+  const { ephemeralContainers: _, ...spec } = defaultPod(pod).spec ?? { containers: [] };
+  return shortHash(spec);
+}
 
 const shortHash = (value: unknown) => md5(canonical(value)).slice(0, 16);
 

@@ -2,7 +2,13 @@
  * What the runtime reports about one pod, in our words. Times are milliseconds since the epoch; 0 never appears:
  * an unknown time is absent. Not for: what should be (wish.ts) or what users see (status.ts).
  */
-import type { ContainerPort, LifecycleHandler, ResourceRequirements, VolumeMountStatus } from "./gen/v1.ts";
+import type {
+  ContainerPort,
+  EphemeralContainer,
+  LifecycleHandler,
+  ResourceRequirements,
+  VolumeMountStatus,
+} from "./gen/v1.ts";
 
 export interface ObservedSandbox {
   id: string;
@@ -51,6 +57,8 @@ export interface ObservedContainer {
   sidecar?: number;
   /** How often the pod as a whole had been restarted in place when this was created, from its annotation; absent is 0. */
   run?: number;
+  /** What an ephemeral container is, from its annotation; absent for all others. */
+  ephemeral?: EphemeralContainer;
   /** Resources applied when created, from its annotation; in-place changes after that are known to the worker only. */
   resources?: ResourceRequirements;
   /** What became of its volumeMounts, from its annotation. */

@@ -2,6 +2,7 @@
  * What to do next for one pod: a pure decision on values. A plan names only what exists now and is safe now; whoever
  * applies it observes and plans again until nothing is left to do. Not for: doing it (reconcile/apply.ts).
  */
+import type { EphemeralContainer } from "./gen/v1.ts";
 import type { Objects, Wish } from "./wish.ts";
 import type { ObservedPod } from "./observed.ts";
 import type { Verdict } from "./probe.ts";
@@ -114,6 +115,8 @@ export type PostStart = { kind: "pending" } | { kind: "failed"; message: string 
 
 /** What others have asked for and the plan has not brought about yet. */
 export interface Asked {
+  /** Ephemeral containers that have not been started yet. */
+  ephemeral: readonly EphemeralContainer[];
   end: PodEnd | undefined;
   /** Containers that are to be replaced, by id. */
   restart: ReadonlySet<string>;
@@ -134,7 +137,7 @@ export const emptyMemory: Memory = {
   graceUsed: 0,
   cleared: false,
   end: undefined,
-  asked: { end: undefined, restart: new Set(), run: 0 },
+  asked: { ephemeral: [], end: undefined, restart: new Set(), run: 0 },
 };
 
 export interface Facts extends Clocks {

@@ -23,6 +23,7 @@ import {
 import { isPodOutdated } from "./resize.ts";
 import { runtimeHandlerOf } from "./runtime_class.ts";
 import { volumesHash } from "./volumes.ts";
+import { ephemeralNeeds } from "./ephemeral.ts";
 import {
   firstLayer,
   isAlive,
@@ -68,9 +69,9 @@ function planAlive(wish: Present, needs: Assessment["needs"], o: ObservedPod, fa
   const sandbox = usableSandbox(pod, o);
   if (sandbox === undefined) return planSandbox(wish, o, facts);
   const run = wantedRun(pod, o, facts);
-  const old = o.containers.filter((c) => isAlive(c) && (c.run ?? 0) < run);
+  const old = o.containers.filter((c) => isAlive(c) && (c.run ?? 0) < run && c.ephemeral === undefined);
   if (old.length > 0) return planRestart(wish, { ...o, containers: old }, o, facts);
-  return planContainers(wish, sandbox, needs, o, facts);
+  return planContainers(wish, sandbox, [...needs, ...ephemeralNeeds(pod, o)], o, facts);
 }
 
 const clearSteps = ({ memory }: Facts): Step[] => memory.cleared ? [] : [{ kind: "clearVolumes" }];
@@ -283,7 +284,9 @@ const removeStep = (c: ObservedContainer): Step => ({
 function tidySteps(pod: Pod, sandbox: ObservedSandbox, o: ObservedPod, facts: Facts): Step[] {
   const spec = pod.spec!;
   const names = new Set([...(spec.initContainers ?? []), ...spec.containers].map((c) => c.name));
-  const strangers = o.containers.filter((c) => !names.has(c.name));
+  const strangers = o.containers.filter((c) =>
+    !names.has(c.name) && (c.ephemeral === undefined || c.sandboxId !== sandbox.id)
+  );
   const outdated = [...names].flatMap((name) => {
     const attempts = o.containers.filter((c) => c.name === name).sort((a, b) => b.attempt - a.attempt);
     const newestIsSettled = attempts[0]?.state === "running" || attempts[0]?.state === "exited";

@@ -6,6 +6,7 @@ import type { Container, ContainerState, ContainerStatus, Pod, PodCondition, Pod
 import type { ObservedContainer, ObservedPod } from "./observed.ts";
 import type { Facts } from "./plan.ts";
 import { assess, type Need, newestOf, sameSandbox, triggerOf, usableSandbox, wasCutOff } from "./need.ts";
+import { asContainer } from "./ephemeral.ts";
 import { endOf, startOf } from "./end.ts";
 import { isSidecar } from "./restart.ts";
 import { isAlive } from "./plan_stop.ts";
@@ -54,6 +55,13 @@ export function derivePodStatus(pod: Pod, o: ObservedPod, facts: StatusFacts): P
   if (hasOwnResources(pod)) {
     if (spec.resources?.requests) status.allocatedResources = spec.resources.requests;
     if (sandbox !== undefined) status.resources = actualPodResources(pod, sandbox, facts.memory);
+  }
+  const ephemeral = spec.ephemeralContainers ?? [];
+  if (ephemeral.length > 0) {
+    status.ephemeralContainerStatuses = ephemeral.map((e) => ({
+      ...containerStatus(pod, asContainer(e), false, o, needs, facts),
+      ready: false,
+    }));
   }
   if (facts.hostIPs[0] !== undefined) {
     status.hostIP = facts.hostIPs[0];
@@ -105,8 +113,13 @@ function waitingFailure(name: string, image: string, facts: Facts): ContainerSta
   return start && { waiting: { reason: start.reason, message: start.message } };
 }
 
-function crashLoop(pod: Pod, c: ObservedContainer, need: Need, facts: Facts): ContainerState | undefined {
-  if (need.kind !== "start" || need.at <= facts.now || c.backOff === 0) return undefined;
+function crashLoop(
+  pod: Pod,
+  c: ObservedContainer,
+  need: Need | undefined,
+  facts: Facts,
+): ContainerState | undefined {
+  if (need?.kind !== "start" || need.at <= facts.now || c.backOff === 0) return undefined;
   const { name, namespace } = pod.metadata!;
   const wait = Math.round(c.backOff / 1000);
   const message = `back-off ${wait}s restarting failed container=${c.name} pod=${name}_${namespace}(${
@@ -138,7 +151,7 @@ function stateOf(
   }
   if (facts.stopping) return terminated(pod, c, facts);
   if (failure !== undefined) return failure;
-  return crashLoop(pod, c, needs.get(container.name)!, facts) ?? terminated(pod, c, facts);
+  return crashLoop(pod, c, needs.get(container.name), facts) ?? terminated(pod, c, facts);
 }
 
 function containerStatus(

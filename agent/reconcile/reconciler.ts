@@ -6,6 +6,7 @@ import type { Runtime, Storage } from "../ports.ts";
 import type { Log } from "../lib/log.ts";
 import { aborted } from "../lib/pause.ts";
 import { type Desired, diffPods, type KnownPod, podKey, type Wish } from "../model/wish.ts";
+import type { EphemeralContainer } from "../model/gen/v1.ts";
 import type { PodEnd } from "../model/end.ts";
 import type { Admission } from "./admission.ts";
 import { createAllocations } from "./allocations.ts";
@@ -26,6 +27,8 @@ export interface Reconciler {
    * restart policies say, and without back-off. Init containers run again with all others only. False: no such pod.
    */
   restart(uid: string, containers?: readonly string[]): boolean;
+  /** Starts an ephemeral container in a pod that runs. False: no such pod. */
+  addEphemeral(uid: string, container: EphemeralContainer): boolean;
   /** Images have come: pods that wait in back-off for one of them try again now. */
   retryImages(brings: (image: string) => boolean): void;
   /** Takes over what an earlier run of the agent left: sandboxes, containers, pod directories. Throws when the runtime is away. */
@@ -124,6 +127,11 @@ export function createReconciler(o: ReconcilerOptions, leave: AbortSignal): Reco
     restart(uid, containers) {
       const worker = wantedOf(uid);
       worker?.restart(containers);
+      return worker !== undefined;
+    },
+    addEphemeral(uid, container) {
+      const worker = wantedOf(uid);
+      worker?.addEphemeral(container);
       return worker !== undefined;
     },
     retryImages(brings) {

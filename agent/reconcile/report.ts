@@ -53,9 +53,11 @@ export function createReporter(o: { store: StatusStore; apply: ApplyOptions }, i
   let before: PodStatus | undefined;
   let deletedAt: number | undefined;
   let inits = new Set<string>();
+  let ephemeral = new Set<string>();
 
-  const fieldPath = (container: string) =>
-    `spec.${inits.has(container) ? "initContainers" : "containers"}{${container}}`;
+  const kindOf = (container: string) =>
+    inits.has(container) ? "initContainers" : ephemeral.has(container) ? "ephemeralContainers" : "containers";
+  const fieldPath = (container: string) => `spec.${kindOf(container)}{${container}}`;
 
   const event: Reporter["event"] = (type, reason, message, container) =>
     o.store.addEvent({
@@ -99,6 +101,7 @@ export function createReporter(o: { store: StatusStore; apply: ApplyOptions }, i
     status(desired, wish, observed, facts) {
       if (desired === undefined) return;
       inits = new Set(desired.pod.spec?.initContainers?.map((c) => c.name));
+      ephemeral = new Set(desired.pod.spec?.ephemeralContainers?.map((c) => c.name));
       const stopping = wish.kind === "absent";
       if (!stopping) deletedAt = undefined;
       else deletedAt ??= facts.now;

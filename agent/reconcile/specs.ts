@@ -9,6 +9,7 @@ import type { DesiredPod, Objects } from "../model/wish.ts";
 import type { ObservedPod } from "../model/observed.ts";
 import type { BackOffConfig } from "../model/restart.ts";
 import type { Memory, Step } from "../model/plan.ts";
+import { asContainer, ephemeralOf } from "../model/ephemeral.ts";
 import { AgentError } from "../model/errors.ts";
 import { containerHash } from "../model/hash.ts";
 import { wantedSandboxHash } from "../model/need.ts";
@@ -64,9 +65,9 @@ export function wishOf(
 ): { pod: DesiredPod; container: Container; secrets: Objects["secrets"] } {
   const pod = round.desired;
   const spec = pod?.pod.spec;
-  const container = [...(spec?.initContainers ?? []), ...(spec?.containers ?? [])].find((c) =>
-    c.name === name
-  );
+  const ephemeral = (spec?.ephemeralContainers ?? []).map(asContainer);
+  const all = [...(spec?.initContainers ?? []), ...(spec?.containers ?? []), ...ephemeral];
+  const container = all.find((c) => c.name === name);
   if (pod === undefined || container === undefined) {
     throw new AgentError("Aborted", `container ${name} is not wanted`);
   }
@@ -156,6 +157,7 @@ export async function containerSpec(
     hash: containerHash(pod, container),
     backOff: step.backOff,
     run: step.run ?? 0,
+    ...ephemeralOf(pod, container.name, round.observed),
     imageRef: step.imageRef,
     ...expandCommand(container, env),
     env,

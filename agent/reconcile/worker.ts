@@ -10,6 +10,8 @@ import { emptyMemory, type Facts, type Memory, type Plan, planPod } from "../mod
 import { type ObservedPod } from "../model/observed.ts";
 import { type DesiredPod, noObjects, type Objects, type Wish } from "../model/wish.ts";
 import { AgentError, errorText } from "../model/errors.ts";
+import type { EphemeralContainer } from "../model/gen/v1.ts";
+import { askEphemeral, forgetStarted, withEphemeral } from "../model/ephemeral.ts";
 import type { PodEnd } from "../model/end.ts";
 import { askEnd, askRestart, forgive, forgiveImages, remember, type StepOutcome } from "../model/memory.ts";
 import { noteSpans, type Spans } from "../model/spans.ts";
@@ -53,6 +55,8 @@ export interface Worker {
    * order, init containers first, in the same sandbox. A pod that was ended begins a new life.
    */
   restart(containers?: readonly string[]): void;
+  /** Starts a container that the manifest knows nothing of, once, for as long as the pod's sandbox lives. */
+  addEphemeral(container: EphemeralContainer): void;
   /** Ends when the pod is gone, or when the agent leaves. */
   finished: Promise<"gone" | "left">;
 }
@@ -133,12 +137,16 @@ export function createWorker(o: WorkerOptions, id: PodIdentity, leave: AbortSign
     memory = forgiveImages(memory, desired.pod, (image) => brings.some((b) => b(image)));
   };
 
-  /** The pod with the resources that it may have now, and why it waits for more. */
+  /** With what the manifest does not tell of. */
+  const whole = (observed: ObservedPod) => desired && withEphemeral(desired, observed, memory);
+
+  /** The whole pod with the resources that it may have now, and why it waits for more. */
   const allocation = (observed: ObservedPod): { given: DesiredPod | undefined; pending?: PendingResize } => {
-    if (desired === undefined || wish?.kind !== "present") return { given: desired };
-    const decided = o.allocations?.decide(id.uid, desired.pod, observed, memory);
-    if (decided?.pending === undefined) return { given: desired };
-    return { given: { ...desired, pod: decided.pod }, pending: decided.pending };
+    const pod = whole(observed);
+    if (pod === undefined || wish?.kind !== "present") return { given: pod };
+    const decided = o.allocations?.decide(id.uid, pod.pod, observed, memory);
+    if (decided?.pending === undefined) return { given: pod };
+    return { given: { ...pod, pod: decided.pod }, pending: decided.pending };
   };
 
   const round = (objects: Objects, observed: ObservedPod, given: DesiredPod | undefined) => ({
@@ -175,7 +183,7 @@ export function createWorker(o: WorkerOptions, id: PodIdentity, leave: AbortSign
   };
 
   const show = (observed: ObservedPod) =>
-    reporter.status(desired, wish!, observed, { ...facts(), messages, ...allocation(observed) });
+    reporter.status(whole(observed), wish!, observed, { ...facts(), messages, ...allocation(observed) });
 
   const remind = async (observed: ObservedPod) => {
     const { probes: note, ...known } = await recall(o.observe.storage, observed);
@@ -192,8 +200,10 @@ export function createWorker(o: WorkerOptions, id: PodIdentity, leave: AbortSign
       spans = noteSpans(spans, observed, clocks());
       if (isNew) await remind(observed);
       memory = requests.splice(0).reduce((m, request) => request(m, observed), memory);
+      memory = forgetStarted(memory, observed);
+      const pod = whole(observed);
       probes.follow(desired?.pod, withoutHooked(observed, memory), wish!.kind === "absent");
-      messages = await readLastWords(o.observe, desired?.pod, observed, messages);
+      messages = await readLastWords(o.observe, pod?.pod, observed, messages);
       const { given } = allocation(observed);
       const plan = planPod(withPod(wish!, given), observed, facts());
       show(last = observed);
@@ -261,6 +271,7 @@ export function createWorker(o: WorkerOptions, id: PodIdentity, leave: AbortSign
       mailbox.nudge();
     },
     end: (end) => ask((memory) => askEnd(memory, end)),
+    addEphemeral: (container) => ask((memory) => askEphemeral(memory, container)),
     restart: (containers) => ask((memory, observed) => askRestart(memory, observed, containers)),
     finished: run().finally(probes.end),
   };

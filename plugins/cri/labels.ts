@@ -7,6 +7,7 @@ import type { ContainerSpec, SandboxSpec } from "../../agent/model/container.ts"
 import { podGivenText } from "../../agent/model/resize.ts";
 import type {
   ContainerPort,
+  EphemeralContainer,
   LifecycleHandler,
   ResourceRequirements,
   VolumeMountStatus,
@@ -36,6 +37,8 @@ const RUN = "agent/run";
 const SIDECAR = "agent/sidecar";
 const RESOURCES = "agent/resources";
 const VOLUME_MOUNTS = "agent/volume-mounts";
+/** An ephemeral container as it was asked for: no manifest tells of it. */
+const EPHEMERAL = "agent/ephemeral";
 /** The image as the manifest says it: containerd before 1.7 does not keep user_specified_image. */
 const IMAGE = "agent/image";
 
@@ -88,6 +91,7 @@ export function containerAnnotations(spec: ContainerSpec): Words {
     ...(spec.run === 0 ? {} : { [RUN]: String(spec.run) }),
     [RESOURCES]: JSON.stringify(spec.resources),
     [IMAGE]: container.image ?? "",
+    ...(spec.ephemeral === undefined ? {} : { [EPHEMERAL]: JSON.stringify(spec.ephemeral) }),
   };
 }
 
@@ -123,6 +127,7 @@ export interface ContainerNotes {
   ports?: ContainerPort[];
   sidecar?: number;
   volumeMounts?: VolumeMountStatus[];
+  ephemeral?: EphemeralContainer;
 }
 
 export function parseContainerNotes(annotations: Words): ContainerNotes {
@@ -131,6 +136,7 @@ export function parseContainerNotes(annotations: Words): ContainerNotes {
   const ports = parseValue<ContainerPort[]>(annotations[PORTS], Array.isArray);
   const volumeMounts = parseValue<VolumeMountStatus[]>(annotations[VOLUME_MOUNTS], Array.isArray);
   const sidecar = parseNumber(annotations[SIDECAR], -1);
+  const ephemeral = parseValue<EphemeralContainer>(annotations[EPHEMERAL], isMapping);
   return {
     hash: annotations[CONTAINER_HASH] ?? "",
     backOff: parseNumber(annotations[BACK_OFF], 0),
@@ -142,6 +148,7 @@ export function parseContainerNotes(annotations: Words): ContainerNotes {
     ...(ports === undefined ? {} : { ports }),
     ...(sidecar < 0 ? {} : { sidecar }),
     ...(volumeMounts === undefined ? {} : { volumeMounts }),
+    ...(ephemeral === undefined ? {} : { ephemeral }),
   };
 }
 

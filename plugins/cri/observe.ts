@@ -80,6 +80,7 @@ export function toObservedContainer(container: Container, status: ContainerStatu
     ...(notes.preStop === undefined ? {} : { preStop: notes.preStop }),
     ...(notes.ports === undefined ? {} : { ports: notes.ports }),
     ...(notes.sidecar === undefined ? {} : { sidecar: notes.sidecar }),
+    ...(notes.ephemeral === undefined ? {} : { ephemeral: notes.ephemeral }),
     ...(notes.run === 0 ? {} : { run: notes.run }),
     ...(notes.resources === undefined ? {} : { resources: notes.resources }),
     ...(notes.volumeMounts === undefined ? {} : { volumeMounts: notes.volumeMounts }),

@@ -62,9 +62,10 @@ export function effectiveSecurity(pod: Pod, container: Container): SecurityConte
   return { ...inherited, ...container.securityContext };
 }
 
-/** Every container of a pod, init containers first. */
+/** Every container of a pod, init containers first, ephemeral ones last. */
 export function containersOf(pod: Pod): Container[] {
-  return [...(pod.spec?.initContainers ?? []), ...(pod.spec?.containers ?? [])];
+  const { initContainers = [], containers = [], ephemeralContainers = [] } = pod.spec ?? {};
+  return [...initContainers, ...containers, ...ephemeralContainers];
 }
 
 export const isPrivileged = (container: Container): boolean => container.securityContext?.privileged === true;
@@ -79,6 +80,12 @@ export function toNamespaceOption(pod: Pod): NamespaceOption {
     targetId: "",
   };
 }
+
+/** The processes of another container; where all of the pod share them that is so anyway. */
+const withTarget = (options: NamespaceOption, targetId: string | undefined): NamespaceOption =>
+  targetId === undefined || options.pid !== NamespaceMode.CONTAINER
+    ? options
+    : { ...options, pid: NamespaceMode.TARGET, targetId };
 
 export const int64 = (value: number | undefined): Int64Value | undefined =>
   value === undefined ? undefined : { value: BigInt(value) };
@@ -179,7 +186,7 @@ export function toContainerSecurity(
       dropCapabilities: security.capabilities?.drop ?? [],
     },
     privileged: security.privileged === true,
-    namespaceOptions: toNamespaceOption(pod),
+    namespaceOptions: withTarget(toNamespaceOption(pod), spec.targetId),
     selinuxOptions: toSelinux(security.seLinuxOptions),
     runAsUser: int64(security.runAsUser ?? imageUser.uid),
     runAsUsername: security.runAsUser === undefined ? imageUser.name : "",

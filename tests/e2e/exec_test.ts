@@ -1,65 +1,12 @@
 /** exec, attach and port-forward of the built binary: bytes, exit statuses, terminals, and the agent dying meanwhile. */
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import type { Container } from "../../agent/model/gen/v1.ts";
-import { type AgentUnderTest, binary, createAgent, demoImage } from "./agent.ts";
+import { type AgentUnderTest, createAgent, demoImage } from "./agent.ts";
 import { until } from "./containerd.ts";
 import { podOf, shell, stay } from "./pods.ts";
+import { cliWith, inTerminal } from "./terminal.ts";
 
 const decoder = new TextDecoder();
-
-/** The CLI with something on its standard input. */
-async function cliWith(stdin: Uint8Array, agent: AgentUnderTest, ...args: string[]) {
-  const child = new Deno.Command(binary, {
-    args,
-    env: { AGENT_SOCKET: agent.socket },
-    stdin: "piped",
-    stdout: "piped",
-    stderr: "piped",
-  }).spawn();
-  const fed = ReadableStream.from([stdin]).pipeTo(child.stdin).catch(() => {});
-  const { code, stdout, stderr } = await child.output();
-  await fed;
-  return { code, stdout, stderr: decoder.decode(stderr) };
-}
-
-/** A command line below a terminal of its own, of 100 x 40 cells. */
-function inTerminal(agent: AgentUnderTest, commandLine: string) {
-  const line = `stty rows 40 cols 100; tty; '${binary}' ${commandLine}`;
-  const child = new Deno.Command("script", {
-    args: ["-qec", line, "/dev/null"],
-    env: { AGENT_SOCKET: agent.socket },
-    stdin: "piped",
-    stdout: "piped",
-    stderr: "null",
-  }).spawn();
-  let text = "";
-  const read = child.stdout.pipeThrough(new TextDecoderStream())
-    .pipeTo(new WritableStream({ write: (chunk) => void (text += chunk) }));
-  const keys = child.stdin.getWriter();
-  return {
-    shows: (pattern: RegExp) =>
-      until(`the terminal shows ${pattern}`, () => pattern.test(text)).catch((error) => {
-        throw new Error(`${error}; it showed: ${text}`);
-      }),
-    press: (text: string) => keys.write(new TextEncoder().encode(text)),
-    device: () => /\/dev\/pts\/\d+/.exec(text)?.[0] ?? "",
-    text: () => text,
-    async [Symbol.asyncDispose]() {
-      try {
-        child.kill("SIGKILL");
-      } catch {
-        // It has ended.
-      }
-      await keys.close().catch(() => {});
-      await Promise.allSettled([read, child.status]);
-    },
-    async ended(): Promise<number> {
-      const { code } = await child.status;
-      await read;
-      return code;
-    },
-  };
-}
 
 const toHex = (bytes: ArrayBuffer): string =>
   [...new Uint8Array(bytes)].map((byte) => byte.toString(16).padStart(2, "0")).join("");

@@ -117,6 +117,7 @@ export function createWorld(now: () => number, publish: (event: RuntimeEvent) =>
       hash: spec.hash,
       backOff: spec.backOff,
       ...(spec.run === 0 ? {} : { run: spec.run }),
+      ...(spec.ephemeral === undefined ? {} : { ephemeral: spec.ephemeral }),
       graceSeconds: spec.sandbox.pod.spec?.terminationGracePeriodSeconds ?? 30,
       resources: spec.resources,
       ...fromAnnotations(spec),

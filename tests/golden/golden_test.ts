@@ -92,6 +92,7 @@ function readMemory(facts: StoryFacts, pod: Pod): Memory {
     graceUsed: facts.graceUsed ?? 0,
     end: facts.ended && { spec: podSpecHash(pod), ...facts.ended },
     asked: {
+      ephemeral: [],
       end: facts.asked?.end,
       restart: new Set(facts.asked?.restart ?? []),
       run: facts.asked?.run ?? 0,

@@ -32,7 +32,10 @@ export const status: Rows = {
     resourceClaimStatuses: server(draws),
     resources: proven(own),
     startTime: proven(failing),
-    ephemeralContainerStatuses: open,
+    ephemeralContainerStatuses: proven(
+      "tests/e2e/debug_test.ts: debug: ephemeral containers see their target, end once, outlive a crash and a restart, and go with the pod",
+      "tests/unit/agent/reconcile/ephemeral_test.ts: an ephemeral container starts beside its target, and is adopted by the next agent as what it is",
+    ),
   },
   PodCondition: {
     lastProbeTime: server("is no longer set by kubelets either"),

@@ -98,6 +98,10 @@ export async function createLab(
       asked.push(["restart", uid, containers]);
       return true;
     },
+    addEphemeral(uid, container) {
+      asked.push(["addEphemeral", uid, container]);
+      return true;
+    },
   };
   store.setStatus({
     nodeName: "node-1",

@@ -1,8 +1,11 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { AgentError } from "../../../../agent/model/errors.ts";
-import type { PodSecurityContext, SecurityContext } from "../../../../agent/model/gen/v1.ts";
+import type { PodSecurityContext, PodSpec, SecurityContext } from "../../../../agent/model/gen/v1.ts";
 import { toContainerSecurity } from "../../../../plugins/cri/security.ts";
-import { SecurityProfile_ProfileType as ProfileType } from "../../../../plugins/rpc/gen/cri.ts";
+import {
+  NamespaceMode,
+  SecurityProfile_ProfileType as ProfileType,
+} from "../../../../plugins/rpc/gen/cri.ts";
 import { createContainerSpec, createSandboxSpec } from "../../../contract/specs.ts";
 
 function security(
@@ -102,4 +105,20 @@ Deno.test("privileges: no_new_privs only when escalation is refused, masks unles
     ["NET_ADMIN"],
     ["ALL"],
   ]);
+});
+
+Deno.test("a target's processes are shared, unless the pod or the node shares them all", () => {
+  const namespaces = (spec: PodSpec | Record<string, unknown>, targetId?: string) => {
+    const sandbox = createSandboxSpec({ name: "web", uid: "u1", spec });
+    const made = createContainerSpec(sandbox, "s1", "a", {});
+    const { namespaceOptions } = toContainerSecurity(
+      { ...made, ...targetId === undefined ? {} : { targetId } },
+      { seccompRoot: "", seccompDefault: false },
+    );
+    return [namespaceOptions?.pid, namespaceOptions?.targetId];
+  };
+  assertEquals(namespaces({}), [NamespaceMode.CONTAINER, ""]);
+  assertEquals(namespaces({}, "c1"), [NamespaceMode.TARGET, "c1"]);
+  assertEquals(namespaces({ shareProcessNamespace: true }, "c1"), [NamespaceMode.POD, ""]);
+  assertEquals(namespaces({ hostPID: true }, "c1"), [NamespaceMode.NODE, ""]);
 });
