@@ -15,7 +15,7 @@ import type { ContainerUsage, Usage } from "./model/usage.ts";
 import type { VolumeImage } from "./model/plan.ts";
 import type { GivenResources } from "./model/resize.ts";
 import type { DesiredPod, Objects } from "./model/wish.ts";
-import type { Container, VolumeMountStatus } from "./model/gen/v1.ts";
+import type { Container, ServiceAccountTokenProjection, VolumeMountStatus } from "./model/gen/v1.ts";
 
 export interface FileStat {
   kind: "file" | "directory" | "symlink" | "socket" | "block" | "char" | "fifo";
@@ -229,6 +229,12 @@ export interface ImageVolumes {
   hold(image: string, uid: string, id: string, signal: AbortSignal): Promise<HeldImage>;
   /** Lets go of what is held for a pod but the ids in `keep`; unmounted before. Idempotent. */
   release(uid: string, keep: ReadonlySet<string>, signal: AbortSignal): Promise<void>;
+}
+
+/** What a control plane signs for pods. */
+export interface TokenSource {
+  /** A token for the pod's service account. Throws FailedMount where there is nobody who signs. */
+  request(pod: DesiredPod, wanted: ServiceAccountTokenProjection, signal: AbortSignal): Promise<string>;
 }
 
 /** Questions of probes over the network, each on a connection of its own. */

@@ -10,6 +10,7 @@ import type {
   ImageVolumeSource,
   KeyToPath,
   Pod,
+  ServiceAccountTokenProjection,
   Volume,
   VolumeProjection,
 } from "./gen/v1.ts";
@@ -21,7 +22,20 @@ export interface FileProjection {
   content: Uint8Array;
   /** Permission bits. */
   mode: number;
+  /** Owner; absent leaves root's. */
+  uid?: number;
 }
+
+/** Tokens of a pod's service account by `tokenKey`, requested before. */
+export type Tokens = ReadonlyMap<string, string>;
+
+export const tokenKey = (
+  { audience = "", expirationSeconds = 3600 }: ServiceAccountTokenProjection,
+): string => `${expirationSeconds} ${audience}`;
+
+/** What tokens a volume's files are made of. */
+export const tokenProjections = (volume: Volume): ServiceAccountTokenProjection[] =>
+  (volume.projected?.sources ?? []).flatMap((source) => source.serviceAccountToken ?? []);
 
 /** Files by their path relative to the volume, or what is wrong in the kubelet's words. */
 export type Payload = { files: Map<string, FileProjection> } | { error: string };
@@ -36,6 +50,7 @@ export function volumePayload(
   pod: Pod,
   objects: Objects,
   facts: PodFacts,
+  tokens: Tokens = new Map(),
 ): Payload | undefined {
   const sources = projections(volume);
   if (sources === undefined) return undefined;
@@ -44,7 +59,9 @@ export function volumePayload(
   const files: Files = new Map();
   try {
     for (const source of sources) {
-      for (const [path, file] of projectionFiles(source, pod, objects, facts, mode)) files.set(path, file);
+      for (const [path, file] of projectionFiles(source, { pod, objects, facts, tokens, mode })) {
+        files.set(path, file);
+      }
     }
   } catch (error) {
     if (error instanceof BadContent) return { error: error.message };
@@ -68,13 +85,16 @@ function projections(volume: Volume): VolumeProjection[] | undefined {
   return projected === undefined ? undefined : projected.sources ?? [];
 }
 
-function projectionFiles(
-  source: VolumeProjection,
-  pod: Pod,
-  objects: Objects,
-  facts: PodFacts,
-  mode: number,
-): Files {
+interface Sources {
+  pod: Pod;
+  objects: Objects;
+  facts: PodFacts;
+  tokens: Tokens;
+  mode: number;
+}
+
+function projectionFiles(source: VolumeProjection, sources: Sources): Files {
+  const { pod, objects, facts, mode } = sources;
   const namespace = pod.metadata?.namespace ?? "default";
   if (source.configMap !== undefined) {
     const { name = "", items, optional } = source.configMap;
@@ -95,8 +115,34 @@ function projectionFiles(
       (source.downwardAPI.items ?? []).map((item) => [item.path, downwardFile(item, pod, facts, mode)]),
     );
   }
+  if (source.serviceAccountToken !== undefined) return tokenFile(source.serviceAccountToken, sources);
   const kind = Object.keys(source)[0] ?? "an empty source";
   throw new BadContent(`${kind} needs a cluster: this node has not joined one`);
+}
+
+/** Only the pod's own user may read a token, or, where there are several, the pod's group (kubernetes pkg/volume/projected). */
+function tokenFile(source: ServiceAccountTokenProjection, { pod, tokens, mode }: Sources): Files {
+  const token = tokens.get(tokenKey(source));
+  if (token === undefined) {
+    throw new BadContent("serviceAccountToken needs a cluster: this node has not joined one");
+  }
+  const uid = podUser(pod);
+  const content = new TextEncoder().encode(token);
+  const isPrivate = uid !== undefined || pod.spec?.securityContext?.fsGroup !== undefined;
+  return new Map([[source.path, {
+    content,
+    mode: isPrivate ? 0o600 : mode,
+    ...(uid !== undefined && { uid }),
+  }]]);
+}
+
+/** The user that all containers of the pod run as, where they say so and agree (kubernetes pkg/volume/util FsUserFrom). */
+export function podUser(pod: Pod): number | undefined {
+  const { initContainers = [], containers = [], securityContext } = pod.spec ?? {};
+  const users = new Set(
+    [...initContainers, ...containers].map((c) => c.securityContext?.runAsUser ?? securityContext?.runAsUser),
+  );
+  return users.size === 1 ? [...users][0] : undefined;
 }
 
 function keyFiles(

@@ -60,7 +60,10 @@ export async function ensureImage(
   for (const { name, image: source } of imageVolumes(r.pod.pod, r.container)) {
     const { reference = "", pullPolicy = "IfNotPresent" } = source;
     const wanted = { image: reference, policy: pullPolicy, what: `Image "${reference}" of volume "${name}"` };
-    volumes.set(name, { reference, ref: (await ensurePresent(o, r, wanted, signal)).id });
+    const { id } = await ensurePresent(o, r, wanted, signal).catch((error) => {
+      throw signal.aborted ? error : ofVolume(wanted, error);
+    });
+    volumes.set(name, { reference, ref: id });
   }
   const { id, user } = await ensurePresent(
     o,
@@ -69,6 +72,12 @@ export async function ensureImage(
     signal,
   );
   return { attempt: r.attempt, image, ref: id, user, volumes };
+}
+
+/** A container's status speaks of its own image otherwise. */
+function ofVolume({ what }: Wanted, error: unknown): unknown {
+  if (!(error instanceof AgentError) || error.message.startsWith(what)) return error;
+  return new AgentError(error.reason, `${what}: ${error.message}`, { retry: error.retry, cause: error });
 }
 
 async function ensurePresent(

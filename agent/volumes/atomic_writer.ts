@@ -52,9 +52,10 @@ async function holds(
 ): Promise<boolean> {
   const found = await filesBelow(host, directory, "");
   if (found.length !== files.size) return false;
-  for (const { path, mode } of found) {
+  for (const { path, mode, uid } of found) {
     const wanted = files.get(path);
     if (wanted === undefined || mode !== modeOf(wanted, fsGroup)) return false;
+    if (wanted.uid !== undefined && uid !== wanted.uid) return false;
     const content = await host.readFile(join(directory, path));
     if (content === undefined || !sameBytes(content, wanted.content)) return false;
   }
@@ -68,13 +69,13 @@ async function filesBelow(
   host: Host,
   directory: string,
   prefix: string,
-): Promise<{ path: string; mode: number }[]> {
-  const found: { path: string; mode: number }[] = [];
+): Promise<{ path: string; mode: number; uid: number }[]> {
+  const found: { path: string; mode: number; uid: number }[] = [];
   for (const name of await host.list(directory) ?? []) {
     const stat = await host.lstat(join(directory, name));
     if (stat?.kind === "directory") {
       found.push(...await filesBelow(host, join(directory, name), `${prefix}${name}/`));
-    } else found.push({ path: prefix + name, mode: stat?.mode ?? -1 });
+    } else found.push({ path: prefix + name, mode: stat?.mode ?? -1, uid: stat?.uid ?? -1 });
   }
   return found;
 }
@@ -94,7 +95,9 @@ async function writeFiles(
   for (const [path, file] of files) {
     const target = join(directory, path);
     await host.writeFile(target, file.content, modeOf(file, fsGroup));
-    if (fsGroup !== undefined) await host.chown(target, -1, fsGroup);
+    if (fsGroup !== undefined || file.uid !== undefined) {
+      await host.chown(target, file.uid ?? -1, fsGroup ?? -1);
+    }
   }
 }
 

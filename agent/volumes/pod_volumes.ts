@@ -8,9 +8,15 @@ import type { DesiredPod, Objects } from "../model/wish.ts";
 import type { PodFacts } from "../model/downward.ts";
 import { once } from "../lib/once.ts";
 import { AgentError, errorText } from "../model/errors.ts";
-import { nestedMountPoints, volumePayload } from "../model/volumes.ts";
 import { parseGiven } from "../model/resize.ts";
-import type { Host, ImageVolumes, MountPoint, PublishedVolume, Storage } from "../ports.ts";
+import {
+  nestedMountPoints,
+  tokenKey,
+  tokenProjections,
+  type Tokens,
+  volumePayload,
+} from "../model/volumes.ts";
+import type { Host, ImageVolumes, MountPoint, PublishedVolume, Storage, TokenSource } from "../ports.ts";
 import { writeAtomically } from "./atomic_writer.ts";
 import { clearEmptyDirs } from "./clear.ts";
 import { createContainerEdits } from "./container_edits.ts";
@@ -31,6 +37,8 @@ export interface PodVolumesOptions {
   rootDir: string;
   clusterDomain: string;
   images: ImageVolumes;
+  /** Absent: this node has not joined a cluster. */
+  tokens?: TokenSource;
   node: Omit<PodFacts, "podIPs">;
 }
 
@@ -129,7 +137,7 @@ export function createPodVolumes(options: PodVolumesOptions): Storage {
 
   async function publishFiles(volume: Volume, p: Publishing): Promise<string> {
     const { pod } = p.desired;
-    const payload = volumePayload(volume, pod, p.objects, facts);
+    const payload = volumePayload(volume, pod, p.objects, facts, await requestTokens(volume, p));
     if (payload === undefined) throw unsupported(volume);
     if ("error" in payload) throw new AgentError("FailedMount", payload.error);
     const path = p.paths.volume(kindOf(volume), volume.name);
@@ -148,6 +156,15 @@ export function createPodVolumes(options: PodVolumesOptions): Storage {
     for (const nested of nestedMountPoints(pod, volume.name)) await makeMountPoint(join(path, nested));
     await writeAtomically(host, path, payload.files, fsGroup);
     return path;
+  }
+
+  async function requestTokens(volume: Volume, { desired, signal }: Publishing): Promise<Tokens> {
+    const tokens = new Map<string, string>();
+    if (options.tokens === undefined) return tokens;
+    for (const wanted of tokenProjections(volume)) {
+      tokens.set(tokenKey(wanted), await options.tokens.request(desired, wanted, signal));
+    }
+    return tokens;
   }
 
   /** A place that the volume's own files take is left to them. */

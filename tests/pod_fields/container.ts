@@ -1,5 +1,5 @@
 /** Rows for Container, its environment, ports, probes and hooks. */
-import { open, proven, provenBut, rejected, type Rows } from "./row.ts";
+import { open, proven, provenBut, rejected, type Rows, withSample } from "./row.ts";
 
 const inside = "tests/e2e/inside_test.ts: variables, arguments, working directory";
 const env = "tests/unit/agent/model/env_test.ts";
@@ -24,6 +24,8 @@ const targets =
 const lastWords =
   "tests/e2e/endings_test.ts: terminationMessagePath and terminationMessagePolicy give the last words";
 
+const downward =
+  "tests/e2e/contents_test.ts: the downward API: fields, resources with divisors, addresses; live labels and annotations in files";
 const envFile = "tests/e2e/mounts_test.ts: fileKeyRef: an init container writes variables for the others";
 
 export const container: Rows = {
@@ -69,7 +71,7 @@ export const container: Rows = {
     optional: proven(`${env}: an optional key that is absent leaves the value of envFrom`),
   },
   ObjectFieldSelector: {
-    apiVersion: open,
+    apiVersion: withSample("v1", proven(downward)),
     fieldPath: proven(inside, `${env}: fieldRef reads the pod and the node`),
   },
   ResourceFieldSelector: {

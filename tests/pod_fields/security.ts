@@ -1,5 +1,5 @@
 /** Rows for the security contexts of pods and containers. */
-import { needsCluster, open, proven, rejected, type Rows } from "./row.ts";
+import { needsCluster, open, proven, provenBut, rejected, type Rows, withSample } from "./row.ts";
 
 const spec = "tests/e2e/cri_test.ts: what a spec says, the container sees";
 const wins =
@@ -20,7 +20,13 @@ const windows = "means nothing on Linux";
 export const security: Rows = {
   PodSecurityContext: {
     fsGroup: proven(spec),
-    fsGroupChangePolicy: open,
+    fsGroupChangePolicy: withSample(
+      "OnRootMismatch",
+      provenBut(
+        "the volumes that the agent makes begin empty or are the agent's own, so that nothing is left to change",
+        "tests/e2e/contents_test.ts: fsGroup, fsGroupChangePolicy, defaultMode, mode, items and optional: owners and modes of what containers see",
+      ),
+    ),
     runAsGroup: proven(spec, wins),
     runAsNonRoot: proven(nonRoot),
     runAsUser: proven(spec, wins),

@@ -1,5 +1,5 @@
 /** Rows for volumes of every kind and their mounts. */
-import { open, proven, provenBut, rejected, type Rows, withSample } from "./row.ts";
+import { proven, provenBut, rejected, type Rows, withSample } from "./row.ts";
 
 const needsDriver = "volumes of this kind need a CSI driver or were removed from Kubernetes";
 const kinds = [
@@ -40,6 +40,8 @@ const hugePages =
   "tests/unit/agent/volumes/pod_volumes_test.ts: emptyDir.medium HugePages is a hugetlbfs of the requested page size, gone with the pod";
 const images =
   "tests/e2e/image_volumes_test.ts: image.reference and image.pullPolicy: a pod waits for its image volume, then reads it: read-only, no programs, subPath";
+const owners =
+  "tests/e2e/contents_test.ts: fsGroup, fsGroupChangePolicy, defaultMode, mode, items and optional: owners and modes of what containers see";
 const mounts = "tests/e2e/mounts_test.ts";
 const propagation = `${mounts}: mountPropagation None, HostToContainer and Bidirectional`;
 const readOnly = `${mounts}: readOnly, recursiveReadOnly and what status.volumeMounts says of them`;
@@ -76,23 +78,23 @@ export const volumes: Rows = {
     subPath: proven(subPaths),
     subPathExpr: proven(subPaths),
   },
-  ConfigMapVolumeSource: { defaultMode: open, name: proven(items), optional: proven(missing) },
+  ConfigMapVolumeSource: { defaultMode: proven(owners), name: proven(items), optional: proven(missing) },
   SecretVolumeSource: {
     defaultMode: proven(secrets),
     optional: proven(missing),
     secretName: proven(secrets),
   },
-  DownwardAPIVolumeSource: { defaultMode: open },
-  DownwardAPIVolumeFile: { mode: open, path: proven(downward) },
+  DownwardAPIVolumeSource: { defaultMode: proven(owners) },
+  DownwardAPIVolumeFile: { mode: proven(owners), path: proven(downward) },
   KeyToPath: { key: proven(secrets, items), mode: proven(secrets, items), path: proven(secrets, items) },
   EmptyDirVolumeSource: {
     medium: withSample("Memory", proven(secrets, hugePages)),
     sizeLimit: proven(secrets, inMemory),
   },
   HostPathVolumeSource: { path: proven(hostPaths), type: proven(hostPaths) },
-  ProjectedVolumeSource: { defaultMode: open },
-  ConfigMapProjection: { name: proven(projected), optional: open },
-  SecretProjection: { name: proven(projected), optional: open },
+  ProjectedVolumeSource: { defaultMode: proven(owners) },
+  ConfigMapProjection: { name: proven(projected), optional: proven(owners) },
+  SecretProjection: { name: proven(projected), optional: proven(owners) },
   VolumeProjection: {
     clusterTrustBundle: rejected("trust bundles are objects of a control plane"),
     podCertificate: rejected("certificates are signed by a control plane"),

@@ -86,7 +86,11 @@ Deno.test("an image volume whose image is missing or cannot be pulled holds its 
     'Image "model:1" of volume "model" is not present with pull policy of Never',
   ]);
   const failed = await ensuring("IfNotPresent", ["app:1"], []);
-  await assertRejects(() => Promise.reject(failed.ready), AgentError, "model:1: not found");
+  await assertRejects(
+    () => Promise.reject(failed.ready),
+    AgentError,
+    'Image "model:1" of volume "model": model:1: not found',
+  );
   assertEquals(failed.ready.reason, "ErrImagePull");
 });
 

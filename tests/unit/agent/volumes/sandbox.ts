@@ -2,7 +2,7 @@
 import { createHost } from "../../../../agent/host.ts";
 import type { Container, Pod } from "../../../../agent/model/gen/v1.ts";
 import type { DesiredPod } from "../../../../agent/model/wish.ts";
-import type { EditsRequest, Host, ImageVolumes } from "../../../../agent/ports.ts";
+import type { EditsRequest, Host, ImageVolumes, TokenSource } from "../../../../agent/ports.ts";
 import { createFakeImageVolumes } from "../../../fakes/image_volumes.ts";
 import { createPodVolumes } from "../../../../agent/volumes/pod_volumes.ts";
 
@@ -20,10 +20,16 @@ export const desire = (spec: Partial<NonNullable<Pod["spec"]>>, uid = "uid-1"): 
   origin: "test",
 });
 
-export function volumesAt(root: string, on: Host = host, images: ImageVolumes = createFakeImageVolumes()) {
+export function volumesAt(
+  root: string,
+  on: Host = host,
+  images: ImageVolumes = createFakeImageVolumes(),
+  tokens: TokenSource | undefined = undefined,
+) {
   return createPodVolumes({
     host: on,
     images,
+    ...(tokens && { tokens }),
     rootDir: root,
     clusterDomain: "cluster.local",
     node: { hostIPs: ["192.0.2.1"], nodeName: "n", allocatable: { memory: 64 * 2 ** 20 } },
