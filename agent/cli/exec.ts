@@ -110,8 +110,11 @@ async function run(kind: "exec" | "attach", args: ParsedArgs, io: Io): Promise<n
       ? planExec(stdin, tty, io.input.isTerminal)
       : planAttach(containerOf(pod, container), stdin, tty, io.input.isTerminal);
     if (!args.is("quiet")) await io.err(note + plan.notes.map((line) => `${line}\n`).join(""));
+    const talks = kind === "attach" && plan.raw && !args.is("quiet");
+    if (talks) await io.err("If you don't see a command prompt, try pressing enter.\n");
     const path = sessionPath(kind, { namespace, pod: name, container }, plan, command);
     const status = await converseHere(client, path, plan, io);
+    if (talks) await io.err(`Session ended; attach again: agent attach ${name} -c ${container} -it\n`);
     if (status !== 0 && kind === "exec" && !args.is("quiet")) {
       await io.err(`command terminated with exit code ${status}\n`);
     }

@@ -2,6 +2,7 @@
 import { type ApiClient, createApiClient } from "./client.ts";
 import { type Command, type Flag, type ParsedArgs, UsageError } from "./command.ts";
 import { type Io, socketPath, wantsColour } from "./io.ts";
+import { parseSelector, selectorFlag } from "./selector.ts";
 import { asList, nameOf, outputFormats, toJson, toYaml } from "./output.ts";
 import { podHead, podRow, type TableOptions } from "./render/pods.ts";
 import {
@@ -17,7 +18,7 @@ import { createPaint, formatTable, type Paint } from "./render/text.ts";
 
 /** What every item has, as far as `get` itself looks into it. */
 interface Item {
-  metadata?: { name?: string; namespace?: string };
+  metadata?: { name?: string; namespace?: string; labels?: Record<string, string> };
   involvedObject?: { namespace?: string };
 }
 
@@ -232,7 +233,10 @@ async function run(args: ParsedArgs, io: Io): Promise<number> {
         `expected one of ${resourceNames.join(", ")}, found "${args.positional[0] ?? ""}"`,
       );
     }
-    return await showResource(word, names, args, client, io);
+    const fits = parseSelector(args.text("selector"));
+    return await showResource(word, names, args, client, io, {
+      keep: ({ metadata }) => fits(metadata?.labels ?? {}),
+    });
   } finally {
     client.close();
   }
@@ -245,7 +249,7 @@ export const get: Command = {
     { name: "RESOURCE", required: true, complete: resourceNames, summary: resourceNames.join(", ") },
     { name: "NAME", required: false, repeated: true, complete: "pods" },
   ],
-  flags: [...listFlags, outputFlag],
+  flags: [...listFlags, selectorFlag, outputFlag],
   examples: [
     { does: "All pods, with their addresses", line: "agent get pods -A -o wide" },
     { does: "See what changes", line: "agent get pods -w" },

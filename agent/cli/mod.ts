@@ -25,6 +25,7 @@ import { createPaint, printable } from "./render/text.ts";
 import { restart } from "./restart.ts";
 import { status } from "./status.ts";
 import { top } from "./top.ts";
+import { waitCommand } from "./wait_command.ts";
 import { version } from "./version.ts";
 
 /** `agent run` is main's; its place in the table is here. */
@@ -83,6 +84,7 @@ export function commandGroups(io: Io, argv: readonly string[] = []): CommandGrou
         cp,
         portForward,
         restart,
+        waitCommand,
         apply,
         deleteCommand,
       ],

@@ -1,4 +1,5 @@
 /** `agent port-forward`: ports of this machine that lead into a pod's network. */
+import type { Pod } from "../model/gen/v1.ts";
 import { errorText } from "../model/errors.ts";
 import { type ApiClient, createApiClient } from "./client.ts";
 import { type Command, CommandError, type ParsedArgs, UsageError } from "./command.ts";
@@ -12,16 +13,38 @@ export interface Forward {
   remote: number;
 }
 
-/** `8080:80`, `80` for the same on both sides, `:80` for any free one here. Throws UsageError. */
-export function parseForward(word: string): Forward {
-  const [, local, remote = ""] = /^(?:(\d*):)?(\d+)$/.exec(word) ?? [];
-  const forward = { local: Number(local ?? remote), remote: Number(remote) };
+/**
+ * `8080:80`, `80` for the same on both sides, `:80` for any free one here; REMOTE may be the name of one of the pod's
+ * ports. Throws UsageError.
+ */
+export function parseForward(word: string, named: ReadonlyMap<string, number> = new Map()): Forward {
+  const [, local, remote = ""] = /^(?:(\d*):)?(\d+|[a-z0-9-]*[a-z][a-z0-9-]*)$/.exec(word) ?? [];
+  const port = named.get(remote) ?? Number(remote);
+  const forward = { local: Number(local ?? port), remote: port };
   if (remote !== "" && forward.remote >= 1 && forward.remote <= 65535 && forward.local <= 65535) {
     return forward;
   }
+  const names = named.size === 0 ? "" : `, or one of the pod's ports ${[...named.keys()].join(", ")}`;
   throw new UsageError(
-    `PORT: expected [LOCAL:]REMOTE with numbers up to 65535 (8080:80, 80, :80), found "${word}"`,
+    `PORT: expected [LOCAL:]REMOTE with numbers up to 65535 (8080:80, 80, :80)${names}, found "${word}"`,
   );
+}
+
+/** The ports of a pod that have names. */
+export function namedPorts(pod: Pod): Map<string, number> {
+  const { initContainers = [], containers = [] } = pod.spec ?? {};
+  const ports = [...initContainers, ...containers].flatMap((container) => container.ports ?? []);
+  return new Map(ports.flatMap(({ name, containerPort }) => name ? [[name, containerPort] as const] : []));
+}
+
+/** `localhost` is both of its addresses. Throws UsageError. */
+export function parseAddresses(words: string): string[] {
+  return words.split(",").flatMap((word) => {
+    const address = word.trim();
+    if (address === "localhost") return ["127.0.0.1", "::1"];
+    if (/^[\d.]+$|^[\da-f:.]*:[\da-f:.]*$/i.test(address)) return [address];
+    throw new UsageError(`--address: expected IP addresses or localhost, found "${word}"`);
+  });
 }
 
 /** Carries one connection to its end, whichever side ends it; both directions at once. */
@@ -73,6 +96,7 @@ async function acceptAll(
   io: Io,
 ): Promise<void> {
   for await (const connection of listener) {
+    await io.out(`Handling connection for ${listener.addr.port}\n`);
     pod.client.redirect(`${pod.path}?port=${port}`, io.signal)
       .then((url) => forwardOne(connection, url, port, io.signal))
       .catch((error) => io.err(`port ${port}: ${errorText(error).trim()}\n`))
@@ -98,18 +122,22 @@ function listen(hostname: string, forward: Forward): Deno.TcpListener {
 
 async function run(args: ParsedArgs, io: Io): Promise<number> {
   const [named = "", ...words] = args.positional;
-  const forwards = words.map(parseForward);
   const namespace = args.text("namespace") ?? "default";
   const name = plainName(named);
   const client = createApiClient(socketPath(args, io));
-  const address = args.text("address") ?? "127.0.0.1";
+  const addresses = parseAddresses(args.text("address") ?? "127.0.0.1");
   const listeners: Deno.TcpListener[] = [];
   try {
-    await findPod(client, namespace, name, io);
+    const ports = namedPorts(await findPod(client, namespace, name, io));
+    const forwards = addresses.flatMap((address) =>
+      words.map((word) => ({ address, ...parseForward(word, ports) }))
+    );
     const path = `/portForward/${encodeURIComponent(namespace)}/${encodeURIComponent(name)}`;
-    for (const forward of forwards) listeners.push(listen(address, forward));
+    for (const forward of forwards) listeners.push(listen(forward.address, forward));
     for (const [i, listener] of listeners.entries()) {
-      await io.out(`Forwarding from ${address}:${listener.addr.port} -> ${forwards[i]!.remote}\n`);
+      const { address, remote } = forwards[i]!;
+      const host = address.includes(":") ? `[${address}]` : address;
+      await io.out(`Forwarding from ${host}:${listener.addr.port} -> ${remote}\n`);
     }
     await Promise.all(listeners.map((l, i) => acceptAll(l, forwards[i]!.remote, { client, path }, io)));
     return 0;
@@ -128,12 +156,17 @@ export const portForward: Command = {
       name: "PORT",
       required: true,
       repeated: true,
-      summary: "[LOCAL:]REMOTE; without LOCAL the same, :REMOTE any",
+      summary: "[LOCAL:]REMOTE, a number or a port's name; without LOCAL the same, :REMOTE any",
     },
   ],
   flags: [
     namespaceFlag,
-    { name: "address", kind: "text", placeholder: "IP", summary: "where to listen (default 127.0.0.1)" },
+    {
+      name: "address",
+      kind: "text",
+      placeholder: "IP",
+      summary: "where to listen: addresses, or localhost (default 127.0.0.1)",
+    },
   ],
   examples: [
     { does: "Port 80 of the pod as 8080 here", line: "agent port-forward web 8080:80" },

@@ -3,7 +3,7 @@ import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/as
 import type { Container } from "../../agent/model/gen/v1.ts";
 import { type AgentUnderTest, createAgent, demoImage } from "./agent.ts";
 import { until } from "./containerd.ts";
-import { podOf, shell, stay } from "./pods.ts";
+import { podOf, shell, statusOf, stay } from "./pods.ts";
 import { cliWith, inTerminal } from "./terminal.ts";
 
 const decoder = new TextDecoder();
@@ -68,6 +68,9 @@ Deno.test("exec: exit status, separate outputs, 10 MiB through standard input, a
   assertEquals([unread.code, decoder.decode(unread.stdout)], [1, "out\n"]);
   assertMatch(unread.stderr, /^Error: the command ended before it had read all its input/);
 
+  const nothing = await cliWith(new Uint8Array(), agent, "exec", "-qi", "app", "--", "cat");
+  assertEquals([nothing.code, nothing.stdout.length, nothing.stderr], [0, 0, ""]);
+
   const missing = await agent.cli("exec", "-q", "app", "--", "no-such-program");
   assertEquals([missing.code, missing.stdout], [1, ""]);
   assertMatch(missing.stderr, /^Error: .*no-such-program.*not found/);
@@ -101,7 +104,8 @@ Deno.test("exec -it: the terminal's size, its changes, Ctrl-C and the exit statu
     `until busybox stty size | grep -qx '${size}'; do sleep 0.05; done; echo is ${size}`;
   const script = `${untilSize("40 100")}; ${untilSize("50 120")}; trap 'echo caught; exit 5' INT; ` +
     `echo armed; while :; do sleep 0.05; done`;
-  await using terminal = inTerminal(agent, `exec -it app -- sh -c "${script}"`);
+  const line = `exec -it app -- sh -c "${script}"; code=$?; stty -a; exit $code`;
+  await using terminal = inTerminal(agent, line);
   await terminal.shows(/is 40 100\r\n/);
   const resized = await new Deno.Command("stty", {
     args: ["-F", terminal.device(), "rows", "50", "cols", "120"],
@@ -114,6 +118,8 @@ Deno.test("exec -it: the terminal's size, its changes, Ctrl-C and the exit statu
   await terminal.press("\x03");
   assertEquals(await terminal.ended(), 5, terminal.text());
   assertMatch(terminal.text(), /caught\r\n/);
+  // The terminal is as it was.
+  assertMatch(terminal.text(), / icanon .* echo /);
   await agent.start();
 });
 
@@ -148,6 +154,55 @@ Deno.test("attach: a container's own terminal and input, and only its output wit
     assertEquals(typed.stderr, "");
     return watcher.stdout().includes("again");
   });
+});
+
+Deno.test("attach: stdinOnce ends the input with its first client; without it clients come and go; the default container", async () => {
+  await using agent = await createAgent();
+  await agent.start();
+  const reader = `while read line; do echo "heard $line"; echo aside >&2; done; echo closed; ${stay}`;
+  const many = { ...shell("many", reader), stdin: true, env: [{ name: "WHO", value: "many" }] };
+  const once: Container = {
+    ...shell("once", "exec busybox sha256sum"),
+    stdin: true,
+    stdinOnce: true,
+    restartPolicy: "Never",
+  };
+  await agent.write(
+    "in.yaml",
+    podOf("in", [once, many], {}, { annotations: { "kubectl.kubernetes.io/default-container": "many" } }),
+  );
+  const before = await agent.untilReady("in");
+
+  const bytes = crypto.getRandomValues(new Uint8Array(1 << 16));
+  const summed = await cliWith(bytes, agent, "attach", "-i", "in", "-c", "once");
+  const digest = toHex(await crypto.subtle.digest("SHA-256", bytes));
+  assertEquals([summed.code, decoder.decode(summed.stdout), summed.stderr], [0, `${digest}  -\n`, ""]);
+  await agent.untilPod(
+    "in",
+    "the reader of stdin has ended",
+    (pod) => statusOf(pod, "once").state?.terminated?.exitCode === 0,
+  );
+  const late = await agent.cli("attach", "in", "-c", "once");
+  assertMatch(
+    late.stderr,
+    /container once of pod default\/in is not running: it has ended \(Completed, exit code 0\)/,
+  );
+
+  for (const word of ["first", "second"]) {
+    const left = await cliWith(new TextEncoder().encode(`${word}\n`), agent, "attach", "-i", "in");
+    assertEquals(left.code, 0, left.stderr);
+    await agent.untilLog("in", "many", new RegExp(`heard ${word}\n`));
+  }
+  assertEquals((await agent.logs("in", "many")).includes("closed"), false);
+  const after = (await agent.pod("in"))!;
+  assertEquals(statusOf(after, "many").containerID, statusOf(before, "many").containerID);
+  const who = await agent.cli("exec", "in", "--", "sh", "-c", "echo $WHO");
+  assertEquals(who, { code: 0, stdout: "many\n", stderr: "" });
+
+  const all = await agent.cli("logs", "in", "--all-containers", "--prefix");
+  assertMatch(all.stdout, /^\[pod\/in\/once\] .*\n[^]*\[pod\/in\/many\] heard second\n/m);
+  const waited = await agent.cli("wait", "pod/in", "--for", "condition=Initialized");
+  assertEquals(waited.stdout, "pod/in condition met\n", waited.stderr);
 });
 
 Deno.test("port-forward leads to a port that only the pod has; a dead port is refused; the pod may be replaced meanwhile", async () => {

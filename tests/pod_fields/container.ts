@@ -39,7 +39,9 @@ export const container: Rows = {
     name: proven(config),
     restartPolicy: open,
     stdin: proven(attach),
-    stdinOnce: open,
+    stdinOnce: proven(
+      "tests/e2e/exec_test.ts: attach: stdinOnce ends the input with its first client; without it clients come and go; the default container",
+    ),
     terminationMessagePath: proven(lastWords),
     terminationMessagePolicy: proven(
       lastWords,

@@ -1,6 +1,6 @@
 /** One pod told in full, as kubectl describe does. Pure. Not for: its containers (describe_container.ts). */
 import { formatProblem, type Problem } from "../../model/errors.ts";
-import type { Event, Pod, PodCondition, Toleration, Volume } from "../../model/gen/v1.ts";
+import type { Container, Event, Pod, PodCondition, Toleration, Volume } from "../../model/gen/v1.ts";
 import { describeContainer, describeTime } from "./describe_container.ts";
 import { ageOf } from "./duration.ts";
 import { type Field, formatFields, keyed } from "./fields.ts";
@@ -121,8 +121,9 @@ function problemLines(problems: readonly Problem[], paint: Paint): string {
 
 export function describePod({ pod, events, problems, now }: PodStory, paint: Paint): string {
   const { spec, status = {} } = pod;
-  const statuses = [...status.initContainerStatuses ?? [], ...status.containerStatuses ?? []];
-  const containers = (list: NonNullable<typeof spec>["containers"]): Field[] =>
+  const { initContainerStatuses = [], containerStatuses = [], ephemeralContainerStatuses = [] } = status;
+  const statuses = [...initContainerStatuses, ...containerStatuses, ...ephemeralContainerStatuses];
+  const containers = (list: readonly Container[]): Field[] =>
     list.map((container): Field => {
       const found = statuses.find((s) => s.name === container.name);
       return [container.name, describeContainer(container, found)];
@@ -131,6 +132,9 @@ export function describePod({ pod, events, problems, now }: PodStory, paint: Pai
   const body = formatFields([
     ...spec?.initContainers?.length ? [["Init Containers", containers(spec.initContainers)] as const] : [],
     ["Containers", containers(spec?.containers ?? [])],
+    ...spec?.ephemeralContainers?.length
+      ? [["Ephemeral Containers", containers(spec.ephemeralContainers)] as const]
+      : [],
   ]);
   const tail = formatFields([
     ["Volumes", spec?.volumes?.length ? spec.volumes.map((v): Field => [v.name, volumeFields(v)]) : "<none>"],

@@ -329,7 +329,10 @@ Deno.test("help, version and what is typed wrongly", async () => {
     out: "",
     err: 'Error: unknown command "gte"; did you mean "get"?\nSee "agent help".\n',
   });
-  assertEquals((await lab.agent("logs")).err, 'Error: "agent logs" needs POD\nSee "agent help logs".\n');
+  assertEquals(
+    (await lab.agent("logs")).err,
+    'Error: "agent logs" needs POD or --selector LABELS\nSee "agent help logs".\n',
+  );
 });
 
 Deno.test("colours only on a terminal, and never against NO_COLOR", async () => {

@@ -2,7 +2,7 @@ import { assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { CommandError, UsageError } from "../../../../agent/cli/command.ts";
 import { planAttach, planExec } from "../../../../agent/cli/exec.ts";
 import { sessionPath } from "../../../../agent/cli/exec_session.ts";
-import { parseForward } from "../../../../agent/cli/port_forward.ts";
+import { namedPorts, parseAddresses, parseForward } from "../../../../agent/cli/port_forward.ts";
 import { exitStatus } from "../../../../agent/cli/remote_command.ts";
 import { openSession } from "../../../../agent/cli/session.ts";
 
@@ -57,6 +57,19 @@ Deno.test("ports to forward", () => {
   assertEquals(parseForward(":80"), { local: 0, remote: 80 });
   for (const wrong of ["", "http", "80:", "0", "80:0", "70000", "70000:80", "1:2:3", "-1", "8080:80/udp"]) {
     assertThrows(() => parseForward(wrong), UsageError, `found "${wrong}"`);
+  }
+});
+
+Deno.test("ports by name, and addresses to listen on", () => {
+  const pod = { spec: { containers: [{ name: "a", ports: [{ name: "http", containerPort: 8080 }] }] } };
+  const ports = namedPorts(pod);
+  assertEquals(parseForward("80:http", ports), { local: 80, remote: 8080 });
+  assertEquals(parseForward("http", ports), { local: 8080, remote: 8080 });
+  assertEquals(parseForward(":http", ports), { local: 0, remote: 8080 });
+  assertThrows(() => parseForward("80:https", ports), UsageError, "one of the pod's ports http");
+  assertEquals(parseAddresses("localhost,10.0.0.1"), ["127.0.0.1", "::1", "10.0.0.1"]);
+  for (const wrong of ["", "host", "10.0.0.1,"]) {
+    assertThrows(() => parseAddresses(wrong), UsageError, "--address");
   }
 });
 
