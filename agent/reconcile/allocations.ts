@@ -6,19 +6,37 @@ import type { Pod } from "../model/gen/v1.ts";
 import type { ObservedPod } from "../model/observed.ts";
 import type { Memory } from "../model/plan.ts";
 import { type Amounts, podResources } from "../model/qos.ts";
+import type { DesiredPod } from "../model/wish.ts";
 import { allocate, type Allocation } from "../model/resize.ts";
 
 export interface Allocations {
   /** The pod with the resources that it may have now. */
   decide(uid: string, pod: Pod, observed: ObservedPod, memory: Memory): Allocation;
+  /** The pod with the resources that it has while it waits for others. */
+  given(pod: DesiredPod): DesiredPod;
   /** The pod takes no place any more. */
   release(uid: string): void;
 }
 
-/** `wake` tells a pod that waits for resources that others have given some back. */
-export function createAllocations(allocatable: Amounts, wake: (uid: string) => void): Allocations {
+/**
+ * `wake` tells a pod that waits for resources that others have given some back, `changed` that one begins or ceases to
+ * have other resources than it asks for.
+ */
+export function createAllocations(
+  allocatable: Amounts,
+  wake: (uid: string) => void,
+  changed: () => void,
+): Allocations {
   const given = new Map<string, Amounts>();
   const waiting = new Set<string>();
+  const held = new Map<string, Pod>();
+
+  const hold = (uid: string, pod: Pod | undefined) => {
+    const same = JSON.stringify(held.get(uid)) === JSON.stringify(pod);
+    if (pod === undefined) held.delete(uid);
+    else held.set(uid, pod);
+    if (!same) changed();
+  };
 
   const put = (uid: string, requests: Amounts | undefined) => {
     const before = given.get(uid) ?? {};
@@ -43,11 +61,14 @@ export function createAllocations(allocatable: Amounts, wake: (uid: string) => v
       if (allocation.pending?.reason === "Deferred") waiting.add(uid);
       else waiting.delete(uid);
       put(uid, podResources(allocation.pod).requests);
+      hold(uid, allocation.pending && allocation.pod);
       return allocation;
     },
+    given: (desired) => ({ ...desired, pod: held.get(desired.uid) ?? desired.pod }),
     release(uid) {
       waiting.delete(uid);
       put(uid, undefined);
+      hold(uid, undefined);
     },
   };
 }

@@ -53,7 +53,11 @@ export function createReconciler(o: ReconcilerOptions, leave: AbortSignal): Reco
   const workers = new Map<string, Worker>();
   const found = new Map<string, PodIdentity>();
   let latest: Desired | undefined;
-  const allocations = createAllocations(o.apply.node.allocatable, (uid) => workers.get(uid)?.nudge());
+  const allocations = createAllocations(
+    o.apply.node.allocatable,
+    (uid) => workers.get(uid)?.nudge(),
+    () => readmit(),
+  );
 
   const known = (): KnownPod[] => {
     const ids = new Map<string, PodIdentity>(found);
@@ -105,16 +109,21 @@ export function createReconciler(o: ReconcilerOptions, leave: AbortSignal): Reco
   const wantedOf = (uid: string): Worker | undefined =>
     [...latest?.pods.values() ?? []].some((p) => p.uid === uid) ? workers.get(uid) : undefined;
 
+  /** What waits for more resources takes as much of the node as it has, not as it asks for. */
+  const judge = () => o.admission?.judge([...latest?.pods.values() ?? []].map(allocations.given)) ?? [];
+
+  const readmit = () => {
+    for (const uid of judge()) workers.get(uid)?.nudge();
+  };
+
   return {
     update(desired) {
       latest = desired;
-      const changed = o.admission?.judge(desired.pods.values()) ?? [];
+      const changed = judge();
       apply(desired);
       for (const uid of changed) workers.get(uid)?.nudge();
     },
-    readmit() {
-      for (const uid of o.admission?.judge(latest?.pods.values() ?? []) ?? []) workers.get(uid)?.nudge();
-    },
+    readmit,
     nudge(uid) {
       if (uid !== undefined) workers.get(uid)?.nudge();
       else for (const worker of workers.values()) worker.nudge();

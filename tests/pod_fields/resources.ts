@@ -6,9 +6,13 @@ const limits = "tests/e2e/inside_test.ts: limits in its cgroup, below the cgroup
 const policy =
   "tests/unit/agent/model/resize_test.ts: resizePolicy RestartContainer: a change of that resourceName restarts, of another does not";
 
+const inPlace =
+  "tests/e2e/resources_test.ts: resources change in place, wait, are refused, restart; the next agent knows";
+
 export const resources: Rows = {
   PodSpec: {
     resources: proven(
+      "tests/e2e/resources_test.ts: spec.resources of the pod limit its cgroup and its containers",
       "tests/unit/agent/model/pod_cgroup_test.ts: spec.resources of the pod limit its cgroup, whatever its containers declare; overhead comes on top",
       "tests/unit/agent/model/linux_resources_test.ts: a container without a limit of its own has that of spec.resources of its pod",
       "tests/unit/agent/model/validate_resources_test.ts: spec.resources of the pod: requests default to those of the containers, else to the pod's limits",
@@ -19,5 +23,5 @@ export const resources: Rows = {
     limits: proven(limits, "tests/e2e/edits_test.ts: resources alone change in place"),
     requests: proven(limits),
   },
-  ContainerResizePolicy: { resourceName: proven(policy), restartPolicy: proven(policy) },
+  ContainerResizePolicy: { resourceName: proven(policy, inPlace), restartPolicy: proven(policy, inPlace) },
 };
