@@ -14,6 +14,7 @@ import { podHosts } from "../model/hosts.ts";
 import type { DesiredPod } from "../model/wish.ts";
 import type { EditsRequest, Host, ImageVolumes, Storage } from "../ports.ts";
 import { imageVolumeId, mountImage } from "./image_volume.ts";
+import { inTime } from "./mount_program.ts";
 import { part, type PodPaths, within } from "./paths.ts";
 import { bindSubPath } from "./sub_path.ts";
 import { createTerminationLog } from "./termination.ts";
@@ -121,13 +122,15 @@ export function createContainerEdits(o: EditsOptions): Storage["containerEdits"]
     signal: AbortSignal,
   ): Promise<string> {
     try {
-      return await bindSubPath(host, {
+      const bound = bindSubPath(host, {
         volumePath: path,
         subPath,
         create,
         target: paths.subPath(mount.name, container.name, index),
         staging: join(paths.subPaths, ".staging", part(container.name, "container name")),
       }, signal);
+      // A server may hold the look at its files, which nothing ends.
+      return await inTime(bound, "the volume does not answer", signal);
     } catch (error) {
       throw subPathFailure(mount, container, error);
     }

@@ -44,19 +44,23 @@ export async function runInTime(
   signal: AbortSignal,
 ): Promise<CommandResult> {
   const limit = AbortSignal.any([signal, AbortSignal.timeout(options.limitMs)]);
-  const late = Promise.withResolvers<never>();
-  const end = () =>
-    late.reject(new AgentError("FailedMount", `${argv[0]} has not ended after ${options.limitMs / 1000} s`));
-  if (limit.aborted) end();
-  else limit.addEventListener("abort", end, { once: true });
   const run = host.exec(
     argv,
     { env: { LC_ALL: "C" }, ...(options.directory !== undefined && { cwd: options.directory }) },
     limit,
   );
-  run.catch(() => {});
+  return await inTime(run, `${argv[0]} has not ended after ${options.limitMs / 1000} s`, limit);
+}
+
+/** Leaves work behind that the kernel holds and no signal ends. Throws FailedMount with the words given. */
+export async function inTime<T>(work: Promise<T>, words: string, limit: AbortSignal): Promise<T> {
+  const late = Promise.withResolvers<never>();
+  const end = () => late.reject(new AgentError("FailedMount", words));
+  if (limit.aborted) end();
+  else limit.addEventListener("abort", end, { once: true });
+  work.catch(() => {});
   try {
-    return await Promise.race([run, late.promise]);
+    return await Promise.race([work, late.promise]);
   } finally {
     limit.removeEventListener("abort", end);
   }

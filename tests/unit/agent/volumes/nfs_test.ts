@@ -4,7 +4,7 @@ import type { CommandResult, Host, MountPoint } from "../../../../agent/ports.ts
 import { nfsMount, publishNfs } from "../../../../agent/volumes/nfs.ts";
 import { unmount } from "../../../../agent/volumes/unmount.ts";
 import { createFakeHost, type FakeHost } from "../../../fakes/host.ts";
-import { soon } from "./sandbox.ts";
+import { desire, host as onHost, inDirectory, requestFor, soon, volumesAt } from "./sandbox.ts";
 
 const signal = new AbortController().signal;
 const path = "/pods/u/volumes/kubernetes.io~nfs/data";
@@ -92,6 +92,22 @@ Deno.test("nfs: a server that does not answer holds up neither mounting nor unmo
   await unmount(host, { path, fsType: "nfs4" }, soon());
   assertEquals(lazily, [`${path} true`]);
 });
+
+Deno.test("nfs: a look into a volume that never answers ends with its time, and holds up no worker", () =>
+  inDirectory(async (root) => {
+    const container = { name: "c", volumeMounts: [{ name: "v", mountPath: "/v", subPath: "a" }] };
+    const pod = desire({ volumes: [{ name: "v", nfs: export1 }], containers: [container] });
+    const published = new Map([["v", { name: "v", hostPath: "/nfs", readonly: false }]]);
+    const silent: Host = {
+      ...onHost,
+      realPath: (at) => at === "/nfs" ? new Promise(() => {}) : onHost.realPath(at),
+    };
+    await assertRejects(
+      () => volumesAt(root, silent).containerEdits(requestFor(container, { pod, published }), soon()),
+      AgentError,
+      "the volume does not answer",
+    );
+  }));
 
 Deno.test("nfs: unmounting is first gentle, then forced and lazy; other file systems need no program", async () => {
   const { host, ran } = nfsHost((argv) => result(argv.includes("-f") ? 0 : 16));
