@@ -114,6 +114,9 @@ const onItsWay = new Set(["ContainerCreating", "PodInitializing", undefined]);
 const hasBegun = ({ state }: ContainerStatus): boolean =>
   state?.running !== undefined || state?.terminated !== undefined || !onItsWay.has(state?.waiting?.reason);
 
+/** What the runtimes say of a container whose program could not be run. */
+const startError = "StartError";
+
 /** Longer than a runtime takes to tell that a container has ended. */
 const patienceMs = 3000;
 
@@ -129,6 +132,9 @@ async function stayWith(debugged: Debugged, container: EphemeralContainer, quiet
   const target = { namespace: pod.metadata?.namespace ?? "", pod: pod.metadata?.name ?? "", container: name };
   if (terminated !== undefined) {
     const path = ["containerLogs", target.namespace, target.pod, name].map(encodeURIComponent).join("/");
+    if (terminated.reason === startError) {
+      throw new CommandError(`container ${name} does not start: ${terminated.message ?? startError}`);
+    }
     for await (const bytes of client.bytes(`/${path}`, io.signal)) await io.out(bytes);
     return terminated.exitCode;
   }

@@ -138,9 +138,11 @@ function stateOf(
   const c = newestOf(o, container.name);
   const idle = (pod.spec!.initContainers ?? []).length > 0 ? "PodInitializing" : "ContainerCreating";
   const failure = facts.stopping ? undefined : waitingFailure(container.name, container.image ?? "", facts);
-  if (c === undefined || c.state === "created" || wasCutOff(c, facts)) {
+  if (c === undefined || c.state === "created" || (c.ephemeral === undefined && wasCutOff(c, facts))) {
     return failure ?? { waiting: { reason: idle } };
   }
+  // It is not started again: nothing that failed is waited for.
+  if (c.ephemeral !== undefined && c.state !== "running") return terminated(pod, c, facts);
   if (c.state === "running" && !facts.stopping) {
     const hook = facts.memory.postStart.get(c.id);
     if (hook?.kind === "pending") return { waiting: { reason: idle } };

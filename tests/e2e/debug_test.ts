@@ -53,11 +53,26 @@ Deno.test("debug: ephemeral containers see their target, end once, outlive a cra
   const taken = await agent.cli("debug", "web", "--image", demoImage, "-c", "app");
   assertEquals([taken.code, taken.stderr], [1, "Error: name: the pod has a container app already\n"]);
 
+  const wrong = await agent.cli(
+    "debug",
+    "web",
+    "--image",
+    demoImage,
+    "-c",
+    "wrong",
+    "--attach",
+    "--",
+    "no-such-program",
+  );
+  assertEquals(wrong.code, 1);
+  assertMatch(wrong.stderr, /^Error: container wrong does not start: .*no-such-program/);
+
   await agent.kill();
   await agent.start();
   const adopted = await untilRuns(agent, "long");
   assertEquals(ephemeral(adopted, "long")?.containerID, running.containerID);
   assertEquals([idOf(adopted, "app"), idOf(adopted, "side")], [idOf(before, "app"), idOf(before, "side")]);
+  assertEquals(ephemeral(adopted, "wrong")?.state?.terminated?.reason, "StartError");
   assertEquals(adopted.spec?.ephemeralContainers?.map((c) => c.name).includes("shell"), true);
 
   const one = await agent.cli("restart", "web/app", "--wait");
