@@ -119,6 +119,10 @@ export interface RuntimeStatus {
   runtimeHandlers: string[];
   /** Those that make read-only mounts read-only all the way down. */
   recursiveReadOnlyHandlers: string[];
+  /** Those of them that can give a pod a user namespace. */
+  userNamespaceHandlers: string[];
+  /** Whether groups of an image's /etc/group can be kept out. */
+  supplementalGroupsPolicy: boolean;
 }
 
 /** Something happened to a pod (`uid`), or, without one, to anything: look again. */

@@ -1,6 +1,7 @@
 /** Which pods this machine takes, from the configuration and what the machine is. Not for: the judgement itself. */
 import type { Config } from "../config/config.ts";
 import { nodeLabels } from "../model/node_affinity.ts";
+import type { NodeFacts } from "../reconcile/apply.ts";
 import { type Admission, createAdmission } from "../reconcile/admission.ts";
 import type { StatusStore } from "../status_store.ts";
 import { type Machine, readApparmor } from "./machine.ts";
@@ -8,7 +9,7 @@ import { type Machine, readApparmor } from "./machine.ts";
 export interface NodeAdmissionOptions {
   config: Config;
   machine: Machine;
-  allocatable: Readonly<Record<string, number>>;
+  facts: Readonly<Pick<NodeFacts, "allocatable" | "supplementalGroupsPolicy">>;
   store: StatusStore;
   now(): number;
   /** Uids of the pods that an earlier run of the agent took. */
@@ -18,19 +19,21 @@ export interface NodeAdmissionOptions {
 export function createNodeAdmission(
   o: NodeAdmissionOptions,
 ): { labels: Readonly<Record<string, string>>; admission: Admission } {
-  const { config, machine, allocatable } = o;
+  const { config, machine, facts } = o;
   const labels = nodeLabels(config.nodeName, machine.arch, config.nodeLabels);
   const perCore = config.podsPerCore === 0 ? Infinity : config.podsPerCore * machine.cpus;
   const node = () => {
     const apparmor = readApparmor();
+    const { supplementalGroupsPolicy } = facts;
     return {
       name: config.nodeName,
       labels,
       maxPods: Math.min(config.maxPods, perCore),
-      allocatable,
+      allocatable: facts.allocatable,
       kernel: machine.kernel,
       allowedUnsafeSysctls: config.allowedUnsafeSysctls,
       ...(apparmor === undefined ? {} : { apparmor }),
+      ...(supplementalGroupsPolicy === undefined ? {} : { supplementalGroupsPolicy }),
     };
   };
   return { labels, admission: createAdmission({ store: o.store, now: o.now, taken: o.taken, node }) };

@@ -121,7 +121,7 @@ export function createPodParts(o: PodPartsOptions, leave: AbortSignal): PodParts
       clusterDNS: config.clusterDNS,
       clusterDomain: config.clusterDomain,
       hostIPs: node.hostIPs,
-    }).dns;
+    });
   };
   const cgroups = once(async () => {
     const asked = config.cgroupDriver !== "" ? undefined : await runtime.status(AbortSignal.timeout(10_000));
@@ -154,7 +154,7 @@ export function createPodParts(o: PodPartsOptions, leave: AbortSignal): PodParts
   const { labels, admission } = createNodeAdmission({
     config,
     machine,
-    allocatable: node.allocatable,
+    facts: node,
     store,
     now: () => host.now(),
     taken: o.taken,

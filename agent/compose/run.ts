@@ -195,8 +195,10 @@ function nodeStatus(o: RunOptions, seen: Seen, signal: AbortSignal): Promise<voi
     complete: () => snapshots.has(source),
     listedAgo,
     onLook: heartbeat.beat,
-    onRuntime(name) {
+    onRuntime({ name, supplementalGroupsPolicy = false }) {
       parts.node.runtimeName = name;
+      parts.node.supplementalGroupsPolicy = supplementalGroupsPolicy;
+      parts.reconciler.readmit();
       parts.reconciler.nudge();
     },
     everyMs: config.nodeStatusUpdateFrequency,

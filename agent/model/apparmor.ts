@@ -4,16 +4,17 @@
  */
 import type { AppArmorProfile, Container, Pod } from "./gen/v1.ts";
 
-const annotation = "container.apparmor.security.beta.kubernetes.io/";
+const prefix = "container.apparmor.security.beta.kubernetes.io/";
 
 /** `undefined`: it asks for none, which leaves the choice to the runtime. */
 export function apparmorProfileOf(pod: Pod, container: Container): AppArmorProfile | undefined {
-  return container.securityContext?.appArmorProfile ?? annotated(pod, container.name) ??
+  return container.securityContext?.appArmorProfile ?? apparmorAnnotation(pod, container.name) ??
     pod.spec?.securityContext?.appArmorProfile;
 }
 
-function annotated(pod: Pod, container: string): AppArmorProfile | undefined {
-  const text = pod.metadata?.annotations?.[annotation + container];
+/** The beta annotation `container.apparmor.security.beta.kubernetes.io/NAME`. */
+export function apparmorAnnotation(pod: Pod, container: string): AppArmorProfile | undefined {
+  const text = pod.metadata?.annotations?.[prefix + container];
   if (text === "runtime/default") return { type: "RuntimeDefault" };
   if (text === "unconfined") return { type: "Unconfined" };
   return text?.startsWith("localhost/") === true
@@ -30,8 +31,8 @@ export function parseLoadedProfiles(text: string): Set<string> {
 export function apparmorAnnotationProblems(pod: Pod): { key: string; message: string }[] {
   const names = [...pod.spec?.initContainers ?? [], ...pod.spec?.containers ?? []].map((c) => c?.name);
   return Object.entries(pod.metadata?.annotations ?? {}).flatMap(([key, value]) => {
-    if (!key.startsWith(annotation)) return [];
-    const name = key.slice(annotation.length);
+    if (!key.startsWith(prefix)) return [];
+    const name = key.slice(prefix.length);
     if (!names.includes(name)) return [{ key, message: `there is no container ${JSON.stringify(name)}` }];
     return /^(|runtime\/default|unconfined|localhost\/.+)$/.test(value ?? "")
       ? []

@@ -34,8 +34,11 @@ const podRows: readonly Row[] = [
   { severity: "warning", field: "serviceAccountName", unless: ["default", ""], why: accounts },
   { severity: "warning", field: "serviceAccount", unless: ["default", ""], why: accounts },
   { severity: "warning", field: "automountServiceAccountToken", unless: [false], why: accounts },
-  { severity: "warning", field: "setHostnameAsFQDN", unless: [false], why: "has no effect yet" },
-  { severity: "warning", field: "securityContext.seLinuxChangePolicy", why: "has no effect yet" },
+  {
+    severity: "warning",
+    field: "securityContext.seLinuxChangePolicy",
+    why: "has no effect: it concerns volumes of CSI drivers",
+  },
   { severity: "warning", field: "securityContext.windowsOptions", why: "has no effect on Linux" },
   {
     severity: "error",
@@ -51,7 +54,6 @@ const podRows: readonly Row[] = [
   { severity: "error", field: "resourceClaims", why: notYet },
   { severity: "error", field: "resources.claims", why: notYet },
   { severity: "error", field: "hostUsers", unless: [true], why: `${notYet}: user namespaces` },
-  { severity: "error", field: "hostnameOverride", unless: [""], why: notYet },
 ];
 
 /** Below `spec.containers[]` and `spec.initContainers[]`. */

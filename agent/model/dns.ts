@@ -37,8 +37,13 @@ export function parseResolvConf(text: string): DnsConfig {
   return { servers, searches, options };
 }
 
-/** `warnings` are messages of events (DNSConfigForming, MissingClusterDNS) that say what was left out. */
-export function podDns(pod: Pod, facts: DnsFacts): { dns: DnsConfig; warnings: string[] } {
+export interface PodDns {
+  dns: DnsConfig;
+  /** Messages of events DNSConfigForming that say what was left out. */
+  warnings: string[];
+}
+
+export function podDns(pod: Pod, facts: DnsFacts): PodDns {
   const warnings: string[] = [];
   const base = baseDns(pod, facts, warnings);
   const extra = pod.spec?.dnsConfig;
@@ -65,10 +70,13 @@ function baseDns(pod: Pod, facts: DnsFacts, warnings: string[]): DnsConfig {
     (policy === "ClusterFirst" && pod.spec?.hostNetwork !== true);
   if (!cluster) return hostDns(facts);
   if (facts.clusterDNS.length === 0) {
-    warnings.push(
-      `the node has no ClusterDNS address configured and cannot create Pod using "ClusterFirst" policy. ` +
-        `Falling back to "Default" policy.`,
-    );
+    // A pod that says nothing has ClusterFirst, and would be warned about on every node without a cluster.
+    if (policy === "ClusterFirstWithHostNet") {
+      warnings.push(
+        `the node has no ClusterDNS address configured (clusterDNS) and cannot create Pod using "${policy}" policy. ` +
+          `Falling back to "Default" policy.`,
+      );
+    }
     return hostDns(facts);
   }
   const searches = facts.host?.searches ?? [];

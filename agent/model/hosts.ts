@@ -18,6 +18,22 @@ export function podHostname(pod: Pod, clusterDomain: string): { hostname: string
   };
 }
 
+/** As many characters as the kernel keeps (HOST_NAME_MAX). */
+const maxKernelHostname = 64;
+
+/** What the kernel is told: the short name, or the full one with setHostnameAsFQDN. */
+export function kernelHostname(pod: Pod, clusterDomain: string): { hostname: string } | { error: string } {
+  const { hostname, domain } = podHostname(pod, clusterDomain);
+  if (pod.spec?.setHostnameAsFQDN !== true || domain === "") return { hostname };
+  const full = `${hostname}.${domain}`.replace(/\.$/, "");
+  if (full.length <= maxKernelHostname) return { hostname: full };
+  const limit = `${maxKernelHostname} characters is the max, ${full.length} characters requested`;
+  return {
+    error:
+      `failed to construct FQDN from pod hostname and cluster domain, FQDN ${full} is too long (${limit})`,
+  };
+}
+
 const truncate = (name: string): string =>
   name.length <= maxHostname ? name : name.slice(0, maxHostname).replace(/[-.]+$/, "");
 

@@ -1,5 +1,5 @@
 /** Rules for one container. Source: kubernetes pkg/apis/core/validation. Not for: the pod around it (validate_pod.ts). */
-import type { Container, ContainerPort, LifecycleHandler, Probe, SecurityContext, Volume } from "./gen/v1.ts";
+import type { Container, ContainerPort, LifecycleHandler, Probe, Volume } from "./gen/v1.ts";
 import { type FieldPath, type Report } from "./finding.ts";
 import { dnsLabel, headerName, ipAddress, portName } from "./names.ts";
 import {
@@ -16,7 +16,6 @@ import { validateEnv } from "./validate_env.ts";
 import { validateMounts } from "./validate_mount.ts";
 import { validateResources } from "./validate_resources.ts";
 
-export const idRange = [0, 2 ** 31 - 1] as const;
 const ports = [1, 65535] as const;
 
 export function validateContainer(
@@ -45,9 +44,6 @@ export function validateContainer(
   for (const hook of ["postStart", "preStop"] as const) {
     const handler = container.lifecycle?.[hook];
     if (handler !== undefined) validateHandler(handler, [...at, "lifecycle", hook], "hook", report);
-  }
-  if (container.securityContext !== undefined) {
-    validateSecurityContext(container.securityContext, [...at, "securityContext"], report);
   }
 }
 
@@ -114,31 +110,4 @@ function validateHandler(
     checkName(header.name, headerName, [...at, "httpGet", "httpHeaders", i, "name"], report);
   }
   checkRange(handler.grpc?.port, ports, [...at, "grpc", "port"], report);
-}
-
-/** Profiles of seccomp and AppArmor have the same form. */
-export function validateProfile(
-  profile: { type?: string; localhostProfile?: string } | undefined,
-  at: FieldPath,
-  report: Report,
-): void {
-  if (profile === undefined) return;
-  checkOneOf(profile.type, ["RuntimeDefault", "Unconfined", "Localhost"], [...at, "type"], report);
-  if ((profile.type === "Localhost") === Boolean(profile.localhostProfile)) return;
-  report([...at, "localhostProfile"], "expected with type Localhost, and only with it");
-}
-
-function validateSecurityContext(context: SecurityContext, at: FieldPath, report: Report): void {
-  checkRange(context.runAsUser, idRange, [...at, "runAsUser"], report);
-  checkRange(context.runAsGroup, idRange, [...at, "runAsGroup"], report);
-  checkOneOf(context.procMount, ["", "Default", "Unmasked"], [...at, "procMount"], report);
-  validateProfile(context.seccompProfile, [...at, "seccompProfile"], report);
-  validateProfile(context.appArmorProfile, [...at, "appArmorProfile"], report);
-  if (context.allowPrivilegeEscalation !== false) return;
-  const capabilities = context.capabilities?.add ?? [];
-  if (context.privileged === true) {
-    report([...at, "allowPrivilegeEscalation"], "may not be false in a privileged container");
-  } else if (capabilities.some((c) => /^(CAP_)?SYS_ADMIN$/.test(c ?? ""))) {
-    report([...at, "allowPrivilegeEscalation"], "may not be false with the capability SYS_ADMIN");
-  }
 }

@@ -1,13 +1,14 @@
 /** Rules for a pod. Source: kubernetes pkg/apis/core/validation. Not for: what the agent does not support (coverage.ts). */
-import type { Pod, PodSecurityContext, PodSpec } from "./gen/v1.ts";
-import { type FieldPath, type Report, shown } from "./finding.ts";
-import { dnsLabel, dnsSubdomain, ipAddress } from "./names.ts";
+import type { Pod, PodSpec } from "./gen/v1.ts";
+import { type FieldPath, type Report } from "./finding.ts";
+import { type Check, dnsLabel, dnsSubdomain, ipAddress } from "./names.ts";
 import { checkName, checkOneOf, checkPresent, checkRange, checkUnique, elements } from "./rules.ts";
-import { idRange, validateContainer, validateProfile } from "./validate_container.ts";
+import { validateContainer } from "./validate_container.ts";
 import { validateInitContainer, validateLife } from "./validate_life.ts";
 import { validateMetadata } from "./validate_objects.ts";
 import { validatePodResources, validateResizePolicy } from "./validate_resources.ts";
 import { validateScheduling } from "./validate_scheduling.ts";
+import { validatePodSecurity } from "./validate_security.ts";
 import { validateVolumes } from "./validate_volume.ts";
 
 /** The pod is as its author wrote it, without defaults. */
@@ -23,9 +24,7 @@ export function validatePod(pod: Pod, report: Report): void {
   validateDns(spec, report);
   validateIdentity(spec, report);
   validateScheduling(spec, report);
-  if (spec.securityContext !== undefined) {
-    validateSecurity(spec.securityContext, ["spec", "securityContext"], report);
-  }
+  validatePodSecurity(pod, report);
 }
 
 function validateContainers(spec: PodSpec, report: Report): void {
@@ -84,6 +83,10 @@ function validatePolicies(spec: PodSpec, report: Report): void {
   checkOneOf(spec.os?.name, ["linux", "windows"], ["spec", "os", "name"], report);
 }
 
+/** A trailing dot, the root alone, and underscores are fine. */
+const searchDomain: Check = (v) =>
+  v === "." ? undefined : dnsSubdomain(v.replace(/\.$/, "").replaceAll("_", "a"));
+
 function validateDns(spec: PodSpec, report: Report): void {
   const policies = ["ClusterFirst", "ClusterFirstWithHostNet", "Default", "None"];
   checkOneOf(spec.dnsPolicy, policies, ["spec", "dnsPolicy"], report);
@@ -98,6 +101,12 @@ function validateDns(spec: PodSpec, report: Report): void {
   }
   const searches = spec.dnsConfig?.searches ?? [];
   if (searches.length > 32) report([...at, "searches"], `expected at most 32, got ${searches.length}`);
+  if (searches.join(" ").length > 2048) {
+    report([...at, "searches"], "expected at most 2048 characters together, with the spaces between them");
+  }
+  for (const [i, search] of elements(searches)) {
+    checkName(search, searchDomain, [...at, "searches", i], report);
+  }
   for (const [i, option] of elements(spec.dnsConfig?.options)) {
     checkPresent(option.name, [...at, "options", i, "name"], "the name of an option", report);
   }
@@ -115,44 +124,16 @@ function validateIdentity(spec: PodSpec, report: Report): void {
     checkName(spec.runtimeClassName, dnsSubdomain, ["spec", "runtimeClassName"], report);
   }
   if (spec.subdomain) checkName(spec.subdomain, dnsLabel, ["spec", "subdomain"], report);
-  if (spec.shareProcessNamespace === true && spec.hostPID === true) {
-    report(["spec", "shareProcessNamespace"], "stands beside hostPID; expected one of them");
+  if (spec.hostnameOverride) {
+    const at = ["spec", "hostnameOverride"];
+    checkName(spec.hostnameOverride, dnsSubdomain, at, report);
+    if (spec.hostnameOverride.length > 64) {
+      report(at, "expected at most 64 characters, as many as the kernel keeps");
+    }
+    if (spec.hostNetwork === true) report(at, "may not stand beside hostNetwork");
+    if (spec.setHostnameAsFQDN === true) report(at, "may not stand beside setHostnameAsFQDN");
   }
   for (const [i, secret] of elements(spec.imagePullSecrets)) {
     checkPresent(secret.name, ["spec", "imagePullSecrets", i, "name"], "the name of a Secret", report);
-  }
-}
-
-function validateSecurity(context: PodSecurityContext, at: FieldPath, report: Report): void {
-  for (const field of ["runAsUser", "runAsGroup", "fsGroup"] as const) {
-    checkRange(context[field], idRange, [...at, field], report);
-  }
-  for (const [i, group] of elements(context.supplementalGroups)) {
-    checkRange(group, idRange, [...at, "supplementalGroups", i], report);
-  }
-  checkOneOf(
-    context.fsGroupChangePolicy,
-    ["OnRootMismatch", "Always"],
-    [...at, "fsGroupChangePolicy"],
-    report,
-  );
-  checkOneOf(
-    context.supplementalGroupsPolicy,
-    ["Merge", "Strict"],
-    [...at, "supplementalGroupsPolicy"],
-    report,
-  );
-  validateProfile(context.seccompProfile, [...at, "seccompProfile"], report);
-  validateProfile(context.appArmorProfile, [...at, "appArmorProfile"], report);
-  const names = new Map<string, FieldPath>();
-  for (const [i, sysctl] of elements(context.sysctls)) {
-    const here = [...at, "sysctls", i, "name"];
-    if (
-      sysctl.name !== undefined &&
-      !/^[a-z0-9]([-_a-z0-9]*[a-z0-9])?([./][a-z0-9]([-_a-z0-9]*[a-z0-9])?)*$/.test(sysctl.name)
-    ) {
-      report(here, `expected a sysctl like net.ipv4.ip_forward, got ${shown(sysctl.name)}`);
-    }
-    checkUnique(sysctl.name, names, here, "the sysctl", report);
   }
 }

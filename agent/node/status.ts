@@ -17,7 +17,7 @@ export interface NodeStatusOptions {
   /** How long ago the runtime last told all its pods, in ms. */
   listedAgo(): number;
   /** Told when the runtime answers again, and who it is. */
-  onRuntime(name: string): void;
+  onRuntime(view: RuntimeView): void;
   /** Told after each look, whatever it saw. */
   onLook(): void;
   everyMs: number;
@@ -29,6 +29,7 @@ export interface RuntimeView {
   reachable: boolean;
   runtimeReady: boolean;
   networkReady: boolean;
+  supplementalGroupsPolicy?: boolean;
   message: string;
 }
 
@@ -99,7 +100,7 @@ export async function runNodeStatus(o: NodeStatusOptions, signal: AbortSignal): 
     const view = await look(o.runtime, signal);
     if (signal.aborted) return;
     o.onLook();
-    if (view.reachable && !wasReachable) o.onRuntime(view.name);
+    if (view.reachable && !wasReachable) o.onRuntime(view);
     wasReachable = view.reachable;
     const before = o.store.status();
     const facts = { complete: o.complete(), listedAgo: o.listedAgo() };

@@ -9,15 +9,8 @@ import { volumesHash } from "../model/volumes.ts";
 import { ensureImage } from "./images.ts";
 import { type HookPlace, postStartNote, runPostStart, runPreStop, stopContainer } from "./hooks.ts";
 import { linkLog, podLogDirectory, removeContainerLogs, removePodLogs } from "./logs.ts";
-import {
-  type ApplyOptions,
-  containerSpec,
-  environmentOf,
-  type PodRound,
-  sandboxSpec,
-  wantedHandler,
-  wishOf,
-} from "./specs.ts";
+import { type ApplyOptions, containerSpec, environmentOf, type PodRound, wishOf } from "./specs.ts";
+import { checkFeatures, sandboxSpec, wantedHandler } from "./sandbox.ts";
 
 export type { ApplyOptions, NodeFacts, PodRound } from "./specs.ts";
 
@@ -181,6 +174,7 @@ async function runSandbox(
 ): Promise<StepResult> {
   const directory = podLogDirectory(o.node.podLogsDir, round.desired!.pod);
   const handler = wantedHandler(round);
+  await checkFeatures(o, round.desired!.pod, signal);
   await o.storage.claim(round.uid);
   const of = { attempt, podStart: since, runtimeHandler: handler };
   const [spec] = await Promise.all([sandboxSpec(o, round, of), o.host.mkdir(directory, 0o755)]);

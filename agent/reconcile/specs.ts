@@ -1,9 +1,10 @@
 /**
- * What one round of one pod works with, and what the runtime is told of its sandbox and containers: the wish, the
- * environment and the volumes put together. Not for: applying it (apply.ts).
+ * What one round of one pod works with, and what the runtime is told of its containers: the wish, the environment
+ * and the volumes put together. Not for: the sandbox (sandbox.ts), applying it (apply.ts).
  */
 import type { Container, Pod } from "../model/gen/v1.ts";
-import type { ContainerSpec, DnsConfig, SandboxSpec } from "../model/container.ts";
+import type { ContainerSpec } from "../model/container.ts";
+import type { PodDns } from "../model/dns.ts";
 import type { Cgroups, Host, Prober, PublishedVolume, Runtime, Storage } from "../ports.ts";
 import type { DesiredPod, Objects } from "../model/wish.ts";
 import type { ObservedPod } from "../model/observed.ts";
@@ -12,15 +13,13 @@ import type { Memory, Step } from "../model/plan.ts";
 import { asContainer, ephemeralOf } from "../model/ephemeral.ts";
 import { AgentError } from "../model/errors.ts";
 import { containerHash } from "../model/hash.ts";
-import { wantedSandboxHash } from "../model/need.ts";
 import type { EnvFiles } from "../model/env_file.ts";
 import { expandCommand, resolveEnv } from "../model/env.ts";
-import { podHostname } from "../model/hosts.ts";
 import { type ContainerLimitFacts, linuxResources } from "../model/linux_resources.ts";
 import { asksRecursiveReadOnly } from "../model/volume_mounts.ts";
-import { runtimeClassProblem, runtimeHandlerOf } from "../model/runtime_class.ts";
 import type { ImageOptions, RecordEvent } from "./images.ts";
-import { containerLogPath, podLogDirectory } from "./logs.ts";
+import { containerLogPath } from "./logs.ts";
+import { sandboxSpec } from "./sandbox.ts";
 
 /** What stays the same for all pods of this node. */
 export interface NodeFacts extends ContainerLimitFacts {
@@ -33,6 +32,8 @@ export interface NodeFacts extends ContainerLimitFacts {
   backOff: BackOffConfig;
   /** What the node gives to pods, in base units (cores, bytes). */
   allocatable: Readonly<Record<string, number>>;
+  /** Absent while the runtime has not told. */
+  supplementalGroupsPolicy?: boolean;
 }
 
 export interface ApplyOptions {
@@ -44,7 +45,7 @@ export interface ApplyOptions {
   images: ImageOptions;
   node: NodeFacts;
   /** The pod's DNS configuration from its policy and the node's resolv.conf. */
-  dns(pod: Pod): Promise<DnsConfig>;
+  dns(pod: Pod): Promise<PodDns>;
 }
 
 /** One pod at one moment; `published` is filled by publishVolumes and read by runContainer. */
@@ -72,40 +73,6 @@ export function wishOf(
     throw new AgentError("Aborted", `container ${name} is not wanted`);
   }
   return { pod, container, secrets: round.objects.secrets };
-}
-
-/** Throws CreatePodSandboxError while the pod's class cannot be had. */
-export function wantedHandler({ desired, objects }: PodRound): string {
-  const handler = runtimeHandlerOf(desired!.pod);
-  if (handler !== undefined) return handler;
-  const why = runtimeClassProblem(desired!.pod, objects.runtimeClasses);
-  const message = why === undefined ? "the class was just described" : `${why.field}: ${why.message}`;
-  throw new AgentError("CreatePodSandboxError", `failed to get sandbox runtime: ${message}`);
-}
-
-export async function sandboxSpec(
-  o: ApplyOptions,
-  round: PodRound,
-  { attempt, podStart, runtimeHandler }: Pick<SandboxSpec, "attempt" | "podStart" | "runtimeHandler">,
-): Promise<SandboxSpec> {
-  const desired = round.desired!;
-  const { pod } = desired;
-  const spec = pod.spec!;
-  const [dns, cgroupParent] = await Promise.all([o.dns(pod), o.cgroups.ensure(desired)]);
-  return {
-    pod,
-    uid: desired.uid,
-    attempt,
-    podStart,
-    source: desired.source,
-    hash: wantedSandboxHash(pod),
-    hostname: spec.hostNetwork === true ? "" : podHostname(pod, o.node.clusterDomain).hostname,
-    dns,
-    logDirectory: podLogDirectory(o.node.podLogsDir, pod),
-    cgroupParent,
-    runtimeHandler,
-    sysctls: Object.fromEntries((spec.securityContext?.sysctls ?? []).map((s) => [s.name, s.value])),
-  };
 }
 
 /** Throws CreateContainerConfigError when it names something that does not exist; files only once they are read. */

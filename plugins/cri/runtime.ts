@@ -2,14 +2,15 @@
  * The Runtime port over CRI v1. Not for: translation (translate_*.ts, observe.ts), creation twice (create.ts).
  */
 import { AgentError, type Reason } from "../../agent/model/errors.ts";
+import type { ContainerSpec } from "../../agent/model/container.ts";
 import type { ExecResult, Runtime, RuntimeStatus } from "../../agent/ports.ts";
-import { CgroupDriver, type StatusResponse } from "../rpc/gen/cri.ts";
+import { CgroupDriver, type RuntimeHandlerFeatures, type StatusResponse } from "../rpc/gen/cri.ts";
 import { REQUEST_TIMEOUT_MS, type RuntimeClient, within } from "./client.ts";
 import { createCreator } from "./create.ts";
 import { isNotFound, isTimeout, isUnimplemented, toAgentError } from "./errors.ts";
 import type { Observer } from "./observer.ts";
 import { toCriResourceUpdate } from "./resources.ts";
-import type { SecurityOptions } from "./security.ts";
+import { effectiveSecurity, type SecurityOptions } from "./security.ts";
 import { listStats } from "./stats.ts";
 
 export interface RuntimeOptions extends SecurityOptions {
@@ -66,6 +67,7 @@ export function createRuntime(
       ending("FailedKillPod", signal, () => client.removePodSandbox({ podSandboxId: id }, within(signal))),
     createContainer: (spec, signal) =>
       effect("CreateContainerError", signal, async () => {
+        await checkSeccompFile(spec, options);
         const id = await creator.createContainer(spec, signal);
         observer.remember(id, spec.sandbox.uid);
         return id;
@@ -145,11 +147,24 @@ function createStatus(client: RuntimeClient): (signal: AbortSignal) => Promise<R
       networkReady: isTrue("NetworkReady"),
       message: conditions.filter((c) => !c.status).map((c) => c.message || c.reason).join("; "),
       runtimeHandlers: handlers,
-      recursiveReadOnlyHandlers: response.runtimeHandlers
-        .filter((h) => h.features?.recursiveReadOnlyMounts === true).map((h) => h.name),
+      recursiveReadOnlyHandlers: handlersWith("recursiveReadOnlyMounts", response),
+      userNamespaceHandlers: handlersWith("userNamespaces", response),
+      supplementalGroupsPolicy: response.features?.supplementalGroupsPolicy === true,
       ...(driver === undefined ? {} : { cgroupDriver: driver }),
     };
   };
+}
+
+/** The runtimes say that a file is missing, but not what it is for. */
+async function checkSeccompFile(spec: ContainerSpec, { seccompRoot }: SecurityOptions): Promise<void> {
+  const { seccompProfile, privileged } = effectiveSecurity(spec.sandbox.pod, spec.container);
+  if (seccompProfile?.type !== "Localhost" || privileged === true) return;
+  const path = `${seccompRoot}/${seccompProfile.localhostProfile}`;
+  if ((await Deno.stat(path).catch(() => undefined))?.isFile === true) return;
+  throw new AgentError(
+    "CreateContainerConfigError",
+    `the seccomp profile ${path} does not exist: expected the file that seccompProfile.localhostProfile names`,
+  );
 }
 
 /** A handler that the runtime does not know is the reason, whatever words it has for that. */
@@ -170,6 +185,9 @@ async function explainHandler(
     { cause: error },
   );
 }
+
+const handlersWith = (feature: keyof RuntimeHandlerFeatures, response: StatusResponse): string[] =>
+  response.runtimeHandlers.filter((h) => h.features?.[feature] === true).map((h) => h.name);
 
 async function askCgroupDriver(
   client: RuntimeClient,

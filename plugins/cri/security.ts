@@ -169,6 +169,9 @@ function checkNonRoot(spec: ContainerSpec, security: SecurityContext): void {
   }
 }
 
+/** containerd takes a name with its prefix for another capability, and leaves it out. */
+const toCapability = (name: string): string => name.toUpperCase().replace(/^CAP_/, "");
+
 const configError = (message: string): AgentError => new AgentError("CreateContainerConfigError", message);
 
 export function toContainerSecurity(
@@ -182,8 +185,8 @@ export function toContainerSecurity(
   const unmasked = security.procMount === "Unmasked";
   return LinuxContainerSecurityContext.fromPartial({
     capabilities: {
-      addCapabilities: security.capabilities?.add ?? [],
-      dropCapabilities: security.capabilities?.drop ?? [],
+      addCapabilities: (security.capabilities?.add ?? []).map(toCapability),
+      dropCapabilities: (security.capabilities?.drop ?? []).map(toCapability),
     },
     privileged: security.privileged === true,
     namespaceOptions: withTarget(toNamespaceOption(pod), spec.targetId),

@@ -28,6 +28,8 @@ export interface FakeRuntimeOptions {
   onStart?: (spec: ContainerSpec) => number | undefined;
   /** Exit code of a container that is stopped with a grace period; default 143. */
   stopCode?: number;
+  /** Whether it can give pods user namespaces; default false. */
+  userNamespaces?: boolean;
   /** What a command in a container does; default it succeeds in silence. */
   onExec?: (container: ContainerSpec, command: readonly string[]) => ExecResult;
 }
@@ -171,6 +173,8 @@ export function createFakeRuntime(options: FakeRuntimeOptions = {}): FakeRuntime
         cgroupDriver: "cgroupfs",
         runtimeHandlers: [],
         recursiveReadOnlyHandlers: [],
+        userNamespaceHandlers: options.userNamespaces === true ? ["", "runc"] : [],
+        supplementalGroupsPolicy: false,
       };
     },
     observe: async (uid, signal) => {

@@ -13,6 +13,8 @@ const affinity =
   "tests/unit/agent/model/admission_test.ts: nodeSelector, and nodeAffinity with every operator, decide by the node's labels and name";
 const rank =
   "tests/unit/agent/model/admission_test.ts: a pod that runs keeps its place, whatever its edit asks for, unless priorityClassName or priority needs it";
+const fqdn =
+  "tests/unit/agent/model/hosts_test.ts: setHostnameAsFQDN gives the kernel the full name, which may have 64 characters; hostnameOverride is all";
 const namespaces = "tests/unit/plugins/cri/translate_sandbox_test.ts: toSandboxConfig: namespaces";
 const aliases = "tests/unit/agent/model/hosts_test.ts: aliases come last, one line for each address";
 
@@ -36,7 +38,7 @@ export const pod: Rows = {
     hostPID: proven(namespaces),
     hostUsers: open,
     hostname: proven(names),
-    hostnameOverride: open,
+    hostnameOverride: proven(fqdn),
     imagePullSecrets: proven("tests/e2e/registry_test.ts: images from a registry"),
     nodeName: needsCluster(scheduler),
     nodeSelector: proven(placed, affinity),
@@ -63,7 +65,7 @@ export const pod: Rows = {
     schedulingGroup: rejected("there is no scheduler", {}),
     serviceAccount: needsCluster(accounts),
     serviceAccountName: needsCluster(accounts),
-    setHostnameAsFQDN: open,
+    setHostnameAsFQDN: proven(fqdn),
     shareProcessNamespace: proven(namespaces),
     subdomain: proven(names),
     terminationGracePeriodSeconds: proven(

@@ -30,7 +30,7 @@ export const security: Rows = {
     runAsGroup: proven(spec, wins),
     runAsNonRoot: proven(nonRoot),
     runAsUser: proven(spec, wins),
-    seLinuxChangePolicy: open,
+    seLinuxChangePolicy: needsCluster("is about volumes of CSI drivers", { sample: "Recursive" }),
     supplementalGroups: proven(spec),
     supplementalGroupsPolicy: open,
     windowsOptions: needsCluster(windows),

@@ -39,7 +39,9 @@ Deno.test("ClusterFirst asks the cluster, and falls back to the node without one
   assertEquals(podDns(podOf({ dnsPolicy: "ClusterFirst", hostNetwork: true }), facts).dns, host);
   const alone = podDns(podOf({ dnsPolicy: "ClusterFirst" }), { ...facts, clusterDNS: [] });
   assertEquals(alone.dns, host);
-  assertEquals(alone.warnings.length, 1);
+  assertEquals(alone.warnings, [], "what every pod is that says nothing");
+  const asked = podDns(podOf({ dnsPolicy: "ClusterFirstWithHostNet" }), { ...facts, clusterDNS: [] });
+  assertEquals([asked.dns, asked.warnings.length], [host, 1]);
 });
 
 Deno.test("None takes only dnsConfig; Default adds it to the node's", () => {

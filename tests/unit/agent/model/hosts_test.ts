@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import type { Pod } from "../../../../agent/model/gen/v1.ts";
-import { podHostname, podHosts } from "../../../../agent/model/hosts.ts";
+import { kernelHostname, podHostname, podHosts } from "../../../../agent/model/hosts.ts";
 
 const podOf = (spec: Partial<NonNullable<Pod["spec"]>>, name = "web"): Pod => ({
   metadata: { name, namespace: "shop" },
@@ -51,5 +51,22 @@ Deno.test("host names end after 63 characters and never with a dash or dot", () 
   assertEquals(podHostname(podOf({ hostnameOverride: "x.example", subdomain: "db" }), "c"), {
     hostname: "x.example",
     domain: "",
+  });
+});
+
+Deno.test("setHostnameAsFQDN gives the kernel the full name, which may have 64 characters; hostnameOverride is all", () => {
+  const asked = { setHostnameAsFQDN: true, hostname: "h".repeat(20), subdomain: "s".repeat(20) };
+  const domain = (length: number) => "d".repeat(length - 20 - 20 - ".x.svc.".length - 1);
+  const pod = { metadata: { name: "web", namespace: "x" }, spec: { containers: [], ...asked } };
+  const full = `${"h".repeat(20)}.${"s".repeat(20)}.x.svc.${domain(64)}`;
+  assertEquals(kernelHostname(pod, domain(64)), { hostname: full });
+  assertEquals(kernelHostname(pod, domain(65)), {
+    error: `failed to construct FQDN from pod hostname and cluster domain, FQDN ${full}d is too long ` +
+      "(64 characters is the max, 65 characters requested)",
+  });
+  assertEquals(kernelHostname(podOf({ ...asked, subdomain: "" }), "c"), { hostname: "h".repeat(20) });
+  assertEquals(kernelHostname(podOf({ hostname: "a", subdomain: "b" }), "c"), { hostname: "a" });
+  assertEquals(kernelHostname(podOf({ hostname: "a", hostnameOverride: "x.example" }), "c"), {
+    hostname: "x.example",
   });
 });

@@ -104,7 +104,7 @@ export function createBench(root: string, fake: FakeRuntime): Bench {
         nodeConfig: () => Promise.resolve(undefined),
       },
       node,
-      dns: () => Promise.resolve({ servers: [], searches: [], options: [] }),
+      dns: () => Promise.resolve({ dns: { servers: [], searches: [], options: [] }, warnings: [] }),
     },
     observe: { host, runtime, storage: volumes, logs: node, rootDir: root },
     probes: probeOptions(host, runtime),

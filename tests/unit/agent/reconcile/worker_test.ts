@@ -74,7 +74,7 @@ async function withWorker(
           usage: () => Promise.resolve(undefined),
           remove: () => Promise.resolve(),
         },
-        dns: () => Promise.resolve({ servers: [], searches: [], options: [] }),
+        dns: () => Promise.resolve({ dns: { servers: [], searches: [], options: [] }, warnings: [] }),
         images: { images, archives, pulls: createGate(1), nodeConfig: () => Promise.resolve(undefined) },
       },
     },
