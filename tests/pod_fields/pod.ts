@@ -13,6 +13,9 @@ const affinity =
   "tests/unit/agent/model/admission_test.ts: nodeSelector, and nodeAffinity with every operator, decide by the node's labels and name";
 const rank =
   "tests/unit/agent/model/admission_test.ts: a pod that runs keeps its place, whatever its edit asks for, unless priorityClassName or priority needs it";
+const spaces = "tests/e2e/security_test.ts: hostPID, hostIPC, shareProcessNamespace";
+const called =
+  "tests/e2e/security_test.ts: setHostnameAsFQDN, hostnameOverride, and a resolver within its limits";
 const fqdn =
   "tests/unit/agent/model/hosts_test.ts: setHostnameAsFQDN gives the kernel the full name, which may have 64 characters; hostnameOverride is all";
 const namespaces = "tests/unit/plugins/cri/translate_sandbox_test.ts: toSandboxConfig: namespaces";
@@ -33,12 +36,12 @@ export const pod: Rows = {
     ephemeralContainers: rejected(
       "are for running pods (agent debug), in Kubernetes, too: never in a manifest",
     ),
-    hostIPC: proven(namespaces),
+    hostIPC: proven(namespaces, spaces),
     hostNetwork: proven(names),
-    hostPID: proven(namespaces),
+    hostPID: proven(namespaces, spaces),
     hostUsers: open,
     hostname: proven(names),
-    hostnameOverride: proven(fqdn),
+    hostnameOverride: proven(fqdn, called),
     imagePullSecrets: proven("tests/e2e/registry_test.ts: images from a registry"),
     nodeName: needsCluster(scheduler),
     nodeSelector: proven(placed, affinity),
@@ -65,8 +68,8 @@ export const pod: Rows = {
     schedulingGroup: rejected("there is no scheduler", {}),
     serviceAccount: needsCluster(accounts),
     serviceAccountName: needsCluster(accounts),
-    setHostnameAsFQDN: proven(fqdn),
-    shareProcessNamespace: proven(namespaces),
+    setHostnameAsFQDN: proven(fqdn, called),
+    shareProcessNamespace: proven(namespaces, spaces),
     subdomain: proven(names),
     terminationGracePeriodSeconds: proven(
       "tests/e2e/edits_test.ts: a removed pod is asked to end, and killed when its time is over",

@@ -15,6 +15,17 @@ const apparmor =
 const privileges =
   "tests/unit/plugins/cri/security_test.ts: privileges: no_new_privs only when escalation is refused, masks unless procMount is Unmasked";
 const admitted = "tests/e2e/admission_test.ts";
+const inside = "tests/e2e/security_test.ts";
+const users = `${inside}: runAsUser, runAsGroup, groups, fsGroup, and runAsNonRoot with users of images`;
+const rights =
+  `${inside}: capabilities, privileged, allowPrivilegeEscalation, readOnlyRootFilesystem, masked paths`;
+const filters = `${inside}: seccompProfile: RuntimeDefault, Unconfined, Localhost, and seccompDefault`;
+const modules =
+  `${inside}: appArmorProfile, supplementalGroupsPolicy Strict and seLinuxOptions on a host without them`;
+const noModule =
+  "the host of the tests has neither AppArmor nor SELinux: seen are the refusal and the CRI message";
+const labels =
+  "tests/unit/plugins/cri/security_test.ts: seLinuxOptions are passed on: user, role, type, level";
 const windows = "means nothing on Linux";
 
 export const security: Rows = {
@@ -27,28 +38,39 @@ export const security: Rows = {
         "tests/e2e/contents_test.ts: fsGroup, fsGroupChangePolicy, defaultMode, mode, items and optional: owners and modes of what containers see",
       ),
     ),
-    runAsGroup: proven(spec, wins),
-    runAsNonRoot: proven(nonRoot),
-    runAsUser: proven(spec, wins),
+    runAsGroup: proven(spec, wins, users),
+    runAsNonRoot: proven(nonRoot, users),
+    runAsUser: proven(spec, wins, users),
     seLinuxChangePolicy: needsCluster("is about volumes of CSI drivers", { sample: "Recursive" }),
-    supplementalGroups: proven(spec),
-    supplementalGroupsPolicy: open,
+    supplementalGroups: proven(spec, users),
+    supplementalGroupsPolicy: provenBut(
+      "Strict was seen only where the runtime lacks it: it is refused",
+      modules,
+    ),
     windowsOptions: needsCluster(windows),
   },
   SecurityContext: {
-    allowPrivilegeEscalation: proven(privileges),
-    privileged: open,
+    allowPrivilegeEscalation: proven(privileges, rights),
+    privileged: proven(rights),
     procMount: proven(privileges),
-    readOnlyRootFilesystem: open,
-    runAsGroup: proven(spec, wins),
-    runAsNonRoot: proven(nonRoot),
-    runAsUser: proven(spec, wins),
+    readOnlyRootFilesystem: proven(rights),
+    runAsGroup: proven(spec, wins, users),
+    runAsNonRoot: proven(nonRoot, users),
+    runAsUser: proven(spec, wins, users),
     windowsOptions: needsCluster(windows),
   },
-  Capabilities: { add: proven(spec), drop: proven(spec) },
-  SELinuxOptions: { level: open, role: open, type: open, user: open },
-  SeccompProfile: { localhostProfile: proven(seccomp), type: proven(seccomp) },
-  AppArmorProfile: { localhostProfile: proven(apparmor), type: proven(apparmor) },
+  Capabilities: { add: proven(spec, rights), drop: proven(spec, rights) },
+  SELinuxOptions: {
+    level: provenBut(noModule, labels, modules),
+    role: provenBut(noModule, labels, modules),
+    type: provenBut(noModule, labels, modules),
+    user: provenBut(noModule, labels, modules),
+  },
+  SeccompProfile: { localhostProfile: proven(seccomp, filters), type: proven(seccomp, filters) },
+  AppArmorProfile: {
+    localhostProfile: provenBut(noModule, apparmor),
+    type: provenBut(noModule, apparmor, modules),
+  },
   Sysctl: {
     name: proven(`${admitted}: sysctls: safe and allowed ones are set, others refused`),
     value: proven(`${admitted}: sysctls: safe and allowed ones are set, others refused`),

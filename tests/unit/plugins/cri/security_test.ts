@@ -122,3 +122,24 @@ Deno.test("a target's processes are shared, unless the pod or the node shares th
   assertEquals(namespaces({ shareProcessNamespace: true }, "c1"), [NamespaceMode.POD, ""]);
   assertEquals(namespaces({ hostPID: true }, "c1"), [NamespaceMode.NODE, ""]);
 });
+
+Deno.test("seLinuxOptions are passed on: user, role, type, level", () => {
+  const level = { level: "s0:c1,c2" };
+  const all = { user: "u", role: "r", type: "t", ...level };
+  assertEquals(security({ seLinuxOptions: all }, {}).selinuxOptions, all);
+  const none = { user: "", role: "", type: "" };
+  assertEquals(security({ seLinuxOptions: all }, { seLinuxOptions: level }).selinuxOptions, {
+    ...none,
+    ...level,
+  });
+  assertEquals(security({}, {}).selinuxOptions, undefined);
+});
+
+Deno.test("capabilities bear no prefix, which containerd would take for part of the name", () => {
+  const { capabilities } = security({}, {
+    capabilities: { add: ["CAP_SYS_TIME", "net_admin"], drop: ["ALL"] },
+  });
+  assertEquals([capabilities?.addCapabilities, capabilities?.dropCapabilities], [["SYS_TIME", "NET_ADMIN"], [
+    "ALL",
+  ]]);
+});
