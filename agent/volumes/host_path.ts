@@ -49,7 +49,8 @@ async function create(
 ): Promise<void> {
   try {
     if (what === "directory") return await host.mkdir(path);
-    const { code, stderr } = await host.exec(["touch", "--", path], {}, signal);
+    const script = 'umask 022 && exec touch -- "$1"';
+    const { code, stderr } = await host.exec(["sh", "-c", script, "sh", path], {}, signal);
     if (code !== 0) throw new Error(new TextDecoder().decode(stderr).trim());
   } catch (error) {
     throw new AgentError("FailedMount", `cannot create the ${what} ${path}: ${errorText(error)}`, {
