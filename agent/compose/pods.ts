@@ -13,6 +13,7 @@ import type { DnsConfig } from "../model/container.ts";
 import type { Pod } from "../model/gen/v1.ts";
 import { cpuShares } from "../model/cpu.ts";
 import { formatQuantity } from "../model/quantity.ts";
+import { idPool } from "../model/user_namespace.ts";
 import { parseResolvConf, podDns } from "../model/dns.ts";
 import { createCgroups, type PodCgroups } from "../node/cgroups.ts";
 import { createImageArchives, type ImageArchives } from "../node/image_archives.ts";
@@ -20,6 +21,7 @@ import { createUsageMeter, type UsageMeter } from "../node/usage.ts";
 import type { NodeFacts } from "../reconcile/apply.ts";
 import { boundSandboxes } from "../reconcile/bounded.ts";
 import { createGate } from "../reconcile/gate.ts";
+import { createUserNamespaces } from "../reconcile/user_namespaces.ts";
 import { createReconciler, type Reconciler } from "../reconcile/reconciler.ts";
 import { createPodVolumes } from "../volumes/pod_volumes.ts";
 import type { Cri } from "../../plugins/cri/mod.ts";
@@ -113,6 +115,12 @@ export function createPodParts(o: PodPartsOptions, leave: AbortSignal): PodParts
     report: (problems) => store.setProblems("images", problems),
     onImported: (brings) => reconciler.retryImages(brings),
   });
+  const userPool = async () =>
+    idPool(
+      { subuid: await host.readText("/etc/subuid"), subgid: await host.readText("/etc/subgid") },
+      config.userNamespaceIds,
+      config.maxPods,
+    );
   const nodeConfig = () => host.readText(join(config.rootDir, "config.json"));
   const dns = async (pod: Pod) => {
     const conf = await readResolvConf(host, config.resolvConf);
@@ -182,6 +190,7 @@ export function createPodParts(o: PodPartsOptions, leave: AbortSignal): PodParts
       cgroups: podCgroups,
       node,
       dns,
+      userNamespaces: createUserNamespaces({ runtime, pool: userPool }),
       images: { images, archives, pulls: createGate(config.maxParallelImagePulls ?? Infinity), nodeConfig },
     },
   }, leave);

@@ -45,6 +45,13 @@ const checks: readonly Check[] = [
     "managedRuntime.runtimes",
     (get) => checkRuntimes(get("managedRuntime.runtimes") as Record<string, string>),
   ],
+  [
+    "userNamespaces.idsPerPod",
+    (get) =>
+      Number(get("userNamespaces.idsPerPod")) % 65536 === 0
+        ? undefined
+        : `is ${get("userNamespaces.idsPerPod")}: expected a multiple of 65536`,
+  ],
   ["nodeLabels", (get) => checkLabels(get("nodeLabels") as Record<string, string>)],
   [
     "allowedUnsafeSysctls",

@@ -41,6 +41,8 @@ export interface Config extends Instance {
   podsPerCore: number;
   /** Names, or beginnings that end in `*`. */
   allowedUnsafeSysctls: string[];
+  /** So many user and group ids has a pod with users of its own. */
+  userNamespaceIds: number;
   /** Containers that name no seccomp profile get the runtime's own. */
   seccompDefault: boolean;
   cgroupRoot: string;
@@ -187,6 +189,7 @@ function toConfig(instance: Instance, values: ReadonlyMap<string, unknown>, node
     maxPods: number("maxPods"),
     podsPerCore: number("podsPerCore"),
     allowedUnsafeSysctls: texts("allowedUnsafeSysctls"),
+    userNamespaceIds: number("userNamespaces.idsPerPod"),
     seccompDefault: values.get("seccompDefault") === true,
     cgroupRoot: text("cgroupRoot"),
     cgroupDriver: text("cgroupDriver") as Config["cgroupDriver"],

@@ -4,6 +4,7 @@
  */
 import type { Container, EphemeralContainer, Pod, ResourceRequirements } from "./gen/v1.ts";
 import type { ContainerEdits } from "./edits.ts";
+import type { IdRange } from "./user_namespace.ts";
 
 /** DNS configuration of a pod, resolved from dnsPolicy, dnsConfig and the node's resolv.conf. */
 export interface DnsConfig {
@@ -31,6 +32,8 @@ export interface SandboxSpec {
   cgroupParent: string;
   /** Of the runtime's configuration; "" is its default. */
   runtimeHandler: string;
+  /** Ids of the host that are the pod's own; absent: it shares the host's. */
+  userNamespace?: IdRange;
   /** Sysctls, by name. */
   sysctls: Record<string, string>;
 }

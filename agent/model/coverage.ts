@@ -53,7 +53,6 @@ const podRows: readonly Row[] = [
   { severity: "error", field: "schedulingGroup", why: notYet },
   { severity: "error", field: "resourceClaims", why: notYet },
   { severity: "error", field: "resources.claims", why: notYet },
-  { severity: "error", field: "hostUsers", unless: [true], why: `${notYet}: user namespaces` },
 ];
 
 /** Below `spec.containers[]` and `spec.initContainers[]`. */

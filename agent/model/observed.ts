@@ -9,6 +9,7 @@ import type {
   ResourceRequirements,
   VolumeMountStatus,
 } from "./gen/v1.ts";
+import type { IdRange } from "./user_namespace.ts";
 
 export interface ObservedSandbox {
   id: string;
@@ -24,6 +25,8 @@ export interface ObservedSandbox {
   runtimeHandler: string;
   /** What its pod was given when it was made (model/resize.ts), from its annotation. */
   resources?: string;
+  /** Ids of the host that are the pod's own, from its annotation. */
+  userNamespace?: IdRange;
 }
 
 export interface ObservedContainer {

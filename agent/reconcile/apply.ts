@@ -5,6 +5,7 @@ import { laneOf, type Step } from "../model/plan.ts";
 import { nothing, type StepOutcome, type StepResult } from "../model/memory.ts";
 import { AgentError, errorText } from "../model/errors.ts";
 import { updateResources } from "./resize.ts";
+import type { IdRange } from "../model/user_namespace.ts";
 import { volumesHash } from "../model/volumes.ts";
 import { ensureImage } from "./images.ts";
 import { type HookPlace, postStartNote, runPostStart, runPreStop, stopContainer } from "./hooks.ts";
@@ -174,11 +175,15 @@ async function runSandbox(
 ): Promise<StepResult> {
   const directory = podLogDirectory(o.node.podLogsDir, round.desired!.pod);
   const handler = wantedHandler(round);
-  await checkFeatures(o, round.desired!.pod, signal);
+  await checkFeatures(o, round.desired!.pod, handler, signal);
   await o.storage.claim(round.uid);
-  const of = { attempt, podStart: since, runtimeHandler: handler };
-  const [spec] = await Promise.all([sandboxSpec(o, round, of), o.host.mkdir(directory, 0o755)]);
-  await o.runtime.runPodSandbox(spec, signal);
+  const make = async (userNamespace?: IdRange) => {
+    const of = { attempt, podStart: since, runtimeHandler: handler, ...(userNamespace && { userNamespace }) };
+    const [spec] = await Promise.all([sandboxSpec(o, round, of), o.host.mkdir(directory, 0o755)]);
+    await o.runtime.runPodSandbox(spec, signal);
+  };
+  const own = round.desired!.pod.spec?.hostUsers === false;
+  await (own ? o.userNamespaces.withRange(round.uid, make, signal) : make());
   return nothing;
 }
 

@@ -18,19 +18,37 @@ export function wantedHandler({ desired, objects }: PodRound): string {
 }
 
 /** Throws CreatePodSandboxError when the pod asks for what the runtime does not have, which it would leave out in silence. */
-export async function checkFeatures(o: ApplyOptions, pod: Pod, signal: AbortSignal): Promise<void> {
-  if (pod.spec?.securityContext?.supplementalGroupsPolicy !== "Strict") return;
-  if ((await o.runtime.status(signal)).supplementalGroupsPolicy) return;
+export async function checkFeatures(
+  o: ApplyOptions,
+  { spec }: Pod,
+  handler: string,
+  signal: AbortSignal,
+): Promise<void> {
+  const strict = spec?.securityContext?.supplementalGroupsPolicy === "Strict";
+  if (!strict && spec?.hostUsers !== false) return;
+  const { supplementalGroupsPolicy, userNamespaceHandlers } = await o.runtime.status(signal);
+  if (strict && !supplementalGroupsPolicy) {
+    throw new AgentError(
+      "CreatePodSandboxError",
+      "SupplementalGroupsPolicy=Strict is not supported in this node: the container runtime lacks it",
+    );
+  }
+  if (spec?.hostUsers !== false || userNamespaceHandlers.includes(handler)) return;
+  const who = handler === "" ? "runtime" : `RuntimeClass handler ${JSON.stringify(handler)}`;
   throw new AgentError(
     "CreatePodSandboxError",
-    "SupplementalGroupsPolicy=Strict is not supported in this node: the container runtime lacks it",
+    `can't set \`spec.hostUsers: false\`, ${who} does not support user namespaces: ` +
+      "expected containerd 2.0 with runc 1.2, or CRI-O 1.25 with crun 1.9, and Linux 6.3, or later ones",
   );
 }
 
 export async function sandboxSpec(
   o: ApplyOptions,
   round: PodRound,
-  { attempt, podStart, runtimeHandler }: Pick<SandboxSpec, "attempt" | "podStart" | "runtimeHandler">,
+  { attempt, podStart, runtimeHandler, userNamespace }: Pick<
+    SandboxSpec,
+    "attempt" | "podStart" | "runtimeHandler" | "userNamespace"
+  >,
 ): Promise<SandboxSpec> {
   const desired = round.desired!;
   const { pod } = desired;
@@ -49,6 +67,7 @@ export async function sandboxSpec(
     logDirectory: podLogDirectory(o.node.podLogsDir, pod),
     cgroupParent,
     runtimeHandler,
+    ...(userNamespace && { userNamespace }),
     sysctls: Object.fromEntries((spec.securityContext?.sysctls ?? []).map((s) => [s.name, s.value])),
   };
 }

@@ -18,6 +18,7 @@ import { expandCommand, resolveEnv } from "../model/env.ts";
 import { type ContainerLimitFacts, linuxResources } from "../model/linux_resources.ts";
 import { asksRecursiveReadOnly } from "../model/volume_mounts.ts";
 import type { ImageOptions, RecordEvent } from "./images.ts";
+import type { UserNamespaces } from "./user_namespaces.ts";
 import { containerLogPath } from "./logs.ts";
 import { sandboxSpec } from "./sandbox.ts";
 
@@ -43,6 +44,7 @@ export interface ApplyOptions {
   storage: Storage;
   cgroups: Cgroups;
   images: ImageOptions;
+  userNamespaces: UserNamespaces;
   node: NodeFacts;
   /** The pod's DNS configuration from its policy and the node's resolv.conf. */
   dns(pod: Pod): Promise<PodDns>;

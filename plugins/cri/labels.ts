@@ -12,6 +12,7 @@ import type {
   ResourceRequirements,
   VolumeMountStatus,
 } from "../../agent/model/gen/v1.ts";
+import { type IdRange, idRangeText, parseIdRange } from "../../agent/model/user_namespace.ts";
 
 export const POD_NAME = "io.kubernetes.pod.name";
 export const POD_NAMESPACE = "io.kubernetes.pod.namespace";
@@ -31,6 +32,7 @@ const PRE_STOP = "io.kubernetes.container.preStopHandler";
 const PORTS = "io.kubernetes.container.ports";
 const SANDBOX_HASH = "agent/sandbox-hash";
 const POD_START = "agent/pod-start";
+const USER_NAMESPACE = "agent/user-namespace";
 const BACK_OFF = "agent/back-off";
 const RUN = "agent/run";
 /** Place among the init containers of one that is a sidecar. */
@@ -59,11 +61,13 @@ export function sandboxLabels(spec: SandboxSpec, instance: string): Words {
 
 /** The pod's own annotations (a static pod's kubernetes.io/config.seen among them) and what we must read back. */
 export function sandboxAnnotations(spec: SandboxSpec): Words {
+  const { [USER_NAMESPACE]: _forged, ...annotations } = spec.pod.metadata?.annotations ?? {};
   return {
     [CONFIG_HASH]: spec.uid,
-    ...spec.pod.metadata?.annotations,
+    ...annotations,
     [CONFIG_SOURCE]: spec.source,
     [SANDBOX_HASH]: spec.hash,
+    ...(spec.userNamespace && { [USER_NAMESPACE]: idRangeText(spec.userNamespace) }),
     [POD_START]: String(spec.podStart),
     [RESOURCES]: podGivenText(spec.pod),
   };
@@ -107,6 +111,8 @@ function graceSecondsOf(spec: SandboxSpec): number {
 }
 
 export const sandboxResourcesOf = (annotations: Words): string | undefined => annotations[RESOURCES];
+export const userNamespaceOf = (annotations: Words): IdRange | undefined =>
+  parseIdRange(annotations[USER_NAMESPACE]);
 
 export const sandboxHashOf = (annotations: Words): string => annotations[SANDBOX_HASH] ?? "";
 

@@ -18,6 +18,7 @@ import {
   podStartOf,
   sandboxHashOf,
   sandboxResourcesOf,
+  userNamespaceOf,
 } from "./labels.ts";
 
 /** Nanoseconds since the epoch → milliseconds; 0 (and the -62135596800 s of Go's zero time) is absent. */
@@ -33,6 +34,7 @@ export function toIps(status: PodSandboxStatus): string[] {
 }
 
 export function toObservedSandbox(sandbox: PodSandbox, ips: string[]): ObservedSandbox {
+  const userNamespace = userNamespaceOf(sandbox.annotations);
   const podStart = podStartOf(sandbox.annotations);
   return {
     id: sandbox.id,
@@ -46,6 +48,7 @@ export function toObservedSandbox(sandbox: PodSandbox, ips: string[]): ObservedS
     ...(sandboxResourcesOf(sandbox.annotations) === undefined
       ? {}
       : { resources: sandboxResourcesOf(sandbox.annotations)! }),
+    ...(userNamespace && { userNamespace }),
   };
 }
 

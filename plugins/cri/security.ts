@@ -1,10 +1,9 @@
 /**
  * Security contexts: the pod's and the container's joined (the container wins), and said in CRI's words, by the
  * kubelet's rules (pkg/securitycontext, pkg/kubelet/kuberuntime/security_context*.go). Pure.
- * Not for: user namespaces (hostUsers), which need ids allotted on the node.
  */
 import { apparmorProfileOf } from "../../agent/model/apparmor.ts";
-import type { ContainerSpec } from "../../agent/model/container.ts";
+import type { ContainerSpec, SandboxSpec } from "../../agent/model/container.ts";
 import { AgentError } from "../../agent/model/errors.ts";
 import type {
   AppArmorProfile,
@@ -15,7 +14,9 @@ import type {
   SecurityContext,
   SELinuxOptions,
 } from "../../agent/model/gen/v1.ts";
+import type { IdRange } from "../../agent/model/user_namespace.ts";
 import {
+  type IDMapping,
   type Int64Value,
   LinuxContainerSecurityContext,
   NamespaceMode,
@@ -24,6 +25,7 @@ import {
   SecurityProfile_ProfileType as ProfileType,
   type SELinuxOption,
   SupplementalGroupsPolicy,
+  type UserNamespace,
 } from "../rpc/gen/cri.ts";
 
 export interface SecurityOptions {
@@ -70,7 +72,7 @@ export function containersOf(pod: Pod): Container[] {
 
 export const isPrivileged = (container: Container): boolean => container.securityContext?.privileged === true;
 
-export function toNamespaceOption(pod: Pod): NamespaceOption {
+export function toNamespaceOption({ pod, userNamespace }: SandboxSpec): NamespaceOption {
   const spec = pod.spec;
   const shared = spec?.shareProcessNamespace === true ? NamespaceMode.POD : NamespaceMode.CONTAINER;
   return {
@@ -78,6 +80,7 @@ export function toNamespaceOption(pod: Pod): NamespaceOption {
     pid: spec?.hostPID === true ? NamespaceMode.NODE : shared,
     ipc: spec?.hostIPC === true ? NamespaceMode.NODE : NamespaceMode.POD,
     targetId: "",
+    ...(userNamespace && { usernsOptions: toUserNamespace(userNamespace) }),
   };
 }
 
@@ -86,6 +89,16 @@ const withTarget = (options: NamespaceOption, targetId: string | undefined): Nam
   targetId === undefined || options.pid !== NamespaceMode.CONTAINER
     ? options
     : { ...options, pid: NamespaceMode.TARGET, targetId };
+/** The pod's ids from 0 on are those of the host from `first` on, for users and groups alike. */
+export const toIdMappings = ({ first, length }: IdRange): IDMapping[] => [
+  { hostId: first, containerId: 0, length },
+];
+
+const toUserNamespace = (range: IdRange): UserNamespace => ({
+  mode: NamespaceMode.POD,
+  uids: toIdMappings(range),
+  gids: toIdMappings(range),
+});
 
 export const int64 = (value: number | undefined): Int64Value | undefined =>
   value === undefined ? undefined : { value: BigInt(value) };
@@ -189,7 +202,7 @@ export function toContainerSecurity(
       dropCapabilities: (security.capabilities?.drop ?? []).map(toCapability),
     },
     privileged: security.privileged === true,
-    namespaceOptions: withTarget(toNamespaceOption(pod), spec.targetId),
+    namespaceOptions: withTarget(toNamespaceOption(spec.sandbox), spec.targetId),
     selinuxOptions: toSelinux(security.seLinuxOptions),
     runAsUser: int64(security.runAsUser ?? imageUser.uid),
     runAsUsername: security.runAsUser === undefined ? imageUser.name : "",

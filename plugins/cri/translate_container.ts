@@ -4,10 +4,11 @@
  */
 import type { ContainerSpec } from "../../agent/model/container.ts";
 import type { MountEdit } from "../../agent/model/edits.ts";
+import type { IdRange } from "../../agent/model/user_namespace.ts";
 import { ContainerConfig, LinuxContainerConfig, Mount, MountPropagation, Signal } from "../rpc/gen/cri.ts";
 import { containerAnnotations, containerLabels } from "./labels.ts";
 import { toCriResources } from "./resources.ts";
-import { type SecurityOptions, toContainerSecurity } from "./security.ts";
+import { type SecurityOptions, toContainerSecurity, toIdMappings } from "./security.ts";
 
 /** @throws AgentError CreateContainerConfigError when what the pod asks for cannot be kept (runAsNonRoot). */
 export function toContainerConfig(
@@ -23,7 +24,7 @@ export function toContainerConfig(
     args: spec.args,
     workingDir: container.workingDir ?? "",
     envs: withEdits(spec).map(({ name, value }) => ({ key: name, value })),
-    mounts: (edits.mounts ?? []).map(toMount),
+    mounts: (edits.mounts ?? []).map((mount) => toMount(mount, spec.sandbox.userNamespace)),
     devices: edits.devices ?? [],
     CDIDevices: (edits.cdiDevices ?? []).map((name) => ({ name })),
     labels: containerLabels(spec, instance),
@@ -47,7 +48,9 @@ function withEdits(spec: ContainerSpec): { name: string; value: string }[] {
   return [...contributed.filter((e) => !own.has(e.name)), ...spec.env];
 }
 
-function toMount(edit: MountEdit): Mount {
+/** Files of the host bear the host's ids: what the pod's root owns there is to be root's inside, too. */
+function toMount(edit: MountEdit, userNamespace: IdRange | undefined): Mount {
+  const mappings = userNamespace === undefined ? [] : toIdMappings(userNamespace);
   return Mount.fromPartial({
     hostPath: edit.hostPath,
     containerPath: edit.containerPath,
@@ -55,6 +58,8 @@ function toMount(edit: MountEdit): Mount {
     propagation: toPropagation(edit.propagation),
     recursiveReadOnly: edit.recursiveReadOnly === true,
     selinuxRelabel: edit.selinuxRelabel === true,
+    uidMappings: mappings,
+    gidMappings: mappings,
     ...(edit.image && { image: { image: edit.image.ref }, imageSubPath: edit.image.subPath }),
   });
 }

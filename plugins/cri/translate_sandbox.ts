@@ -37,7 +37,7 @@ export function toSandboxConfig(spec: SandboxSpec, instance: string): PodSandbox
     linux: LinuxPodSandboxConfig.fromPartial({
       cgroupParent: spec.cgroupParent,
       sysctls: spec.sysctls,
-      securityContext: sandboxSecurity(spec.pod),
+      securityContext: sandboxSecurity(spec),
     }),
   });
 }
@@ -67,10 +67,11 @@ function toProtocol(name: string | undefined): Protocol {
 }
 
 /** The sandbox's own process always runs under the runtime's seccomp profile, whatever the containers ask for. */
-function sandboxSecurity(pod: Pod): LinuxSandboxSecurityContext {
+function sandboxSecurity(spec: SandboxSpec): LinuxSandboxSecurityContext {
+  const { pod } = spec;
   const of = pod.spec?.securityContext;
   return {
-    namespaceOptions: toNamespaceOption(pod),
+    namespaceOptions: toNamespaceOption(spec),
     selinuxOptions: toSelinux(of?.seLinuxOptions),
     runAsUser: int64(of?.runAsUser),
     // The runtimes refuse a group without a user.

@@ -10,6 +10,7 @@ export interface SandboxChoices {
   attempt?: number;
   hash?: string;
   runtimeHandler?: string;
+  userNamespace?: SandboxSpec["userNamespace"];
   /** Replaces parts of the pod's spec. */
   spec?: Partial<PodSpec>;
   annotations?: Record<string, string>;
@@ -38,6 +39,7 @@ export function createSandboxSpec(choices: SandboxChoices = {}): SandboxSpec {
     logDirectory: choices.logDirectory ?? `/run/agent-contract-logs/default_${name}_${uid}`,
     cgroupParent: "",
     runtimeHandler: choices.runtimeHandler ?? "",
+    ...(choices.userNamespace && { userNamespace: choices.userNamespace }),
     sysctls: {},
   };
 }

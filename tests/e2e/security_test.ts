@@ -158,6 +158,7 @@ async function checkProfiles(agent: AgentUnderTest): Promise<void> {
       annotations: { "container.apparmor.security.beta.kubernetes.io/main": "localhost/mine" },
     }),
     podOf("strict", [contextOf("main")], { securityContext: { supplementalGroupsPolicy: "Strict" } }),
+    podOf("users", [contextOf("main")], { hostUsers: false }),
     once("merging", [contextOf("main")], { securityContext: { supplementalGroupsPolicy: "Merge" } }),
   );
   for (const name of ["labelled", "free", "merging"]) await wrote(agent, name, "main");
@@ -176,6 +177,11 @@ async function checkProfiles(agent: AgentUnderTest): Promise<void> {
     assertEquals(status?.phase, "Failed");
     assertStringIncludes(status?.message ?? "", message);
   }
+  await agent.untilPod("users", "hostUsers is refused", (p) =>
+    p.status?.reason === "CreatePodSandboxError" &&
+    p.status.message?.includes(
+        "can't set `spec.hostUsers: false`, runtime does not support user namespaces",
+      ) === true);
   await agent.remove("profiles.yaml");
 }
 

@@ -70,7 +70,8 @@ export function createWorld(now: () => number, publish: (event: RuntimeEvent) =>
       podStart: spec.podStart,
       ips,
       hash: spec.hash,
-      runtimeHandler: "",
+      runtimeHandler: spec.runtimeHandler,
+      ...(spec.userNamespace && { userNamespace: spec.userNamespace }),
       spec,
     });
     publish({ uid: spec.uid });

@@ -39,7 +39,11 @@ export const pod: Rows = {
     hostIPC: proven(namespaces, spaces),
     hostNetwork: proven(names),
     hostPID: proven(namespaces, spaces),
-    hostUsers: open,
+    hostUsers: provenBut(
+      "needs containerd 2.0 and runc 1.2, CRI-O 1.25, or later ones; elsewhere the pod is refused",
+      "tests/e2e/user_namespace_test.ts: hostUsers: false gives each pod ids of its own, and procMount Unmasked its /proc",
+      "tests/unit/agent/reconcile/user_namespaces_test.ts: hostUsers: each pod has ids of its own, and keeps them over a crash of the agent",
+    ),
     hostname: proven(names),
     hostnameOverride: proven(fqdn, called),
     imagePullSecrets: proven("tests/e2e/registry_test.ts: images from a registry"),

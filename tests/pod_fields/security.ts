@@ -26,6 +26,8 @@ const noModule =
   "the host of the tests has neither AppArmor nor SELinux: seen are the refusal and the CRI message";
 const labels =
   "tests/unit/plugins/cri/security_test.ts: seLinuxOptions are passed on: user, role, type, level";
+const unmasked =
+  "tests/e2e/user_namespace_test.ts: hostUsers: false gives each pod ids of its own, and procMount Unmasked its /proc";
 const windows = "means nothing on Linux";
 
 export const security: Rows = {
@@ -44,15 +46,16 @@ export const security: Rows = {
     seLinuxChangePolicy: needsCluster("is about volumes of CSI drivers", { sample: "Recursive" }),
     supplementalGroups: proven(spec, users),
     supplementalGroupsPolicy: provenBut(
-      "Strict was seen only where the runtime lacks it: it is refused",
+      "Strict needs containerd 2.0 or CRI-O 1.33; elsewhere the pod is refused",
       modules,
+      "tests/e2e/user_namespace_test.ts: supplementalGroupsPolicy: Strict is taken where the runtime has it",
     ),
     windowsOptions: needsCluster(windows),
   },
   SecurityContext: {
     allowPrivilegeEscalation: proven(privileges, rights),
     privileged: proven(rights),
-    procMount: proven(privileges),
+    procMount: proven(privileges, unmasked),
     readOnlyRootFilesystem: proven(rights),
     runAsGroup: proven(spec, wins, users),
     runAsNonRoot: proven(nonRoot, users),

@@ -57,6 +57,7 @@ Deno.test("nothing given: the defaults of a node's one agent", () => {
     clusterDomain: "",
     resolvConf: "/etc/resolv.conf",
     seccompDefault: false,
+    userNamespaceIds: 65536,
     nodeLabels: {},
     maxPods: 110,
     podsPerCore: 0,

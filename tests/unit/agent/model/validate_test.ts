@@ -214,7 +214,6 @@ const wrong: [string, [object, object?, object?], string[]][] = [
   ["not supported: device", [{}, {}, { resources: { limits: { "nvidia.com/gpu": 1 } } }], [
     `${c}.resources.limits["nvidia.com/gpu"]`,
   ]],
-  ["not supported: user namespace", [{ hostUsers: false }], ["spec.hostUsers"]],
 ];
 
 for (const [name, parts, expected] of wrong) {

@@ -10,9 +10,13 @@ import type { Storage } from "../../../../agent/ports.ts";
 import { createStatusStore, type StatusStore } from "../../../../agent/status_store.ts";
 import { createGate } from "../../../../agent/reconcile/gate.ts";
 import { createReconciler, type Reconciler } from "../../../../agent/reconcile/reconciler.ts";
+import { createUserNamespaces } from "../../../../agent/reconcile/user_namespaces.ts";
 import { runRuntimeWatch } from "../../../../agent/reconcile/watch_runtime.ts";
 import { createFakeProber, probeOptions } from "../../../fakes/prober.ts";
 import { createFakeRuntime, type FakeRuntime } from "../../../fakes/runtime.ts";
+
+/** Of host ids, for two pods. */
+export const idPool = { first: 65_536, length: 131_072, perPod: 65_536 };
 
 export const objects = { configMaps: new Map(), secrets: new Map(), runtimeClasses: new Map() };
 
@@ -105,6 +109,7 @@ export function createBench(root: string, fake: FakeRuntime): Bench {
       },
       node,
       dns: () => Promise.resolve({ dns: { servers: [], searches: [], options: [] }, warnings: [] }),
+      userNamespaces: createUserNamespaces({ runtime, pool: () => Promise.resolve(idPool) }),
     },
     observe: { host, runtime, storage: volumes, logs: node, rootDir: root },
     probes: probeOptions(host, runtime),

@@ -8,6 +8,8 @@ import type { Storage } from "../../../../agent/ports.ts";
 import { createStatusStore, type StatusStore } from "../../../../agent/status_store.ts";
 import { createHost } from "../../../../agent/host.ts";
 import { createGate } from "../../../../agent/reconcile/gate.ts";
+import { idPool } from "./bench.ts";
+import { createUserNamespaces } from "../../../../agent/reconcile/user_namespaces.ts";
 import { createWorker, type Worker } from "../../../../agent/reconcile/worker.ts";
 import { type Answer, createFakeProber, probeOptions } from "../../../fakes/prober.ts";
 import { createFakeRuntime, type FakeRuntime } from "../../../fakes/runtime.ts";
@@ -75,6 +77,7 @@ async function withWorker(
           remove: () => Promise.resolve(),
         },
         dns: () => Promise.resolve({ dns: { servers: [], searches: [], options: [] }, warnings: [] }),
+        userNamespaces: createUserNamespaces({ runtime, pool: () => Promise.resolve(idPool) }),
         images: { images, archives, pulls: createGate(1), nodeConfig: () => Promise.resolve(undefined) },
       },
     },

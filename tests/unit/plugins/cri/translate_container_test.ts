@@ -1,7 +1,9 @@
 import { assertEquals } from "@std/assert";
 import type { ContainerSpec } from "../../../../agent/model/container.ts";
 import { toContainerConfig, toSignal } from "../../../../plugins/cri/translate_container.ts";
-import { MountPropagation, Signal } from "../../../../plugins/rpc/gen/cri.ts";
+import { toSandboxConfig } from "../../../../plugins/cri/translate_sandbox.ts";
+import { userNamespaceOf } from "../../../../plugins/cri/labels.ts";
+import { MountPropagation, NamespaceMode, Signal } from "../../../../plugins/rpc/gen/cri.ts";
 import { createContainerSpec, createSandboxSpec } from "../../../contract/specs.ts";
 
 const SECURITY = { seccompRoot: "/seccomp", seccompDefault: false };
@@ -121,4 +123,23 @@ Deno.test("toSignal: names of lifecycle.stopSignal; anything else is the image's
   for (const other of [undefined, "", "TERM", "toString"]) {
     assertEquals(toSignal(other), Signal.SIGNAL_RUNTIME_DEFAULT);
   }
+});
+
+Deno.test("hostUsers: the pod's ids are told for the sandbox, its containers and every mount, and noted on the sandbox", () => {
+  const sandbox = createSandboxSpec({ userNamespace: { first: 131072, length: 65536 } });
+  const spec = createContainerSpec(sandbox, "s1", "a");
+  const mounts = [{ hostPath: "/a", containerPath: "/b", readonly: false }];
+  const config = toContainerConfig({ ...spec, edits: { owner: "test", mounts } }, "one", SECURITY);
+  const mapping = [{ hostId: 131072, containerId: 0, length: 65536 }];
+  const expected = { mode: NamespaceMode.POD, uids: mapping, gids: mapping };
+  assertEquals(config.linux?.securityContext?.namespaceOptions?.usernsOptions, expected);
+  assertEquals([config.mounts[0]?.uidMappings, config.mounts[0]?.gidMappings], [mapping, mapping]);
+  const ofSandbox = toSandboxConfig(sandbox, "one");
+  assertEquals(ofSandbox.linux?.securityContext?.namespaceOptions?.usernsOptions, expected);
+  assertEquals(ofSandbox.annotations["agent/user-namespace"], "131072:65536");
+  assertEquals(userNamespaceOf(ofSandbox.annotations), sandbox.userNamespace);
+  const annotations = { "agent/user-namespace": "0:65536" };
+  const shared = toSandboxConfig(createSandboxSpec({ annotations }), "one");
+  assertEquals(userNamespaceOf(shared.annotations), undefined, "no manifest can forge it");
+  assertEquals(shared.linux?.securityContext?.namespaceOptions?.usernsOptions, undefined);
 });
