@@ -8,7 +8,7 @@
 import { apparmorProfileOf } from "./apparmor.ts";
 import type { PodEnd } from "./end.ts";
 import type { Pod } from "./gen/v1.ts";
-import { exclude, hostPortsOf } from "./host_ports.ts";
+import { exclude, type HostPort, hostPortsOf, isSame } from "./host_ports.ts";
 import { matchesNode, type NodeIdentity } from "./node_affinity.ts";
 import { priorityOf } from "./priority.ts";
 import { podResources } from "./qos.ts";
@@ -31,6 +31,13 @@ export interface AdmissionNode extends NodeIdentity {
 /** What was said of each pod the last time, by uid; `undefined`: it was taken. */
 export type Verdicts = ReadonlyMap<string, PodEnd | undefined>;
 
+/** How things stood before. */
+export interface Before {
+  verdicts: Verdicts;
+  /** What the pods were when that was said; an absent one was as it is now. */
+  pods: ReadonlyMap<string, Pod>;
+}
+
 const refusal = (reason: string, message: string): PodEnd => ({ reason, message });
 const preemption = refusal("Preempting", "Preempted in order to admit critical pod");
 
@@ -38,6 +45,12 @@ const preemption = refusal("Preempting", "Preempted in order to admit critical p
 interface Taken {
   pods: DesiredPod[];
   requests: Record<string, number>;
+  ports: Claim[];
+}
+
+interface Claim {
+  holder: DesiredPod;
+  port: HostPort;
 }
 
 /**
@@ -47,17 +60,25 @@ interface Taken {
  */
 export function admitPods(
   pods: readonly DesiredPod[],
-  before: Verdicts,
+  before: Before,
   finished: (uid: string) => boolean,
   node: AdmissionNode,
 ): Map<string, PodEnd | undefined> {
-  const wasTaken = ({ uid }: DesiredPod) => before.has(uid) && before.get(uid) === undefined;
+  const old = before.verdicts;
+  const wasTaken = ({ uid }: DesiredPod) => old.has(uid) && old.get(uid) === undefined;
+  /** Ports that a pod has had and still wants: no edit of another one takes them away. */
+  const keptPorts = (desired: DesiredPod) => {
+    if (!wasTaken(desired) || finished(desired.uid)) return [];
+    const had = hostPortsOf(before.pods.get(desired.uid) ?? desired.pod);
+    return hostPortsOf(desired.pod).filter((port) => had.some((h) => isSame(h, port)));
+  };
   const order = [...pods].sort((a, b) =>
     priorityOf(b.pod) - priorityOf(a.pod) || Number(wasTaken(b)) - Number(wasTaken(a)) ||
     (a.origin + a.uid < b.origin + b.uid ? -1 : 1)
   );
   const verdicts = new Map<string, PodEnd | undefined>();
-  const taken: Taken = { pods: [], requests: {} };
+  const ports = pods.flatMap((holder) => keptPorts(holder).map((port) => ({ holder, port })));
+  const taken: Taken = { pods: [], requests: {}, ports };
   for (const desired of order) {
     const { uid, pod } = desired;
     if (wasTaken(desired) && finished(uid)) {
@@ -66,8 +87,8 @@ export function admitPods(
     }
     const newcomer = taken.pods.some((p) => priorityOf(p.pod) > priorityOf(pod) && !wasTaken(p));
     const stays = wasTaken(desired) && !newcomer;
-    const verdict = whyNot(pod, node) ?? whyNoPort(pod, taken) ??
-      (stays ? undefined : whyNoRoom(pod, taken, node, wasTaken(desired) || before.get(uid)?.reason));
+    const verdict = whyNot(pod, node) ?? whyNoPort(desired, taken) ??
+      (stays ? undefined : whyNoRoom(pod, taken, node, wasTaken(desired) || old.get(uid)?.reason));
     verdicts.set(uid, verdict);
     if (verdict === undefined) take(taken, desired);
   }
@@ -76,6 +97,7 @@ export function admitPods(
 
 function take(taken: Taken, desired: DesiredPod): void {
   taken.pods.push(desired);
+  taken.ports.push(...hostPortsOf(desired.pod).map((port) => ({ holder: desired, port })));
   for (const [name, amount] of Object.entries(podResources(desired.pod).requests)) {
     taken.requests[name] = (taken.requests[name] ?? 0) + units(name, amount);
   }
@@ -130,19 +152,20 @@ function whyNoProfile(pod: Pod, node: AdmissionNode): PodEnd | undefined {
   return undefined;
 }
 
-function whyNoPort(pod: Pod, taken: Taken): PodEnd | undefined {
-  const wanted = hostPortsOf(pod);
-  if (wanted.length === 0) return undefined;
-  for (const { pod: { metadata }, port } of taken.pods.flatMap(portsOf)) {
-    if (!wanted.some((w) => exclude(w, port))) continue;
-    const message = "node(s) didn't have free ports for the requested pod ports";
-    const holder = `${metadata?.namespace}/${metadata?.name} has ${port.port}`;
-    return refusal("NodePorts", `Predicate NodePorts failed: ${message} (${holder})`);
-  }
-  return undefined;
+function whyNoPort(desired: DesiredPod, taken: Taken): PodEnd | undefined {
+  const own = taken.ports.filter((claim) => claim.holder === desired);
+  const wanted = hostPortsOf(desired.pod).filter((port) => !own.some((claim) => isSame(claim.port, port)));
+  const clash = taken.ports.find((claim) =>
+    claim.holder !== desired && wanted.some((port) => exclude(port, claim.port))
+  );
+  if (clash === undefined) return undefined;
+  const { namespace, name } = clash.holder.pod.metadata ?? {};
+  const message = "node(s) didn't have free ports for the requested pod ports";
+  return refusal(
+    "NodePorts",
+    `Predicate NodePorts failed: ${message} (${namespace}/${name} has ${clash.port.port})`,
+  );
 }
-
-const portsOf = ({ pod }: DesiredPod) => hostPortsOf(pod).map((port) => ({ pod, port }));
 
 /** In the scheduler's units: thousandths of a core, bytes, pieces. */
 const units = (name: string, amount: number) => name === "cpu" ? Math.ceil(amount * 1000) : Math.ceil(amount);

@@ -28,3 +28,5 @@ const everywhere = new Set(["", "0.0.0.0", "::"]);
 
 export const exclude = (a: HostPort, b: HostPort): boolean =>
   a.port === b.port && (everywhere.has(a.hostIP) || everywhere.has(b.hostIP) || a.hostIP === b.hostIP);
+
+export const isSame = (a: HostPort, b: HostPort): boolean => a.port === b.port && a.hostIP === b.hostIP;

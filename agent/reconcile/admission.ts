@@ -29,6 +29,7 @@ export const isEnded = (pod: Pod): boolean => ["Succeeded", "Failed"].includes(p
 
 export function createAdmission(o: AdmissionOptions): Admission {
   let verdicts: Map<string, PodEnd | undefined> = new Map(o.taken.map((uid) => [uid, undefined]));
+  let judged: Map<string, Pod> = new Map();
 
   const tell = ({ uid, pod: { metadata } }: DesiredPod, { reason, message }: PodEnd) => {
     const { namespace = "default", name = "" } = metadata ?? {};
@@ -45,7 +46,9 @@ export function createAdmission(o: AdmissionOptions): Admission {
         o.store.pods().filter(isEnded).map((p) => p.metadata?.uid ?? ""),
       );
       const before = verdicts;
-      verdicts = admitPods(all, before, (uid) => ended.has(uid), o.node());
+      const known = { verdicts: before, pods: judged };
+      verdicts = admitPods(all, known, (uid) => ended.has(uid), o.node());
+      judged = new Map(all.map(({ uid, pod }) => [uid, pod]));
       const changed = all.filter(({ uid }) => !sameEnd(verdicts.get(uid), before.get(uid)));
       for (const desired of changed) {
         const refusal = verdicts.get(desired.uid);

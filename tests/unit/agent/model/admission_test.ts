@@ -146,7 +146,12 @@ Deno.test("AppArmor: refused where the host has none or the profile is not loade
 /** Verdicts of pods in the order of their names, `ok` for those that are taken. */
 function judge(
   pods: Record<string, Partial<PodSpec>>,
-  options: { taken?: string[]; before?: Verdicts; finished?: string[] } = {},
+  options: {
+    taken?: string[];
+    before?: Verdicts;
+    finished?: string[];
+    was?: Record<string, Partial<PodSpec>>;
+  } = {},
 ) {
   const desired = Object.entries(pods).map(([name, spec]) => ({
     pod: podOf(spec, name),
@@ -154,8 +159,9 @@ function judge(
     source: "file" as const,
     origin: `${name}.yaml`,
   }));
-  const before = options.before ?? new Map(options.taken?.map((uid) => [uid, undefined]));
-  return admitPods(desired, before, (uid) => options.finished?.includes(uid) === true, node);
+  const verdicts = options.before ?? new Map(options.taken?.map((uid) => [uid, undefined]));
+  const was = new Map(Object.entries(options.was ?? {}).map(([name, spec]) => [name, podOf(spec, name)]));
+  return admitPods(desired, { verdicts, pods: was }, (uid) => options.finished?.includes(uid) === true, node);
 }
 const told = (verdicts: Verdicts) =>
   Object.fromEntries([...verdicts].sort().map(([uid, end]) => [uid, end === undefined ? "ok" : end.reason]));
@@ -207,6 +213,13 @@ Deno.test("host ports belong to whom they were given; other addresses and protoc
   assertEquals(told(judge({ a: port(8080), b: port(8080, { protocol: "UDP" }) })), { a: "ok", b: "ok" });
   const [one, two] = [{ hostIP: "192.0.2.1" }, { hostIP: "192.0.2.2" }];
   assertEquals(told(judge({ a: port(8080, one), b: port(8080, two) })), { a: "ok", b: "ok" });
+  const running = { taken: ["a", "b"], was: { a: {}, b: port(8080) } };
+  assertEquals(told(judge({ a: port(8080), b: port(8080) }, running)), { a: "NodePorts", b: "ok" });
+  assertEquals(told(judge({ a: port(8080), b: port(8081) }, running)), { a: "ok", b: "ok" });
+  const urgent = { ...port(8080), priorityClassName: "system-node-critical" };
+  assertEquals(told(judge({ a: urgent, b: port(8080) }, { taken: ["b"] })), { a: "NodePorts", b: "ok" });
+  const ended = { taken: ["b"], finished: ["b"] };
+  assertEquals(told(judge({ a: port(8080), b: port(8080) }, ended)), { a: "ok", b: "ok" });
   const onHost = { hostNetwork: true, ...port(80) };
   assertEquals(told(judge({ a: onHost, b: port(80, one) })), { a: "ok", b: "NodePorts" });
 });
