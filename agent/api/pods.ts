@@ -1,8 +1,9 @@
 /**
- * What may be asked of a pod besides its sessions: to start again, to take an ephemeral container in. Not for: bringing
- * it about (reconcile/).
+ * What may be asked of a pod besides its sessions: to start again, to take an ephemeral container in, what its probes
+ * were answered. Not for: bringing it about (reconcile/).
  */
 import type { Hono } from "hono";
+import type { ProbeReport } from "../model/probe_report.ts";
 import type { StatusStore } from "../status_store.ts";
 import type { EphemeralContainer, Pod } from "../model/gen/v1.ts";
 import { parseEphemeral } from "../model/validate_ephemeral.ts";
@@ -12,6 +13,7 @@ export interface PodRequests {
   /** Absent: all, init containers first. False: the pod is on its way out. */
   restart(uid: string, containers?: readonly string[]): boolean;
   addEphemeral(uid: string, container: EphemeralContainer): boolean;
+  probes(uid: string): readonly ProbeReport[];
 }
 
 export interface PodRoutes {
@@ -28,6 +30,11 @@ const beingRemoved = ({ metadata }: Pod): Refusal => ({
 });
 
 export function addPodRoutes(app: Hono, { store, requests, now }: PodRoutes): void {
+  app.get("/probes/:ns/:pod", (c) => {
+    const pod = podOf(c, store);
+    if (isRefusal(pod)) return refuse(c, pod);
+    return c.json({ kind: "ProbeReportList", items: requests.probes(pod.metadata?.uid ?? "") });
+  });
   /** `container=NAME`, once for each that is meant, and `by`, who asks, for the event. */
   app.post("/restart/:ns/:pod", (c) => {
     const pod = podOf(c, store);

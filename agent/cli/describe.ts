@@ -5,6 +5,7 @@ import { namespaceFlag, parseTarget } from "./get.ts";
 import { type Io, socketPath, wantsColour } from "./io.ts";
 import type { Problem } from "../model/errors.ts";
 import type { Event, Pod } from "../model/gen/v1.ts";
+import type { ProbeReport } from "../model/probe_report.ts";
 import { describePod, type PodStory } from "./render/describe.ts";
 import { createPaint } from "./render/text.ts";
 
@@ -21,11 +22,12 @@ export async function findPod(client: ApiClient, namespace: string, name: string
 }
 
 async function storyOf(pod: Pod, client: ApiClient, io: Io): Promise<PodStory> {
-  const [events, problems] = await Promise.all([
+  const { uid, namespace, name } = pod.metadata ?? {};
+  const [events, problems, probes] = await Promise.all([
     client.get<{ items: Event[] }>("/events", io.signal),
     client.get<{ items: Problem[] }>("/problems", io.signal),
+    client.get<{ items: ProbeReport[] }>(`/probes/${namespace}/${name}`, io.signal),
   ]);
-  const { uid, namespace, name } = pod.metadata ?? {};
   return {
     pod,
     events: events.items.filter(({ involvedObject: o }) =>
@@ -33,6 +35,7 @@ async function storyOf(pod: Pod, client: ApiClient, io: Io): Promise<PodStory> {
       (o.uid === undefined || o.uid === uid)
     ),
     problems: problems.items.filter((problem) => problem.object === `Pod ${namespace}/${name}`),
+    probes: probes.items,
     now: io.now(),
   };
 }

@@ -36,6 +36,8 @@ interface Track {
   readonly last?: "success" | "failure";
   /** How many results in a row were like the last. */
   readonly run: number;
+  /** The newest answer, and when it came, in monotonic ms. */
+  readonly said?: ProbeResult & { at: number };
 }
 
 /** One container under watch. Readiness and liveness wait until `passed`: the startup probe has succeeded, or there is none. */
@@ -130,7 +132,7 @@ function nextDue({ next, probe }: Track, now: number): number {
 export function learn(w: Watch, kind: ProbeKind, result: ProbeResult, now: number): Watch {
   const before = w.tracks[kind];
   if (before === undefined) return w;
-  const asked = { ...before, next: nextDue(before, now) };
+  const asked = { ...before, next: nextDue(before, now), said: { ...result, at: now } };
   if (result.outcome === "unknown") return { ...w, tracks: { ...w.tracks, [kind]: asked } };
   const last = result.outcome === "failure" ? "failure" : "success";
   const track = { ...asked, last, run: before.last === last ? before.run + 1 : 1 } as const;

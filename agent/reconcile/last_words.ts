@@ -37,8 +37,9 @@ async function wordsOf(
   uid: string,
   c: ObservedContainer,
 ): Promise<string> {
-  const { initContainers = [], containers = [] } = pod?.spec ?? {};
-  const container = [...initContainers, ...containers].find(({ name }) => name === c.name);
+  const { initContainers = [], containers = [], ephemeralContainers = [] } = pod?.spec ?? {};
+  const all = [...initContainers, ...containers, ...ephemeralContainers];
+  const container = all.find(({ name }) => name === c.name);
   try {
     const own = await o.storage.terminationMessage(uid, c.name, c.attempt) ?? "";
     return own === "" && fallsBack(container, c.exitCode) ? await endOfLog(o, c.logPath) : own;

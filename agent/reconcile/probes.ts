@@ -21,6 +21,7 @@ import {
   type Watch,
 } from "../model/probe.ts";
 import { isGated, type Said } from "../model/probe_note.ts";
+import { type ProbeReport, reportProbes } from "../model/probe_report.ts";
 import { type ProbeTarget, probeTarget } from "../model/probe_target.ts";
 import { errorText } from "../model/errors.ts";
 import type { Gate } from "./gate.ts";
@@ -47,6 +48,8 @@ export interface PodProbes {
   follow(pod: Pod | undefined, observed: ObservedPod, ending: boolean): void;
   /** By container id. */
   verdicts(): ReadonlyMap<string, Verdict>;
+  /** Of the containers that run. */
+  reports(): ProbeReport[];
   /** Ends every question; the worker goes. */
   end(): void;
 }
@@ -194,6 +197,9 @@ export function createPodProbes(
         if (seen === undefined) subjects.delete(id);
       }
     },
+    reports: () =>
+      [...subjects.values()].filter((s) => !s.stop.signal.aborted)
+        .flatMap((s) => reportProbes(s.container.name, s.watch, o.host.monotonic())),
     verdicts: () => new Map([...subjects].map(([id, s]) => [id, verdictOf(s.watch)])),
     end() {
       note.end();

@@ -10,6 +10,7 @@ import type { EphemeralContainer } from "../model/gen/v1.ts";
 import type { PodEnd } from "../model/end.ts";
 import type { Admission } from "./admission.ts";
 import { createAllocations } from "./allocations.ts";
+import type { ProbeReport } from "../model/probe_report.ts";
 import { createWorker, type Worker, type WorkerOptions } from "./worker.ts";
 import type { PodIdentity } from "./observe.ts";
 
@@ -29,6 +30,8 @@ export interface Reconciler {
   restart(uid: string, containers?: readonly string[]): boolean;
   /** Starts an ephemeral container in a pod that runs. False: no such pod. */
   addEphemeral(uid: string, container: EphemeralContainer): boolean;
+  /** What the probes of a pod's running containers were answered last. */
+  probes(uid: string): ProbeReport[];
   /** Images have come: pods that wait in back-off for one of them try again now. */
   retryImages(brings: (image: string) => boolean): void;
   /** Takes over what an earlier run of the agent left: sandboxes, containers, pod directories. Throws when the runtime is away. */
@@ -143,6 +146,7 @@ export function createReconciler(o: ReconcilerOptions, leave: AbortSignal): Reco
       worker?.addEphemeral(container);
       return worker !== undefined;
     },
+    probes: (uid) => workers.get(uid)?.probes() ?? [],
     retryImages(brings) {
       for (const worker of workers.values()) worker.retryImages(brings);
     },

@@ -14,6 +14,7 @@ import type { EphemeralContainer } from "../model/gen/v1.ts";
 import { askEphemeral, forgetStarted, withEphemeral } from "../model/ephemeral.ts";
 import type { PodEnd } from "../model/end.ts";
 import { askEnd, askRestart, forgive, forgiveImages, remember, type StepOutcome } from "../model/memory.ts";
+import type { ProbeReport } from "../model/probe_report.ts";
 import { noteSpans, type Spans } from "../model/spans.ts";
 import { volumesHash } from "../model/volumes.ts";
 import { createMailbox } from "../lib/mailbox.ts";
@@ -57,6 +58,8 @@ export interface Worker {
   restart(containers?: readonly string[]): void;
   /** Starts a container that the manifest knows nothing of, once, for as long as the pod's sandbox lives. */
   addEphemeral(container: EphemeralContainer): void;
+  /** What the probes of its running containers were answered last. */
+  probes(): ProbeReport[];
   /** Ends when the pod is gone, or when the agent leaves. */
   finished: Promise<"gone" | "left">;
 }
@@ -256,6 +259,7 @@ export function createWorker(o: WorkerOptions, id: PodIdentity, leave: AbortSign
 
   return {
     id,
+    probes: probes.reports,
     put(next) {
       const text = fingerprint(next);
       const same = text === seen;

@@ -11,7 +11,7 @@ export interface Answer {
 
 interface Wire {
   write(bytes: Uint8Array): Promise<void>;
-  /** undefined: the other side has closed. */
+  /** The bytes are valid until the next read. undefined: the other side has closed. */
   read(): Promise<Uint8Array | undefined>;
   close(): void;
 }
@@ -31,7 +31,7 @@ export async function get(
   signal.addEventListener("abort", wire.close);
   try {
     signal.throwIfAborted();
-    await wire.write(new TextEncoder().encode(request));
+    await wire.write(encoder.encode(request));
     const { head, rest } = await readHead(wire);
     const answer = parseHead(head);
     await drain(wire, head, rest);
@@ -55,7 +55,7 @@ async function openTcp(url: URL, signal: AbortSignal): Promise<Wire> {
     },
     async read() {
       const n = await conn.read(buffer);
-      return n === null ? undefined : buffer.slice(0, n);
+      return n === null ? undefined : buffer.subarray(0, n);
     },
     close() {
       if (open) conn.close();
@@ -123,7 +123,9 @@ function requestText(url: URL, headers: readonly { name: string; value: string }
   return [`GET ${url.pathname}${url.search} HTTP/1.1`, ...lines, "Connection: close", "", ""].join("\r\n");
 }
 
-const text = (bytes: Uint8Array) => new TextDecoder("latin1").decode(bytes);
+const encoder = new TextEncoder();
+const decoder = new TextDecoder("latin1");
+const text = (bytes: Uint8Array) => decoder.decode(bytes);
 
 /** The final status line and headers, and what came of the body with them; interim answers are passed over. */
 async function readHead(wire: Wire): Promise<{ head: string; rest: string }> {

@@ -175,6 +175,12 @@ async function checkNetwork(agent: AgentUnderTest): Promise<void> {
   await told('Readiness probe failed: command "sleep 3000" timed out after 1s');
   assertEquals([statusOf(pod, "lost").ready, isReady(pod)], [false, false]);
   assertMatch((await agent.cli("get", "pods")).stdout, /^web +1\/3 +Running +0 /m);
+  const story = (await agent.cli("describe", "pod", "web")).stdout;
+  assertMatch(story, /Liveness: +tcp-socket :8080 .*\n +Last Result: +success \d+s ago \(\d+ in a row\)/);
+  assertMatch(
+    story,
+    /Last Result: +failure \d+s ago \(.* in a row\): HTTP probe failed with statuscode: 404/,
+  );
 }
 
 /** A server beside the pod, on the node's own address, which the pod has with hostNetwork. */

@@ -1,6 +1,7 @@
 /** One pod told in full, as kubectl describe does. Pure. Not for: its containers (describe_container.ts). */
 import { formatProblem, type Problem } from "../../model/errors.ts";
 import type { Container, Event, Pod, PodCondition, Toleration, Volume } from "../../model/gen/v1.ts";
+import type { ProbeReport } from "../../model/probe_report.ts";
 import { describeContainer, describeTime } from "./describe_container.ts";
 import { ageOf } from "./duration.ts";
 import { type Field, formatFields, keyed } from "./fields.ts";
@@ -12,6 +13,8 @@ export interface PodStory {
   events: readonly Event[];
   /** Of the file that describes it. */
   problems: readonly Problem[];
+  /** What its probes were answered last. */
+  probes: readonly ProbeReport[];
   now: number;
 }
 
@@ -119,14 +122,14 @@ function problemLines(problems: readonly Problem[], paint: Paint): string {
   return "Problems:\n" + indentLines(texts.join("\n") + "\n", "  ");
 }
 
-export function describePod({ pod, events, problems, now }: PodStory, paint: Paint): string {
+export function describePod({ pod, events, problems, probes, now }: PodStory, paint: Paint): string {
   const { spec, status = {} } = pod;
   const { initContainerStatuses = [], containerStatuses = [], ephemeralContainerStatuses = [] } = status;
   const statuses = [...initContainerStatuses, ...containerStatuses, ...ephemeralContainerStatuses];
   const containers = (list: readonly Container[]): Field[] =>
     list.map((container): Field => {
       const found = statuses.find((s) => s.name === container.name);
-      return [container.name, describeContainer(container, found)];
+      return [container.name, describeContainer(container, found, probes)];
     });
   const head = formatFields(headFields(pod));
   const body = formatFields([

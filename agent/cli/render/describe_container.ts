@@ -8,7 +8,10 @@ import type {
   Probe,
   VolumeMount,
 } from "../../model/gen/v1.ts";
+import type { ProbeKind } from "../../model/probe.ts";
+import type { ProbeReport } from "../../model/probe_report.ts";
 import { type Field, listed } from "./fields.ts";
+import { lastText, probeText } from "./probe_text.ts";
 
 /** `Mon, 02 Jan 2006 15:04:05 +0000` (RFC 1123 with numeric zone), in UTC. */
 export function describeTime(time: string | undefined): string {
@@ -35,26 +38,6 @@ function stateFields(name: string, state: ContainerState | undefined): Field[] {
     return [[name, "Waiting"], ...given("Reason", waiting.reason), ...given("Message", waiting.message)];
   }
   return [[name, "Waiting"]];
-}
-
-/** `http-get http://:80/ delay=0s timeout=1s period=10s #success=1 #failure=3`. */
-export function probeText(probe: Probe): string {
-  const { httpGet, tcpSocket, exec, grpc } = probe;
-  const action = httpGet
-    ? `http-get ${(httpGet.scheme ?? "HTTP").toLowerCase()}://${httpGet.host ?? ""}:${httpGet.port}${
-      httpGet.path ?? ""
-    }`
-    : tcpSocket
-    ? `tcp-socket ${tcpSocket.host ?? ""}:${tcpSocket.port}`
-    : exec
-    ? `exec [${exec.command?.join(" ") ?? ""}]`
-    : grpc
-    ? `grpc <pod>:${grpc.port} ${grpc.service ?? ""}`.trim()
-    : "unknown";
-  return `${action} delay=${probe.initialDelaySeconds ?? 0}s timeout=${probe.timeoutSeconds ?? 1}s ` +
-    `period=${probe.periodSeconds ?? 10}s #success=${probe.successThreshold ?? 1} #failure=${
-      probe.failureThreshold ?? 3
-    }`;
 }
 
 const optional = (value: boolean | undefined): string => `Optional: ${value ?? false}`;
@@ -94,16 +77,32 @@ const quantities = (name: string, values: Record<string, string> | undefined): F
 /** A word with several lines takes as many. */
 const wordLines = (words: readonly string[]): string[] => words.flatMap((word) => word.trimEnd().split("\n"));
 
-export function describeContainer(container: Container, status: ContainerStatus | undefined): Field[] {
+function probeFields(container: Container, reports: readonly ProbeReport[]): Field[] {
+  const kinds: [string, ProbeKind, Probe | undefined][] = [
+    ["Liveness", "liveness", container.livenessProbe],
+    ["Readiness", "readiness", container.readinessProbe],
+    ["Startup", "startup", container.startupProbe],
+  ];
+  return kinds.flatMap(([name, kind, probe]): Field[] => {
+    if (probe === undefined) return [];
+    const report = reports.find((r) => r.container === container.name && r.kind === kind);
+    return [
+      [name, probeText(probe)],
+      ...report === undefined ? [] : [["  Last Result", lastText(report, probe)] as const],
+    ];
+  });
+}
+
+/** @param reports of the probes of its pod, where it runs */
+export function describeContainer(
+  container: Container,
+  status: ContainerStatus | undefined,
+  reports: readonly ProbeReport[],
+): Field[] {
   const ports = container.ports ?? [];
   const word = (one: string) => ports.length > 1 ? one + "s" : one;
   const portText = (pick: (port: typeof ports[number]) => number | undefined) =>
     ports.map((port) => `${pick(port) ?? 0}/${port.protocol ?? "TCP"}`).join(", ") || "<none>";
-  const probes = [
-    ["Liveness", container.livenessProbe],
-    ["Readiness", container.readinessProbe],
-    ["Startup", container.startupProbe],
-  ] as const;
   return [
     ["Container ID", status?.containerID ?? ""],
     ["Image", container.image ?? ""],
@@ -120,7 +119,7 @@ export function describeContainer(container: Container, status: ContainerStatus 
     ["Restart Count", String(status?.restartCount ?? 0)],
     ...quantities("Limits", container.resources?.limits),
     ...quantities("Requests", container.resources?.requests),
-    ...probes.flatMap(([name, probe]): Field[] => probe === undefined ? [] : [[name, probeText(probe)]]),
+    ...probeFields(container, reports),
     ...container.envFrom?.length
       ? [["Environment Variables from", container.envFrom.map(envFromText)] as const]
       : [],

@@ -33,7 +33,7 @@ function createStage(options: Partial<LocalApiOptions> = {}) {
       importArchive: () => Promise.reject(new AgentError("ErrImagePull", "no such archive")),
     },
     usage: noUsage,
-    requests: { restart: () => true, addEphemeral: () => true },
+    requests: { restart: () => true, addEphemeral: () => true, probes: () => [] },
     sessions: {
       runtime: { observe: () => Promise.resolve([]) },
       streams: {

@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { podHash } from "../../../../agent/model/hash.ts";
 import { parseManifest } from "../../../../agent/model/manifest.ts";
 import type { Pod } from "../../../../agent/model/gen/v1.ts";
@@ -343,4 +343,25 @@ Deno.test("colours only on a terminal, and never against NO_COLOR", async () => 
   const env = lab.io.env;
   lab.io.env = (name) => name === "NO_COLOR" ? "1" : env(name);
   assert(!(await lab.agent("get", "pods")).out.includes("\x1b"));
+});
+
+Deno.test("describe shows each probe with its last result", async () => {
+  await using lab = await createLab();
+  const pod = runningPod("web");
+  const exec = { command: ["check"] };
+  Object.assign(pod.spec!.containers[0]!, {
+    readinessProbe: { exec },
+    livenessProbe: { exec },
+    startupProbe: { exec },
+  });
+  lab.store.putPod(pod);
+  const { out } = await lab.agent("describe", "pod", "web");
+  const probe = String.raw`exec \[check\] delay=0s timeout=1s period=10s #success=1 #failure=3`;
+  assertMatch(out, new RegExp(`^ +Liveness: +${probe}\n +Last Result: +not asked yet$`, "m"));
+  assertMatch(
+    out,
+    new RegExp(`^ +Readiness: +${probe}\n +Last Result: +failure 3s ago \\(2 of 3 in a row\\): no`, "m"),
+  );
+  assertMatch(out, new RegExp(`^ +Startup: +${probe}\n +Environment:`, "m"));
+  assert(!out.includes("\u001b"));
 });

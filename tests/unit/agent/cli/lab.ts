@@ -102,6 +102,11 @@ export async function createLab(
       asked.push(["addEphemeral", uid, container]);
       return true;
     },
+    probes: () => [{
+      container: "app",
+      kind: "readiness",
+      last: { outcome: "failure", message: "no\u001b[31m answer\n", secondsAgo: 3, inARow: 2 },
+    }, { container: "app", kind: "liveness" }],
   };
   store.setStatus({
     nodeName: "node-1",

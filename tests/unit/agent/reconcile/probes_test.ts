@@ -154,6 +154,24 @@ Deno.test("questions over the network go to the pod's address, or the node's", a
   }
 });
 
+Deno.test("the last answer of each probe is told, with how often in a row it came", async () => {
+  const lab = createLab({
+    exec: (_id, [name]) => ({ exitCode: name === "bad" ? 1 : 0, output: `${name} says` }),
+  });
+  const pod = podOf({ readinessProbe: check("bad", { failureThreshold: 9 }), livenessProbe: check("good") });
+  begin(lab, pod);
+  assertEquals(lab.probes.reports().map((r) => [r.container, r.kind, r.last]), [
+    ["c0", "liveness", undefined],
+    ["c0", "readiness", undefined],
+  ]);
+  const last = (kind: string) => lab.probes.reports().find((r) => r.kind === kind)?.last;
+  await until(() => (last("readiness")?.inARow ?? 0) >= 2 && (last("liveness")?.inARow ?? 0) >= 2);
+  assertEquals([last("readiness")?.outcome, last("readiness")?.message], ["failure", "bad says"]);
+  assertEquals([last("liveness")?.outcome, last("liveness")?.secondsAgo], ["success", 0]);
+  lab.probes.follow(pod, running(pod, "exited"), false);
+  assertEquals(lab.probes.reports(), []);
+});
+
 Deno.test("a container that has ended is asked no more, but why it was ended is still known", async () => {
   const lab = createLab({ exec: () => ({ exitCode: 1, output: "" }) });
   const pod = podOf({ livenessProbe: check("live"), readinessProbe: check("ready") });

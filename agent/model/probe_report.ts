@@ -1,0 +1,25 @@
+/** What the probes of one container were answered last, for people. Pure. Not for: what follows from it (probe.ts). */
+import { type ProbeKind, probeKinds, type ProbeResult, type Watch } from "./probe.ts";
+
+export interface ProbeReport {
+  container: string;
+  kind: ProbeKind;
+  /** Absent: it has not been asked yet. */
+  last?: ProbeResult & {
+    secondsAgo: number;
+    /** So many answers in a row were good, or were not; those that said nothing count for neither. */
+    inARow: number;
+  };
+}
+
+/** @param steady monotonic ms */
+export const reportProbes = (container: string, w: Watch, steady: number): ProbeReport[] =>
+  probeKinds.flatMap((kind): ProbeReport[] => {
+    const track = w.tracks[kind];
+    if (track === undefined) return [];
+    const { said, run } = track;
+    if (said === undefined) return [{ container, kind }];
+    const { outcome, message, at } = said;
+    const secondsAgo = Math.max(0, Math.round((steady - at) / 1000));
+    return [{ container, kind, last: { outcome, message, secondsAgo, inARow: run } }];
+  });
