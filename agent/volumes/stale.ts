@@ -25,7 +25,7 @@ export const kindOf = (volume: Volume): string =>
 
 /**
  * Paths below a pod's directory that its volumes no longer need. `images` are the `VOLUME/CONTENT` that its containers
- * have mounted; without them, of several contents of one volume all but one may be stale.
+ * have mounted; without them every image may be stale: which one a volume has now is seen only when it is mounted.
  */
 export async function staleVolumes(
   host: Host,
@@ -46,8 +46,7 @@ export async function staleVolumes(
   }
   for (const volume of await below(host, paths.images)) {
     const contents = await below(host, volume);
-    const isKept = (path: string) =>
-      images?.has(path.slice(paths.images.length + 1)) ?? contents.length === 1;
+    const isKept = (path: string) => images?.has(path.slice(paths.images.length + 1)) === true;
     if (!withImages.has(volume.slice(paths.images.length + 1))) stale.push(volume);
     else stale.push(...contents.filter((path) => !isKept(path)));
   }

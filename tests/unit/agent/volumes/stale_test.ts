@@ -55,10 +55,12 @@ async function withPod(
       async publish(volumes, image = "sha256:aaaaaaaaaaaa") {
         const pod = podWith(volumes);
         const published = await storage().publish(pod, noObjects, signal);
+        // As a worker does it: before the containers that mount what is new.
+        const stale = await storage().isStale(pod);
         const reference = volumes.find((v) => v.image)?.image?.reference ?? "";
         const request = { pod, published, images: new Map([["model", { reference, ref: image }]]) };
         await storage().containerEdits(requestFor(pod.pod.spec!.containers[0]!, request), signal);
-        return await storage().isStale(pod);
+        return stale;
       },
       sweep: (volumes, mounted = []) => storage().sweep(podWith(volumes), mounted, signal),
       remove: () => storage().remove("uid-1", signal),
