@@ -87,9 +87,14 @@ async function checkResources(agent: AgentUnderTest): Promise<void> {
       () => memory(before) === bytes && quota(before)!.split(" ")[0] === micros,
     );
   }
-  const after = (await agent.pod("sized"))!;
+  const given = (p: Pod) => statusOf(p, "main").resources?.limits;
+  const after = await agent.untilPod(
+    "sized",
+    "says what it was given",
+    (p) => given(p)?.["memory"] === "24Mi",
+  );
   assertEquals([idOf(after, "main"), statusOf(after, "main").restartCount], [idOf(before, "main"), 0]);
-  assertEquals(statusOf(after, "main").resources?.limits, { memory: "24Mi", cpu: "50m" });
+  assertEquals(given(after), { memory: "24Mi", cpu: "50m" });
 }
 
 /** Looks as often as it can whether two generations of a pod run at the same time, until told to stop. */
