@@ -312,10 +312,13 @@ export interface Storage {
   keepResources(uid: string, container: string, given: GivenResources): Promise<void>;
   keptResources(uid: string, container: string): Promise<GivenResources | undefined>;
   /**
-   * Bytes that these emptyDirs of a pod take on disk or in memory, by name; those that do not exist are left out. Follows
-   * no symlink, crosses no mount, opens no file; costs a walk over all their files, in a process of its own.
+   * Bytes that emptyDirs take on disk or in memory, by uid of their pod and name; those that do not exist are left out.
+   * Follows no symlink, crosses no mount, opens no file; costs one process, which walks over all their files.
    */
-  emptyDirUsage(uid: string, volumes: readonly string[], signal: AbortSignal): Promise<Map<string, number>>;
+  emptyDirUsage(
+    volumes: ReadonlyMap<string, readonly string[]>,
+    signal: AbortSignal,
+  ): Promise<Map<string, Map<string, number>>>;
   /**
    * Remembers something of the pod that the world cannot tell, under a name (letters, digits, `.`, `-`), until the pod
    * is removed; undefined forgets it. The pod's directory must be there.

@@ -20,7 +20,7 @@ import type { Log } from "../lib/log.ts";
 import { pause } from "../lib/pause.ts";
 import type { Host, Runtime, Storage } from "../ports.ts";
 import type { StatusStore } from "../status_store.ts";
-import { podDisk } from "./usage.ts";
+import { podDisks } from "./usage.ts";
 
 export interface StorageLimitOptions {
   host: Host;
@@ -82,13 +82,16 @@ async function checkAll(
   signal: AbortSignal,
 ): Promise<void> {
   for (const uid of asked.keys()) if (!limited.some((pod) => pod.metadata?.uid === uid)) asked.delete(uid);
+  if (limited.length === 0) return;
   try {
     const layered = limited.some((pod) => limitsStorage(pod) === "all");
     const stats = layered ? await o.runtime.stats(signal) : [];
+    const disks = await podDisks(o, limited, signal);
     for (const pod of limited) {
       const own = stats.filter((s) => s.uid === pod.metadata?.uid);
       const layers = new Map(own.map((s) => [s.name, s.disk?.bytes ?? 0]));
-      await check(o, pod, asked, { ...await podDisk(o, pod, signal), layers });
+      const disk = disks.get(pod.metadata?.uid ?? "");
+      if (disk !== undefined) await check(o, pod, asked, { ...disk, layers });
     }
   } catch (error) {
     if (!signal.aborted) o.log.error("cannot measure what pods have on disk", { error: errorText(error) });

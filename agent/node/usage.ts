@@ -60,18 +60,12 @@ export function createUsageMeter(o: UsageOptions): UsageMeter {
     return { before, now: latest };
   }
 
-  async function measureDisks(signal: AbortSignal): Promise<Map<string, PodDisk>> {
-    const sizes = new Map<string, PodDisk>();
-    for (const pod of o.pods()) sizes.set(pod.metadata?.uid ?? "", await podDisk(o, pod, signal));
-    return sizes;
-  }
-
   return {
     look,
     measure: (signal) => measuring ??= twice(signal).finally(() => measuring = undefined),
     disks(signal) {
       if (disks === undefined || host.now() - disks.at > diskAge) {
-        disks = { at: host.now(), sizes: measureDisks(signal) };
+        disks = { at: host.now(), sizes: podDisks(o, o.pods(), signal) };
         disks.sizes.catch(() => disks = undefined);
       }
       return disks.sizes;
@@ -93,17 +87,47 @@ function podsOf(
 
 type DiskOptions = Pick<UsageOptions, "host" | "storage" | "podLogsDir">;
 
-/** Logs by container, emptyDirs by volume. */
-export async function podDisk(o: DiskOptions, pod: Pod, signal: AbortSignal): Promise<PodDisk> {
-  const { name, namespace, uid = "" } = pod.metadata ?? {};
-  const volumes = (pod.spec?.volumes ?? []).filter((v) => v.emptyDir !== undefined).map((v) => v.name);
+/** Logs by container, emptyDirs by volume, by uid of the pod. */
+export async function podDisks(
+  o: DiskOptions,
+  pods: readonly Pod[],
+  signal: AbortSignal,
+): Promise<Map<string, PodDisk>> {
+  const volumes = new Map(pods.map((pod) => [pod.metadata?.uid ?? "", emptyDirsOf(pod)] as const));
+  const measured = [...volumes].filter(([, names]) => names.length > 0);
+  const usage = await emptyDirSizes(o, new Map(measured), signal);
+  const logs = await Promise.all(pods.map((pod) => logSizes(o, pod)));
+  return new Map([...volumes.keys()].map((uid, i) => {
+    return [uid, { emptyDirs: usage.get(uid) ?? new Map(), logs: logs[i] ?? new Map() }];
+  }));
+}
+
+/** All at once; where that fails, one by one, so that a pod with too many files hides no other. */
+async function emptyDirSizes(
+  { storage }: DiskOptions,
+  volumes: ReadonlyMap<string, readonly string[]>,
+  signal: AbortSignal,
+): Promise<Map<string, Map<string, number>>> {
+  try {
+    return volumes.size === 0 ? new Map() : await storage.emptyDirUsage(volumes, signal);
+  } catch (error) {
+    if (signal.aborted || volumes.size === 1) throw error;
+    const each = await Promise.allSettled(
+      [...volumes].map((one) => storage.emptyDirUsage(new Map([one]), signal)),
+    );
+    return new Map(each.flatMap((s) => s.status === "fulfilled" ? [...s.value] : []));
+  }
+}
+
+const emptyDirsOf = (pod: Pod): string[] =>
+  (pod.spec?.volumes ?? []).filter((v) => v.emptyDir !== undefined).map((v) => v.name);
+
+async function logSizes(o: DiskOptions, pod: Pod): Promise<Map<string, number>> {
+  const { name, namespace, uid } = pod.metadata ?? {};
   const directory = join(o.podLogsDir, `${namespace}_${name}_${uid}`);
   const all = [...pod.spec?.initContainers ?? [], ...pod.spec?.containers ?? []].map((c) => c.name);
-  const [emptyDirs, ...logs] = await Promise.all([
-    volumes.length === 0 ? new Map<string, number>() : o.storage.emptyDirUsage(uid, volumes, signal),
-    ...all.map((container) => sizeOfFiles(o.host, join(directory, container))),
-  ]);
-  return { emptyDirs, logs: new Map(all.map((container, i) => [container, logs[i] ?? 0])) };
+  const sizes = await Promise.all(all.map((container) => sizeOfFiles(o.host, join(directory, container))));
+  return new Map(all.map((container, i) => [container, sizes[i] ?? 0]));
 }
 
 async function sizeOfFiles(host: Host, directory: string): Promise<number> {

@@ -196,11 +196,18 @@ export function createPodVolumes(options: PodVolumesOptions): Storage {
       const stats = await Promise.all(names.map((name) => host.lstat(join(pods, name))));
       return names.filter((_, i) => stats[i]?.kind === "directory");
     },
-    async emptyDirUsage(uid, volumes, signal) {
-      const paths = await pathsOf(uid);
-      const names = new Map(volumes.map((name) => [paths.volume("empty-dir", name), name]));
-      const usage = await diskUsage(host, [...names.keys()], signal);
-      return new Map([...usage].map(([path, bytes]) => [names.get(path) ?? path, bytes]));
+    async emptyDirUsage(volumes, signal) {
+      const places = new Map<string, { uid: string; name: string }>();
+      for (const [uid, names] of volumes) {
+        const paths = await pathsOf(uid);
+        for (const name of names) places.set(paths.volume("empty-dir", name), { uid, name });
+      }
+      const usage = new Map([...volumes.keys()].map((uid) => [uid, new Map<string, number>()]));
+      for (const [path, bytes] of await diskUsage(host, [...places.keys()], signal)) {
+        const { uid, name } = places.get(path)!;
+        usage.get(uid)!.set(name, bytes);
+      }
+      return usage;
     },
     keepResources: async (uid, container, given) =>
       await host.writeFileAtomic((await pathsOf(uid)).resources(container), JSON.stringify(given), 0o600),

@@ -60,9 +60,12 @@ function createStage() {
       },
     },
     storage: {
-      emptyDirUsage: (uid) => {
+      emptyDirUsage: (volumes) => {
         calls.measured++;
-        return Promise.resolve(new Map([["v", used.get(uid) ?? 0]]));
+        const sizes = (
+          uid: string,
+        ): [string, Map<string, number>] => [uid, new Map([["v", used.get(uid) ?? 0]])];
+        return Promise.resolve(new Map([...volumes.keys()].map(sizes)));
       },
       keepNote: (uid, name, text) => Promise.resolve(void notes.set(`${uid}/${name}`, text!)),
       notes: (uid) => {

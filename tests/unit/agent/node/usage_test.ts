@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { createUsageMeter } from "../../../../agent/node/usage.ts";
+import { createUsageMeter, podDisks } from "../../../../agent/node/usage.ts";
 import type { ContainerUsage, Usage } from "../../../../agent/model/usage.ts";
 import { createFakeHost } from "../../../fakes/host.ts";
 
@@ -27,7 +27,7 @@ function createStage() {
       stats: () => Promise.resolve([{ ...container, at: host.now(), cpu: ++calls.stats * 1e9 }]),
     },
     cgroups: { usage: () => Promise.resolve(whole) },
-    storage: { emptyDirUsage: () => Promise.resolve(new Map([["cache", ++calls.disks]])) },
+    storage: { emptyDirUsage: () => Promise.resolve(new Map([["u1", new Map([["cache", ++calls.disks]])]])) },
     pods: () => [pod],
     podLogsDir: "/logs",
     rootDir: "/",
@@ -83,4 +83,22 @@ Deno.test("logs and emptyDirs are measured at most once a minute", async () => {
   await host.advance(2000);
   await meter.disks(signal);
   assertEquals(calls.disks, 2);
+});
+
+Deno.test("a pod whose volumes cannot be measured hides no other", async () => {
+  const host = createFakeHost();
+  const asked: string[] = [];
+  const emptyDirUsage = (volumes: ReadonlyMap<string, readonly string[]>) => {
+    asked.push([...volumes.keys()].join("+"));
+    if (volumes.has("vast")) return Promise.reject(new Error("it took too long"));
+    return Promise.resolve(new Map([...volumes.keys()].map((uid) => [uid, new Map([["cache", 7]])])));
+  };
+  const of = (uid: string) => ({ ...pod, metadata: { ...pod.metadata, uid } });
+  const disks = await podDisks(
+    { host, storage: { emptyDirUsage }, podLogsDir: "/logs" },
+    [of("vast"), of("u1")],
+    signal,
+  );
+  assertEquals(asked, ["vast+u1", "vast", "u1"]);
+  assertEquals([disks.get("u1")?.emptyDirs.get("cache"), disks.get("vast")?.emptyDirs.size], [7, 0]);
 });

@@ -21,12 +21,17 @@ Deno.test("the usage of an emptyDir is its own blocks: no link is followed, no f
     await host.exec(["mkfifo", `${a}/fifo`], {}, signal);
     await host.exec(["truncate", "-s", "1T", `${a}/sparse`], {}, signal);
     await Deno.writeFile(`${b}/a\nb`, new Uint8Array(mebibyte));
-    const usage = await storage.emptyDirUsage("uid-1", ["a", "b", "absent"], signal);
+    const measured = await storage.emptyDirUsage(
+      new Map([["uid-1", ["a", "b", "absent"]], ["uid-2", ["a"]]]),
+      signal,
+    );
+    assertEquals(measured.get("uid-2"), new Map());
+    const usage = measured.get("uid-1")!;
     assertEquals([...usage.keys()].sort(), ["a", "b"]);
     const [ofA, ofB] = [usage.get("a")!, usage.get("b")!];
     assert(ofA >= 2 * mebibyte && ofA < 2.5 * mebibyte, `${ofA}`);
     assert(ofB >= mebibyte && ofB < 1.5 * mebibyte, `${ofB}`);
-    assertEquals(await storage.emptyDirUsage("uid-1", [], signal), new Map());
+    assertEquals(await storage.emptyDirUsage(new Map(), signal), new Map());
   }));
 
 Deno.test({
@@ -42,7 +47,7 @@ Deno.test({
       await Deno.mkdir(below);
       await host.mount({ source: "tmpfs", target: below, fsType: "tmpfs" });
       await Deno.writeFile(`${below}/file`, new Uint8Array(4 * mebibyte));
-      const usage = await storage.emptyDirUsage("uid-1", ["m", "a"], signal);
+      const usage = (await storage.emptyDirUsage(new Map([["uid-1", ["m", "a"]]]), signal)).get("uid-1")!;
       assertEquals(usage.get("m"), mebibyte);
       assert(usage.get("a")! < 0.5 * mebibyte, `${usage.get("a")}`);
     }),
