@@ -17,7 +17,7 @@ import {
 } from "./bench.ts";
 
 const signal = new AbortController().signal;
-const own = (name: string) => podOf(name, [container("a")], { hostUsers: false });
+const own = (name: string) => podOf(name, [container(name)], { hostUsers: false });
 const firsts = (fake: FakeRuntime) =>
   Object.fromEntries(fake.pods().map((p) => [p.name, p.sandboxes[0]?.userNamespace?.first]));
 
@@ -35,7 +35,7 @@ Deno.test("hostUsers: false is refused, in the kubelet's words, where the runtim
 Deno.test("hostUsers: each pod has ids of its own, and keeps them over a crash of the agent", () => {
   const fake = createFakeRuntime({ userNamespaces: true });
   return withBench(async (b, root) => {
-    b.reconciler.update(desired(own("a"), own("b"), podOf("c", [container("a")])));
+    b.reconciler.update(desired(own("a"), own("b"), podOf("c", [container("c")])));
     await until(b, "ready", () => ["a", "b", "c"].every((name) => isReady(b, name)));
     const given = firsts(fake);
     assertEquals(new Set(Object.values(given)), new Set([65_536, 131_072, undefined]));
@@ -44,7 +44,7 @@ Deno.test("hostUsers: each pod has ids of its own, and keeps them over a crash o
     const next = createBench(root, fake);
     try {
       fake.killSandbox(fake.pods().find((p) => p.name === "a")!.uid);
-      next.reconciler.update(desired(own("a"), own("b"), own("d"), podOf("c", [container("a")])));
+      next.reconciler.update(desired(own("a"), own("b"), own("d"), podOf("c", [container("c")])));
       await until(next, "ready again", () => isReady(next, "a") && isReady(next, "b"));
       assertEquals(firsts(fake)["a"], given["a"]);
       await until(
