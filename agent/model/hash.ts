@@ -33,6 +33,18 @@ const meaningfulFalse = new Set([
 
 /** What a running container depends on, with the definitions of the volumes that it mounts. 16 hex digits. */
 export function containerHash(pod: Pod, container: Container): string {
+  const known = hashes.get(pod) ?? new WeakMap<Container, string>();
+  hashes.set(pod, known);
+  const hash = known.get(container) ?? hashContainer(pod, container);
+  known.set(container, hash);
+  return hash;
+}
+
+/** Asked for at every look at a pod, whose manifest is never changed in place. */
+const hashes = new WeakMap<Pod, WeakMap<Container, string>>();
+const sandboxHashes = new WeakMap<Pod, string>();
+
+function hashContainer(pod: Pod, container: Container): string {
   const rest: Partial<Container> = defaultContainer(container, { hostNetwork: false });
   for (const field of inPlace) delete rest[field];
   const { lifecycle, ...content } = rest;
@@ -50,6 +62,12 @@ export function containerHash(pod: Pod, container: Container): string {
 
 /** What a sandbox depends on; when it changes the pod is made anew. 16 hex digits. */
 export function sandboxHash(pod: Pod): string {
+  const hash = sandboxHashes.get(pod) ?? hashSandbox(pod);
+  sandboxHashes.set(pod, hash);
+  return hash;
+}
+
+function hashSandbox(pod: Pod): string {
   const spec = defaultPod(pod).spec ?? { containers: [] };
   const ports = [...spec.containers, ...(spec.initContainers ?? [])].flatMap((c) => c.ports ?? [])
     .filter((port) => spec.hostNetwork !== true && port.hostPort)

@@ -40,6 +40,8 @@ export function remember(memory: Memory, outcomes: readonly StepOutcome[], { now
       if (o.reason !== "Aborted") {
         failures.set(key, nextFailure(failures.get(key), steady, o.reason, o.message));
       }
+      // Whatever of the pod is left on record, it is not the end of the one that may come back.
+      if (o.step.kind === "removePod") end = end && { ...end, spec: "" };
       if (o.step.kind === "runContainer") images.delete(o.step.container);
       continue;
     }
@@ -122,6 +124,12 @@ function stopsAfter(memory: Memory, outcomes: readonly StepOutcome[]): Pick<Memo
 }
 
 const containerIdOf = (step: Step): string => "containerId" in step ? step.containerId : "";
+
+/** Hooks that are on record as pending; what has become of one since then is known better. */
+export const learnHooks = (memory: Memory, onRecord: Memory["postStart"]): Memory => ({
+  ...memory,
+  postStart: new Map([...onRecord, ...memory.postStart]),
+});
 
 /** A new wish deserves a new try: failures are forgotten, and the end that was asked for; the rest stays true. */
 export const forgive = (memory: Memory): Memory => ({

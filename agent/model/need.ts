@@ -53,8 +53,7 @@ export function triggerOf(pod: Pod, o: ObservedPod, facts: Facts): ObservedConta
     if (container.restartPolicyRules === undefined) continue;
     const c = newestOf(o, container.name);
     if (c === undefined || (c.run ?? 0) < run || !ended(c, "RestartAllContainers", container)) continue;
-    const ours = facts.memory.asked.restart.has(c.id) || wasCutOff(c, facts);
-    if (!ours && c.hash === containerHash(pod, container)) return c;
+    if (!wasCutOff(c, facts) && c.hash === containerHash(pod, container)) return c;
   }
   return undefined;
 }
@@ -98,15 +97,18 @@ const exitOf = (c: ObservedContainer, facts: Facts): { code: number; failed: boo
   failed: facts.probes.get(c.id)?.failed !== undefined,
 });
 
+const startAfter = (exited: ObservedContainer, { spans, steady, backOff, now }: Facts) =>
+  nextStart(exited, backOff, now, spans && endedOf(spans.get(exited.id), steady));
+
 /** The first start in a new run: after what made all start again has waited for its back-off, unless somebody asked. */
 function startAnew(pod: Pod, container: Container, o: ObservedPod, facts: Facts): Need {
   const c = newestOf(o, container.name);
   const run = wantedRun(pod, o, facts);
   const start = { kind: "start", attempt: (c?.attempt ?? -1) + 1, backOff: 0, at: 0, run } as const;
   const trigger = facts.memory.asked.run === run ? undefined : triggerOf(pod, o, facts);
-  const at = trigger === undefined ? 0 : nextStart(trigger, facts.backOff, facts.now).at;
+  const at = trigger === undefined ? 0 : startAfter(trigger, facts).at;
   if (c === undefined || !ended(c, "RestartAllContainers", container)) return { ...start, at };
-  return { ...start, at, backOff: nextStart(c, facts.backOff, facts.now).backOff };
+  return { ...start, at, backOff: startAfter(c, facts).backOff };
 }
 
 function needOfRunning(
@@ -144,6 +146,17 @@ function needOfRunning(
   return verdict?.started === false ? { kind: "starting" } : { kind: "nothing" };
 }
 
+/** Whether a running container's postStart hook is still to run: to others it is not there yet. */
+export function isUngreeted(
+  pod: Pod | undefined,
+  c: ObservedContainer,
+  { postStart }: Facts["memory"],
+): boolean {
+  if (postStart.get(c.id)?.kind !== "pending") return false;
+  const all = [...pod?.spec?.initContainers ?? [], ...pod?.spec?.containers ?? []];
+  return all.some((spec) => spec.name === c.name && spec.lifecycle?.postStart !== undefined);
+}
+
 /** Decides for one container, given the sandbox it should live in (undefined: a new one is about to come). */
 export function needOf(
   pod: Pod,
@@ -175,8 +188,7 @@ export function needOf(
   if (!restartsAfter(pod.spec!, container, isInit, exit)) {
     return { kind: "done", exitCode: exit.failed ? 137 : exit.code };
   }
-  const ended = facts.spans && endedOf(facts.spans.get(c.id), facts.steady);
-  return here ? { ...fresh, ...nextStart(c, facts.backOff, facts.now, ended) } : fresh;
+  return here ? { ...fresh, ...startAfter(c, facts) } : fresh;
 }
 
 export interface Assessment {

@@ -10,6 +10,7 @@ import { planSteps } from "./plan.ts";
 import type { Wish } from "./wish.ts";
 import type { ObservedContainer, ObservedPod, ObservedSandbox } from "./observed.ts";
 import { preStopOf } from "./hook.ts";
+import { isSidecar } from "./restart.ts";
 
 const defaultGraceSeconds = 30;
 
@@ -51,11 +52,12 @@ function stopOne(c: ObservedContainer, graceSeconds: number, s: Stopping): Stop 
   };
 }
 
-/** Place among the sidecars; undefined for all other containers. */
+/** Place among the sidecars, as the newest manifest says, or what the container itself bears; undefined for all others. */
 function rankOf(c: ObservedContainer, pod: Pod | undefined): number | undefined {
-  if (pod === undefined) return c.sidecar;
-  const at = (pod.spec?.initContainers ?? []).findIndex((i) => i.name === c.name);
-  return at >= 0 && pod.spec!.initContainers![at]!.restartPolicy === "Always" ? at : undefined;
+  const { initContainers = [], containers = [] } = pod?.spec ?? { containers: [] };
+  const at = initContainers.findIndex((i) => i.name === c.name);
+  if (at >= 0) return isSidecar(initContainers[at]!) ? at : undefined;
+  return containers.some((k) => k.name === c.name) ? undefined : c.sidecar;
 }
 
 /**

@@ -5,7 +5,16 @@
 import type { Container, ContainerState, ContainerStatus, Pod, PodCondition, PodStatus } from "./gen/v1.ts";
 import type { ObservedContainer, ObservedPod } from "./observed.ts";
 import type { Facts } from "./plan.ts";
-import { assess, type Need, newestOf, sameSandbox, triggerOf, usableSandbox, wasCutOff } from "./need.ts";
+import {
+  assess,
+  isUngreeted,
+  type Need,
+  newestOf,
+  sameSandbox,
+  triggerOf,
+  usableSandbox,
+  wasCutOff,
+} from "./need.ts";
 import { asContainer } from "./ephemeral.ts";
 import { endOf, startOf } from "./end.ts";
 import { isSidecar } from "./restart.ts";
@@ -145,7 +154,7 @@ function stateOf(
   if (c.ephemeral !== undefined && c.state !== "running") return terminated(pod, c, facts);
   if (c.state === "running" && !facts.stopping) {
     const hook = facts.memory.postStart.get(c.id);
-    if (hook?.kind === "pending") return { waiting: { reason: idle } };
+    if (isUngreeted(pod, c, facts.memory)) return { waiting: { reason: idle } };
     if (hook?.kind === "failed") return { waiting: { reason: "PostStartHookError", message: hook.message } };
   }
   if (c.state === "running") {
@@ -175,6 +184,7 @@ function containerStatus(
     ? c
     : attempts[1];
   const running = state.running !== undefined;
+  const stopSignal = container.lifecycle?.stopSignal;
   const { started, ready } = (running && c && facts.probes.get(c.id)) || { started: running, ready: running };
   return {
     name: container.name,
@@ -185,6 +195,7 @@ function containerStatus(
     started,
     restartCount: c?.attempt ?? 0,
     state,
+    ...(stopSignal === undefined ? {} : { stopSignal }),
     ...(before === undefined ? {} : { lastState: terminated(pod, before, facts) }),
     ...(container.resources?.requests ? { allocatedResources: container.resources.requests } : {}),
     ...(container.resources && running && c

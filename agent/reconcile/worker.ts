@@ -7,15 +7,25 @@ import type { Log } from "../lib/log.ts";
 import type { PublishedVolume } from "../ports.ts";
 import type { StatusStore } from "../status_store.ts";
 import { emptyMemory, type Facts, type Memory, type Plan, planPod } from "../model/plan.ts";
+import type { Pod } from "../model/gen/v1.ts";
+import { isUngreeted } from "../model/need.ts";
 import { type ObservedPod } from "../model/observed.ts";
 import { type DesiredPod, noObjects, type Objects, type Wish } from "../model/wish.ts";
 import { AgentError, errorText } from "../model/errors.ts";
 import type { EphemeralContainer } from "../model/gen/v1.ts";
 import { askEphemeral, forgetStarted, withEphemeral } from "../model/ephemeral.ts";
 import type { PodEnd } from "../model/end.ts";
-import { askEnd, askRestart, forgive, forgiveImages, remember, type StepOutcome } from "../model/memory.ts";
 import type { ProbeReport } from "../model/probe_report.ts";
 import { noteSpans, type Spans } from "../model/spans.ts";
+import {
+  askEnd,
+  askRestart,
+  forgive,
+  forgiveImages,
+  learnHooks,
+  remember,
+  type StepOutcome,
+} from "../model/memory.ts";
 import { volumesHash } from "../model/volumes.ts";
 import { createMailbox } from "../lib/mailbox.ts";
 import { type ApplyOptions, applySteps } from "./apply.ts";
@@ -71,10 +81,10 @@ const withPod = (wish: Wish, desired: DesiredPod | undefined): Wish => {
 };
 
 /** What probes may ask: a container whose postStart hook has not run yet counts as not there. */
-const withoutHooked = (observed: ObservedPod, { postStart }: Memory): ObservedPod =>
-  postStart.size === 0
+const withoutUngreeted = (pod: Pod | undefined, observed: ObservedPod, memory: Memory): ObservedPod =>
+  memory.postStart.size === 0
     ? observed
-    : { ...observed, containers: observed.containers.filter((c) => !postStart.has(c.id)) };
+    : { ...observed, containers: observed.containers.filter((c) => !isUngreeted(pod, c, memory)) };
 
 const fingerprint = (wish: Wish): string =>
   wish.kind === "absent"
@@ -98,6 +108,8 @@ export function createWorker(o: WorkerOptions, id: PodIdentity, leave: AbortSign
   let seen = "";
   let blind = 0;
   let isNew = true;
+  /** A start that failed may have succeeded all the same. */
+  let doubtful = false;
 
   const record: RecordEvent = (type, reason, message, container) =>
     reporter.event(type, reason, message, container);
@@ -202,10 +214,12 @@ export function createWorker(o: WorkerOptions, id: PodIdentity, leave: AbortSign
       const observed = await withoutSilence(observePod(o.observe, id, wish!.kind === "absent", leave));
       spans = noteSpans(spans, observed, clocks());
       if (isNew) await remind(observed);
+      if (doubtful) memory = learnHooks(memory, (await recall(o.observe.storage, observed)).postStart);
+      doubtful = false;
       memory = requests.splice(0).reduce((m, request) => request(m, observed), memory);
       memory = forgetStarted(memory, observed);
       const pod = whole(observed);
-      probes.follow(desired?.pod, withoutHooked(observed, memory), wish!.kind === "absent");
+      probes.follow(desired?.pod, withoutUngreeted(desired?.pod, observed, memory), wish!.kind === "absent");
       messages = await readLastWords(o.observe, pod?.pod, observed, messages);
       const { given } = allocation(observed);
       const plan = planPod(withPod(wish!, given), observed, facts());
@@ -217,6 +231,7 @@ export function createWorker(o: WorkerOptions, id: PodIdentity, leave: AbortSign
       const signal = AbortSignal.any([abandon.signal, leave]);
       const outcomes = await applySteps(o.apply, round(objects, observed, given), plan.steps, signal);
       memory = remember(memory, stalled(outcomes, plan, before), clocks());
+      doubtful = outcomes.some((x) => !x.ok && x.step.kind === "runContainer");
       before = JSON.stringify(plan.steps);
     }
   };

@@ -1,23 +1,57 @@
 /**
  * A runtime for one pod, on values only: applies steps, lets containers end, breaks on request. For tests of the
- * planner. Not for: ports (tests/fakes/runtime.ts).
+ * planner. Not for: ports (tests/fakes/runtime.ts), what must hold at each step (order_rules.ts).
  */
-import type { DesiredPod, Objects } from "../../agent/model/wish.ts";
-import type { ObservedContainer, ObservedPod } from "../../agent/model/observed.ts";
+import type { Pod } from "../../agent/model/gen/v1.ts";
+import type { Objects } from "../../agent/model/wish.ts";
+import { emptyObservation, type ObservedContainer, type ObservedPod } from "../../agent/model/observed.ts";
 import { emptyMemory, type Memory, type Step } from "../../agent/model/plan.ts";
-import { nothing, remember, type StepOutcome, type StepResult } from "../../agent/model/memory.ts";
+import {
+  forgive,
+  learnHooks,
+  nothing,
+  remember,
+  type StepOutcome,
+  type StepResult,
+} from "../../agent/model/memory.ts";
+import type { KeptEnd } from "../../agent/model/end.ts";
 import type { Verdict } from "../../agent/model/probe.ts";
+import { isSidecar } from "../../agent/model/restart.ts";
 import { containerHash } from "../../agent/model/hash.ts";
 import { volumesHash } from "../../agent/model/volumes.ts";
 import { wantedSandboxHash } from "../../agent/model/need.ts";
+import { checkStep } from "./order_rules.ts";
+
+/** How likely it is, at each step, that … */
+export interface Faults {
+  /** … the step fails, having had its effect or not. */
+  failing: number;
+  /** … the agent dies after it. */
+  crashing: number;
+  /** … a stop is interrupted by a newer wish. */
+  interrupting: number;
+  /** … some running container ends before it. */
+  dying: number;
+  /** … a hook fails. */
+  hooks: number;
+}
+
+export const noFaults: Faults = { failing: 0, crashing: 0, interrupting: 0, dying: 0, hooks: 0 };
 
 export interface Simulation {
   now: number;
   pod: ObservedPod;
+  /** What it was when the plan was made. */
+  seen: ObservedPod;
   memory: Memory;
   probes: Map<string, Verdict>;
-  /** Probability that a step fails. */
-  failing: number;
+  /** What outlives the agent. `postStart`: container names with the id whose hook is pending. */
+  notes: { end: KeptEnd | undefined; postStart: Map<string, string> };
+  /** Containers whose preStop hook has been begun in the life of this agent. */
+  begun: Set<string>;
+  /** Containers whose postStart hook has succeeded, to an agent's knowledge. */
+  greeted: Set<string>;
+  faults: Faults;
   violations: string[];
 }
 
@@ -25,36 +59,80 @@ export const emptyObjects: Objects = { configMaps: new Map(), secrets: new Map()
 
 export const createSimulation = (uid: string): Simulation => ({
   now: 1_700_000_000_000,
-  pod: { uid, namespace: "default", name: "p", sandboxes: [], containers: [], hasDirectory: false },
-  memory: emptyMemory,
+  pod: emptyObservation(uid, "default", "p"),
+  seen: emptyObservation(uid, "default", "p"),
+  memory: { ...emptyMemory, firstSeen: 1_700_000_000_000 },
   probes: new Map(),
-  failing: 0,
+  notes: { end: undefined, postStart: new Map() },
+  begun: new Set(),
+  greeted: new Set(),
+  faults: noFaults,
   violations: [],
 });
 
-/** Applies steps in order, some of them failing, and remembers the outcomes as the worker does. */
+const hooksOnRecord = (s: Simulation): Memory["postStart"] => {
+  const pending = s.pod.containers.filter((c) =>
+    c.state === "running" && s.notes.postStart.get(c.name) === c.id
+  );
+  return new Map(pending.map((c) => [c.id, { kind: "pending" }]));
+};
+
+/** The agent dies; the next one knows what is on record. */
+export function crash(s: Simulation) {
+  s.memory = {
+    ...emptyMemory,
+    firstSeen: s.now,
+    end: s.notes.end,
+    postStart: hooksOnRecord(s),
+  };
+  s.begun.clear();
+}
+
+/** Applies steps in order, with faults, and remembers the outcomes as the worker does. */
 export function applySimulated(
   s: Simulation,
-  desired: DesiredPod | undefined,
+  pod: Pod | undefined,
   steps: Step[],
   random: () => number,
 ) {
-  const outcomes = steps.map((step): StepOutcome => {
-    if (random() < s.failing) {
-      if (random() < 0.3) effect(s, desired, step);
-      return { step, ok: false, reason: "Unknown", message: "simulated" };
+  s.seen = structuredClone(s.pod);
+  const outcomes: StepOutcome[] = [];
+  const happens = (chance: number) => chance > 0 && random() < chance;
+  for (const step of steps) {
+    if (happens(s.faults.dying)) endSomeone(s, random);
+    if ("containerId" in step && findContainer(s, step.containerId) === undefined) continue;
+    const tookMs = Math.floor(random() * 15_000);
+    const stops = step.kind === "stopContainer" || step.kind === "preStop";
+    if (stops && happens(s.faults.interrupting)) {
+      beginHook(s, step);
+      outcomes.push({ step, tookMs, ok: false, reason: "Aborted", message: "simulated" });
+    } else if (happens(s.faults.failing)) {
+      // A file is written wholly or not at all.
+      if (step.kind !== "keepEnd" && random() < 0.3) effect(s, pod, step, random);
+      else beginHook(s, step);
+      outcomes.push({ step, tookMs, ok: false, reason: "Unknown", message: "simulated" });
+    } else {
+      const result = effect(s, pod, step, random);
+      if (step.kind === "postStart" && s.notes.postStart.get(step.container) !== step.containerId) {
+        s.greeted.add(step.containerId);
+      }
+      outcomes.push({ step, tookMs, ok: true, result });
     }
-    return { step, ok: true, result: effect(s, desired, step) };
-  });
+    if (happens(s.faults.crashing)) return crash(s);
+  }
   s.memory = remember(s.memory, outcomes, { now: s.now, steady: s.now });
+  const doubtful = outcomes.some((o) => !o.ok && o.step.kind === "runContainer");
+  if (doubtful) s.memory = learnHooks(s.memory, hooksOnRecord(s));
+  if (outcomes.some((o) => !o.ok && o.reason === "Aborted")) s.memory = forgive(s.memory);
 }
 
 const findContainer = (s: Simulation, id: string) => s.pod.containers.find((c) => c.id === id);
 
-const isStillStarting = (s: Simulation, name: string) =>
-  s.pod.containers.some((c) =>
-    c.name === name && c.state === "running" && s.probes.get(c.id)?.started === false
-  );
+function endSomeone(s: Simulation, random: () => number) {
+  const running = s.pod.containers.filter((c) => c.state === "running");
+  const victim = running[Math.floor(random() * running.length)];
+  if (victim !== undefined) end(s, victim, [0, 1, 3, 137][Math.floor(random() * 4)]!);
+}
 
 export function end(s: Simulation, c: ObservedContainer, exitCode: number) {
   Object.assign(c, { state: "exited", exitCode, finishedAt: s.now });
@@ -66,92 +144,42 @@ export function loseSandbox(s: Simulation, id: string) {
   for (const c of s.pod.containers) if (c.sandboxId === id && c.state === "running") end(s, c, 137);
 }
 
-function effect(s: Simulation, desired: DesiredPod | undefined, step: Step): StepResult {
-  const pod = desired?.pod;
-  const spec = pod?.spec;
-  const container = (name: string) =>
-    [...(spec?.initContainers ?? []), ...(spec?.containers ?? [])].find((c) => c.name === name)!;
+function beginHook(s: Simulation, step: Step) {
+  if (step.kind === "preStop" || (step.kind === "stopContainer" && step.preStop)) {
+    s.begun.add(step.containerId);
+  }
+}
+
+const specOf = (pod: Pod, name: string) =>
+  [...pod.spec!.initContainers ?? [], ...pod.spec!.containers].find((c) => c.name === name)!;
+
+function effect(
+  s: Simulation,
+  pod: Pod | undefined,
+  step: Step,
+  random: () => number,
+): StepResult {
+  s.violations.push(...checkStep(s, pod, step));
+  beginHook(s, step);
   switch (step.kind) {
     case "publishVolumes":
       s.pod.hasDirectory = true;
       // As if each edit had dropped a volume.
       return { kind: "volumes", hash: volumesHash(pod!, emptyObjects), stale: s.pod.containers.length > 0 };
-    case "sweepVolumes": {
-      const old = s.pod.containers.find((c) =>
-        c.state === "running" && c.hash !== (container(c.name) && containerHash(pod!, container(c.name)))
-      );
-      if (old !== undefined) s.violations.push(`volumes swept while ${old.name} may use them`);
+    case "sweepVolumes":
       return nothing;
-    }
-    case "runSandbox": {
-      const id = `sandbox-${step.attempt}-${s.now}`;
-      if (s.pod.containers.some((c) => c.state === "running")) {
-        s.violations.push("new sandbox beside running containers");
-      }
-      if (s.pod.sandboxes.some((b) => b.ready)) s.violations.push("two ready sandboxes");
-      s.pod.sandboxes.unshift({
-        id,
-        attempt: step.attempt,
-        ready: true,
-        createdAt: s.now,
-        podStart: step.since,
-        ips: ["10.0.0.1"],
-        hash: wantedSandboxHash(pod!),
-        runtimeHandler: "",
-      });
-      return nothing;
-    }
+    case "runSandbox":
+      return runSandbox(s, pod!, step);
     case "ensureImage": {
-      const image = container(step.container).image!;
+      const image = specOf(pod!, step.container).image!;
       return { kind: "image", image: { attempt: step.attempt, image, ref: image, user: "" } };
     }
-    case "runContainer": {
-      const box = s.pod.sandboxes.find((b) => b.id === step.sandboxId);
-      if (box?.ready !== true) {
-        s.violations.push(`container ${step.container} started in a sandbox that is not ready`);
-      }
-      if (s.pod.containers.some((c) => c.name === step.container && c.state === "running")) {
-        s.violations.push(`container ${step.container} started twice`);
-      }
-      if (s.pod.containers.some((c) => c.name === step.container && c.attempt >= step.attempt)) {
-        s.violations.push(`attempt ${step.attempt} of ${step.container} used again`);
-      }
-      const inits = spec?.initContainers ?? [];
-      const before = inits.findIndex((c) => c.name === step.container);
-      const ahead = before < 0 ? inits : inits.slice(0, before);
-      const begun = s.pod.containers.some((c) =>
-        c.sandboxId === step.sandboxId && spec!.containers.some((app) => app.name === c.name)
-      );
-      if (!begun && ahead.some((c) => isStillStarting(s, c.name))) {
-        s.violations.push(`${step.container} did not wait for a sidecar's startup probe`);
-      }
-      if (s.memory.volumesHash !== volumesHash(pod!, emptyObjects)) {
-        s.violations.push("started before its volumes");
-      }
-      const wanted = container(step.container);
-      s.pod.containers.unshift({
-        id: `${step.container}-${step.attempt}-${s.now}`,
-        name: step.container,
-        sandboxId: step.sandboxId,
-        attempt: step.attempt,
-        state: "running",
-        createdAt: s.now,
-        startedAt: s.now,
-        image: wanted.image!,
-        imageRef: step.imageRef,
-        hash: containerHash(pod!, wanted),
-        backOff: step.backOff,
-        graceSeconds: 30,
-        ...(step.run === undefined ? {} : { run: step.run }),
-        resources: wanted.resources ?? {},
-        logPath: "",
-      });
-      return nothing;
-    }
+    case "runContainer":
+      return runContainer(s, pod!, step);
     case "preStop":
       return nothing;
     case "postStart":
-      return { kind: "postStart", containerId: step.containerId, hook: undefined };
+      return runPostStart(s, step, random);
     case "stopContainer":
       end(s, findContainer(s, step.containerId)!, 143);
       return nothing;
@@ -159,9 +187,6 @@ function effect(s: Simulation, desired: DesiredPod | undefined, step: Step): Ste
       loseSandbox(s, step.sandboxId);
       return nothing;
     case "removeContainer":
-      if (findContainer(s, step.containerId)?.state === "running") {
-        s.violations.push("running container removed");
-      }
       s.pod.containers = s.pod.containers.filter((c) => c.id !== step.containerId);
       return nothing;
     case "removeSandbox":
@@ -171,17 +196,78 @@ function effect(s: Simulation, desired: DesiredPod | undefined, step: Step): Ste
     case "updateResources":
       return {
         kind: "resources",
-        given: step.containers.map(({ name, id }) => [id, JSON.stringify(container(name).resources ?? {})]),
+        given: step.containers.map((
+          { name, id },
+        ) => [id, JSON.stringify(specOf(pod!, name).resources ?? {})]),
       };
-    case "keepEnd":
-      return nothing;
     case "clearVolumes":
-      if (s.pod.containers.some((c) => c.state === "running")) {
-        s.violations.push("volumes cleared below a running container");
-      }
+      return nothing;
+    case "keepEnd":
+      s.notes.end = step.end;
       return nothing;
     case "removePod":
       s.pod.hasDirectory = false;
+      s.notes = { end: undefined, postStart: new Map() };
       return nothing;
   }
+}
+
+function runSandbox(s: Simulation, pod: Pod, step: Extract<Step, { kind: "runSandbox" }>): StepResult {
+  s.pod.hasDirectory = true;
+  s.pod.sandboxes.unshift({
+    id: `sandbox-${step.attempt}-${s.now}`,
+    attempt: step.attempt,
+    ready: true,
+    createdAt: s.now,
+    podStart: step.since,
+    ips: ["10.0.0.1"],
+    hash: wantedSandboxHash(pod),
+    runtimeHandler: "",
+  });
+  return nothing;
+}
+
+function runContainer(s: Simulation, pod: Pod, step: Extract<Step, { kind: "runContainer" }>): StepResult {
+  const wanted = specOf(pod, step.container);
+  const id = `${step.container}-${step.attempt}-${s.now}`;
+  const place = (pod.spec!.initContainers ?? []).indexOf(wanted);
+  const { preStop, postStart } = wanted.lifecycle ?? {};
+  if (postStart !== undefined) s.notes.postStart.set(wanted.name, id);
+  s.pod.containers.unshift({
+    id,
+    name: step.container,
+    sandboxId: step.sandboxId,
+    attempt: step.attempt,
+    state: "running",
+    createdAt: s.now,
+    startedAt: s.now,
+    image: wanted.image!,
+    imageRef: step.imageRef,
+    hash: containerHash(pod, wanted),
+    backOff: step.backOff,
+    graceSeconds: pod.spec!.terminationGracePeriodSeconds ?? 30,
+    ...(step.run === undefined ? {} : { run: step.run }),
+    ...(preStop === undefined ? {} : { preStop }),
+    ...(place >= 0 && isSidecar(wanted) ? { sidecar: place } : {}),
+    resources: wanted.resources ?? {},
+    logPath: "",
+  });
+  return {
+    kind: "postStart",
+    containerId: id,
+    hook: postStart === undefined ? undefined : { kind: "pending" },
+  };
+}
+
+function runPostStart(
+  s: Simulation,
+  step: Extract<Step, { kind: "postStart" }>,
+  random: () => number,
+): StepResult {
+  const { containerId } = step;
+  if (random() < s.faults.hooks) {
+    return { kind: "postStart", containerId, hook: { kind: "failed", message: "simulated" } };
+  }
+  s.notes.postStart.delete(step.container);
+  return { kind: "postStart", containerId, hook: undefined };
 }

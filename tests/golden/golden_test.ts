@@ -36,6 +36,8 @@ interface StoryFacts {
   ended?: PodEnd & { spec?: string };
   asked?: { end?: PodEnd; restart?: string[]; run?: number };
   rejected?: PodEnd;
+  /** Last words by container id. */
+  messages?: Record<string, string>;
   /** Of a pod that is to be removed. */
   graceSeconds?: number;
   /** By container id. */
@@ -124,7 +126,7 @@ function tell(directory: string) {
     ...base,
     hostIPs: ["192.0.2.1"],
     runtimeName: "containerd",
-    messages: new Map(),
+    messages: new Map(Object.entries(facts.messages ?? {})),
     before: undefined,
     stopping: facts.absent === true,
   });

@@ -1,5 +1,5 @@
 /** Rows for Container, its environment, ports, probes and hooks. */
-import { open, proven, provenBut, rejected, type Rows, withSample } from "./row.ts";
+import { proven, provenBut, rejected, type Rows, withSample } from "./row.ts";
 
 const inside = "tests/e2e/inside_test.ts: variables, arguments, working directory";
 const env = "tests/unit/agent/model/env_test.ts";
@@ -23,6 +23,15 @@ const targets =
   "tests/unit/agent/model/probe_target_test.ts: grpc asks the pod by port and service, tcpSocket the host that it names";
 const lastWords =
   "tests/e2e/endings_test.ts: terminationMessagePath and terminationMessagePolicy give the last words";
+const hooks =
+  "tests/e2e/lifecycle_test.ts: lifecycle hooks: postStart and preStop by exec, httpGet, tcpSocket and sleep";
+const badHooks = "tests/e2e/lifecycle_test.ts: a lifecycle hook that fails is told, and the stop goes on";
+const sidecars =
+  "tests/e2e/lifecycle_test.ts: sidecars (initContainers with restartPolicy Always) start in order and stop last, in reverse";
+const rules =
+  "tests/e2e/lifecycle_test.ts: restartPolicy and restartPolicyRules of single containers, exitCodes In and NotIn";
+const ruleTable =
+  "tests/unit/agent/model/restart_test.ts: restartPolicyRules: the first action whose exitCodes, by operator and values, match goes before the policy";
 
 const downward =
   "tests/e2e/contents_test.ts: the downward API: fields, resources with divisors, addresses; live labels and annotations in files";
@@ -37,7 +46,11 @@ export const container: Rows = {
     image: proven("tests/e2e/registry_test.ts: images from a registry"),
     imagePullPolicy: proven("tests/e2e/registry_test.ts: Never, IfNotPresent, Always"),
     name: proven(config),
-    restartPolicy: open,
+    restartPolicy: proven(
+      rules,
+      sidecars,
+      "tests/unit/agent/model/restart_test.ts: a container's own restartPolicy goes before the pod's; an init container that succeeded never runs again",
+    ),
     stdin: proven(attach),
     stdinOnce: proven(
       "tests/e2e/exec_test.ts: attach: stdinOnce ends the input with its first client; without it clients come and go; the default container",
@@ -93,8 +106,10 @@ export const container: Rows = {
     name: proven(portNames),
     protocol: proven(hostPorts),
   },
-  ContainerRestartRule: { action: open },
-  ContainerRestartRuleOnExitCodes: { operator: open, values: open },
+  ContainerRestartRule: {
+    action: proven(rules, ruleTable, "tests/golden/restart-rules-all-containers-end-at-once"),
+  },
+  ContainerRestartRuleOnExitCodes: { operator: proven(rules, ruleTable), values: proven(rules, ruleTable) },
   Probe: {
     failureThreshold: proven(readiness, thresholds),
     grpc: proven(grpc),
@@ -122,13 +137,25 @@ export const container: Rows = {
   HTTPHeader: { name: proven(headers), value: proven(headers) },
   TCPSocketAction: { host: proven(targets), port: proven(portNames) },
   Lifecycle: {
-    postStart: open,
-    preStop: open,
+    postStart: provenBut(
+      "a tcpSocket hook connects, where the kubelet refuses it; one that the agent's death cut off is run again",
+      hooks,
+      badHooks,
+      "tests/unit/agent/reconcile/hooks_test.ts: postStart runs before the next container starts, and until then its own does not count as running",
+    ),
+    preStop: provenBut(
+      "a tcpSocket hook connects, where the kubelet refuses it",
+      hooks,
+      badHooks,
+      "tests/e2e/lifecycle_test.ts: kill -9 in the middle of a preStop hook: the next agent runs it again, then stops",
+    ),
     stopSignal: provenBut(
       "with containerd 2.1 or newer and CRI-O; older runtimes know the image's own only",
       "tests/unit/plugins/cri/translate_container_test.ts: toSignal: names of lifecycle.stopSignal; anything else is the image's own",
     ),
   },
-  LifecycleHandler: { sleep: open },
-  SleepAction: { seconds: open },
+  LifecycleHandler: { sleep: proven(hooks) },
+  SleepAction: {
+    seconds: proven(hooks, "tests/unit/agent/model/validate_test.ts: sleep longer than the grace period"),
+  },
 };

@@ -1,5 +1,5 @@
 /** Rows for PodSpec and what belongs to the pod as a whole; security, volumes and resources have files of their own. */
-import { needsCluster, open, proven, provenBut, rejected, type Rows } from "./row.ts";
+import { needsCluster, proven, provenBut, rejected, type Rows } from "./row.ts";
 
 const scheduler = "asks a scheduler; a manifest in the directory is for this node";
 const accounts = "there are no service accounts without a control plane";
@@ -23,7 +23,10 @@ const aliases = "tests/unit/agent/model/hosts_test.ts: aliases come last, one li
 
 export const pod: Rows = {
   PodSpec: {
-    activeDeadlineSeconds: open,
+    activeDeadlineSeconds: proven(
+      "tests/e2e/lifecycle_test.ts: activeDeadlineSeconds outlive the agent; an edit gives a new life",
+      "tests/golden/a-deadline-that-is-over-ends-the-pod",
+    ),
     automountServiceAccountToken: needsCluster(accounts),
     dnsPolicy: proven(
       names,
@@ -60,7 +63,6 @@ export const pod: Rows = {
       rank,
       `${admission}: requests, priorityClassName and what has ended decide who has room`,
     ),
-    readinessGates: open,
     resourceClaims: rejected("dynamic resource allocation needs its API objects"),
     restartPolicy: proven("tests/e2e/restarts_test.ts: OnFailure and Never"),
     runtimeClassName: proven(

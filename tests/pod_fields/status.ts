@@ -6,6 +6,8 @@ const server = (why: string) => needsCluster(why, quiet);
 const failing = "tests/golden/never-with-a-failure-is-failed";
 const backOff = "tests/golden/second-exit-waits";
 const own = "tests/golden/resources-of-the-pod-change-in-place";
+const ended = "tests/golden/a-pod-that-was-ended-stays-ended-and-keeps-its-records";
+const lastWords = "tests/golden/exit-codes-signals-and-last-words-are-told";
 const draws = "dynamic resource allocation";
 
 const mounts =
@@ -19,7 +21,7 @@ export const status: Rows = {
     extendedResourceClaimStatus: server(draws),
     hostIP: proven(failing),
     hostIPs: proven(failing),
-    message: open,
+    message: proven(ended),
     nodeAllocatableResourceClaimStatuses: server(draws),
     nominatedNodeName: server("is the scheduler's"),
     observedGeneration: server("follows metadata.generation, which the API server counts"),
@@ -27,7 +29,7 @@ export const status: Rows = {
     podIP: proven(failing),
     podIPs: proven(failing),
     qosClass: proven(failing),
-    reason: open,
+    reason: proven(ended),
     resize: server("is set no more: conditions PodResizePending and PodResizeInProgress tell"),
     resourceClaimStatuses: server(draws),
     resources: proven(own),
@@ -58,7 +60,7 @@ export const status: Rows = {
     ready: proven("tests/golden/running-but-not-ready"),
     restartCount: proven(backOff),
     started: proven(failing),
-    stopSignal: open,
+    stopSignal: proven(lastWords),
     user: open,
     volumeMounts: proven(mounts),
   },
@@ -75,9 +77,9 @@ export const status: Rows = {
     containerID: proven(failing),
     exitCode: proven(failing),
     finishedAt: proven(failing),
-    message: open,
-    reason: proven(failing),
-    signal: open,
+    message: proven(lastWords),
+    reason: proven(failing, lastWords),
+    signal: proven(lastWords),
     startedAt: proven(failing),
   },
   ContainerStateWaiting: { message: proven(backOff), reason: proven(backOff) },
