@@ -63,22 +63,23 @@ async function startPeers(stack: AsyncDisposableStack): Promise<Lineup> {
   return lineup;
 }
 
-async function measureOne(peer: Peer, lives: readonly Life[]): Promise<PeerResults> {
+async function measureOne(peer: Peer, lives: readonly Life[], directory: string): Promise<PeerResults> {
   const many = { count, idleSeconds, tell };
+  const few = { seconds: probeSeconds, directory, tell };
   return {
     name: peer.name,
     lives,
     execs: rounds > 0 ? await measureExec(peer, rounds, tell) : undefined,
     crowd: count > 0 ? await measureCrowd(peer, many) : undefined,
     probed: count > 0 && probeSeconds > 0 ? await measureProbedCrowd(peer, many) : undefined,
-    probes: probeSeconds > 0 ? await measureProbes(peer, probeSeconds, tell) : undefined,
+    probes: probeSeconds > 0 ? await measureProbes(peer, few) : undefined,
   };
 }
 
-async function measure({ peers }: Lineup): Promise<PeerResults[]> {
+async function measure({ peers }: Lineup, directory: string): Promise<PeerResults[]> {
   const lives = await measureLives(peers, rounds, tell);
   const results: PeerResults[] = [];
-  for (const peer of peers) results.push(await measureOne(peer, lives.get(peer)!));
+  for (const peer of peers) results.push(await measureOne(peer, lives.get(peer)!, directory));
   return results;
 }
 
@@ -114,8 +115,10 @@ async function main(): Promise<void> {
   await using stack = new AsyncDisposableStack();
   disposeWhenInterrupted(stack);
   const binary = await measureBinary();
+  const directory = await Deno.makeTempDir({ prefix: "agent-bench-", dir: "/run" });
+  stack.defer(() => Deno.remove(directory, { recursive: true }));
   const lineup = await startPeers(stack);
-  const peers = await measure(lineup);
+  const peers = await measure(lineup, directory);
   const rows = createRows(peers, binary);
   report(rows, peers, lineup, host);
   const asJson = (_: string, value: unknown) => value instanceof Map ? Object.fromEntries(value) : value;

@@ -13,7 +13,7 @@ export interface BenchPod {
 
 /** With a web server, and the three probes: a command, then a connection and a request each ten seconds. */
 export const PROBED: Partial<Container> = {
-  command: ["sh", "-c", `httpd -p 8080 -h /tmp; ${COMMAND[2]}`],
+  command: ["sh", "-c", `mkdir /www; echo fine > /www/index.html; httpd -p 8080 -h /www; ${COMMAND[2]}`],
   startupProbe: { exec: { command: ["true"] }, periodSeconds: 1 },
   livenessProbe: { tcpSocket: { port: 8080 } },
   readinessProbe: { httpGet: { port: 8080, path: "/" } },

@@ -61,9 +61,8 @@ function listener(): Asked {
   };
 }
 
-/** Each command leaves an octet in a file of its container. */
-function commands(): Asked {
-  const path = Deno.makeTempDirSync({ prefix: "agent-bench-", dir: "/run" });
+/** Each command leaves an octet in a file of its container below this directory. */
+function commands(path: string): Asked {
   return {
     count: () =>
       [...Deno.readDirSync(path)].reduce((sum, e) => sum + Deno.statSync(`${path}/${e.name}`).size, 0),
@@ -73,7 +72,7 @@ function commands(): Asked {
       timeoutSeconds: 10,
     }),
     spec: { volumes: [{ name: "asked", hostPath: { path } }] },
-    close: () => Deno.remove(path, { recursive: true }),
+    close: () => Promise.resolve(),
   };
 }
 
@@ -102,11 +101,11 @@ async function measureLoad(
   peer: Peer,
   resident: Resident,
   kind: ProbeKind,
-  seconds: number,
+  options: ProbesOptions,
 ): Promise<ProbeLoad> {
   const load = loads[kind];
   const wanted = load.pods * load.containers * load.kinds.length;
-  const asked = load.ask();
+  const asked = load.ask(options.directory);
   const pods = probedPods(asked, load);
   try {
     await peer.add(pods);
@@ -117,7 +116,7 @@ async function measureLoad(
     });
     const pid = resident.pid();
     const [cpu, count, begin] = [readCpuSeconds(pid), asked.count(), performance.now()];
-    await pause(seconds * 1000);
+    await pause(options.seconds * 1000);
     const passed = (performance.now() - begin) / 1000;
     return {
       perSecond: (asked.count() - count) / passed,
@@ -129,17 +128,20 @@ async function measureLoad(
   }
 }
 
-export async function measureProbes(
-  peer: Peer,
-  seconds: number,
-  tell: (text: string) => void,
-): Promise<ProbeCosts | undefined> {
+export interface ProbesOptions {
+  seconds: number;
+  /** Empty, for what commands leave; it is not cleared. */
+  directory: string;
+  tell(text: string): void;
+}
+
+export async function measureProbes(peer: Peer, options: ProbesOptions): Promise<ProbeCosts | undefined> {
   const { resident } = peer;
   if (resident === undefined) return undefined;
   const costs: Partial<ProbeCosts> = {};
   for (const kind of ["http", "tcp", "exec"] as const) {
-    tell(`${peer.name}: ${kind} probes`);
-    costs[kind] = await measureLoad(peer, resident, kind, seconds);
+    options.tell(`${peer.name}: ${kind} probes`);
+    costs[kind] = await measureLoad(peer, resident, kind, options);
   }
   return costs as ProbeCosts;
 }
