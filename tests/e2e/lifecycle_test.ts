@@ -81,6 +81,10 @@ async function checkHooks(agent: AgentUnderTest): Promise<void> {
   const bye = `#!/bin/sh\n${d.says("bye-$HTTP_X_WHY")}\necho Status: 404\necho\n`;
   const server = `mkdir -p /www/cgi-bin; printf '${bye.replaceAll("\n", "\\n")}' > /www/cgi-bin/bye
     chmod +x /www/cgi-bin/bye; httpd -p 8080 -h /www; ${visits(d, "web")}`;
+  // Who was knocked at tells of it in its own time: the end waits for that, and is in vain where nobody knocks.
+  const last = `until grep -q knocked /diary/lines; do sleep 0.05; done; ${d.says("-tcp")}; exit 0`;
+  const listener = `nc -l -p 7070 -e sh -c '${d.says("knocked")}' &
+    trap '${last}' TERM; ${d.says("+tcp")}; sleep 100000 & wait $!`;
   await agent.write(
     "hooks.yaml",
     d.pod([
@@ -98,7 +102,7 @@ async function checkHooks(agent: AgentUnderTest): Promise<void> {
           },
         },
       }),
-      d.container("tcp", `nc -l -p 7070 -e sh -c '${d.says("knocked")}' & ${visits(d, "tcp")}`, {
+      d.container("tcp", listener, {
         lifecycle: { preStop: { tcpSocket: { port: 7070 } } },
       }),
       d.container(
