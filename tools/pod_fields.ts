@@ -47,8 +47,6 @@ function told(field: Field): [state: string, text: string] {
       return ["rejected", row.why];
     case "cluster":
       return ["needs the cluster", row.quiet === undefined ? row.why : `${row.why}; ${row.quiet}`];
-    case "open":
-      return ["open", ""];
   }
 }
 

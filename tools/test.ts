@@ -51,7 +51,7 @@ const STAGES: readonly Stage[] = [
     run: { deno: ["run", "-A", "tools/build.ts"] },
     minutes: 3,
   },
-  { name: "e2e", plans: ["test", "e2e"], run: { tests: ["tests/e2e"] }, env: BINARY, minutes: 6 },
+  { name: "e2e", plans: ["test", "e2e"], run: { tests: ["tests/e2e"] }, env: BINARY, minutes: 20 },
   {
     name: "chaos, short",
     plans: ["test"],

@@ -6,6 +6,7 @@ import type {
   ContainerPort,
   EphemeralContainer,
   LifecycleHandler,
+  LinuxContainerUser,
   ResourceRequirements,
   VolumeMountStatus,
 } from "./gen/v1.ts";
@@ -64,6 +65,8 @@ export interface ObservedContainer {
   ephemeral?: EphemeralContainer;
   /** Resources applied when created, from its annotation; in-place changes after that are known to the worker only. */
   resources?: ResourceRequirements;
+  /** The user of its first process, where the runtime tells. */
+  user?: LinuxContainerUser;
   /** What became of its volumeMounts, from its annotation. */
   volumeMounts?: VolumeMountStatus[];
   logPath: string;

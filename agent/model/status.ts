@@ -202,6 +202,7 @@ function containerStatus(
       ? { resources: actualResources(container, c, facts.memory) }
       : {}),
     ...(c?.volumeMounts && { volumeMounts: c.volumeMounts }),
+    ...(running && c?.user && { user: { linux: c.user } }),
   };
 }
 

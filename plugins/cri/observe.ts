@@ -36,6 +36,7 @@ export function toIps(status: PodSandboxStatus): string[] {
 export function toObservedSandbox(sandbox: PodSandbox, ips: string[]): ObservedSandbox {
   const userNamespace = userNamespaceOf(sandbox.annotations);
   const podStart = podStartOf(sandbox.annotations);
+  const resources = sandboxResourcesOf(sandbox.annotations);
   return {
     id: sandbox.id,
     attempt: sandbox.metadata?.attempt ?? 0,
@@ -45,9 +46,7 @@ export function toObservedSandbox(sandbox: PodSandbox, ips: string[]): ObservedS
     ips,
     hash: sandboxHashOf(sandbox.annotations),
     runtimeHandler: sandbox.runtimeHandler,
-    ...(sandboxResourcesOf(sandbox.annotations) === undefined
-      ? {}
-      : { resources: sandboxResourcesOf(sandbox.annotations)! }),
+    ...(resources === undefined ? {} : { resources }),
     ...(userNamespace && { userNamespace }),
   };
 }
@@ -87,7 +86,17 @@ export function toObservedContainer(container: Container, status: ContainerStatu
     ...(notes.run === 0 ? {} : { run: notes.run }),
     ...(notes.resources === undefined ? {} : { resources: notes.resources }),
     ...(notes.volumeMounts === undefined ? {} : { volumeMounts: notes.volumeMounts }),
+    ...userOf(status),
     logPath: status.logPath,
+  };
+}
+
+/** containerd before 2.0 does not tell. */
+function userOf({ user }: ContainerStatus): Pick<ObservedContainer, "user"> {
+  if (user?.linux === undefined) return {};
+  const { uid, gid, supplementalGroups } = user.linux;
+  return {
+    user: { uid: Number(uid), gid: Number(gid), supplementalGroups: supplementalGroups.map(Number) },
   };
 }
 

@@ -23,7 +23,6 @@ export type Row =
       /** Why nobody is warned. */
       readonly quiet?: string;
     }
-    | { readonly state: "open" }
   );
 
 /** By type, then by field. A field whose type has rows of its own needs none. */
@@ -41,9 +40,6 @@ export const needsCluster = (why: string, more: { sample?: unknown; quiet?: stri
   why,
   ...more,
 });
-
-/** Neither proven nor refused yet: what a build must not leave behind. */
-export const open: Row = { state: "open" };
 
 /** A value that this field takes, where one of its type alone would be refused. */
 export const withSample = (sample: unknown, row: Row): Row => ({ ...row, sample });

@@ -1,5 +1,5 @@
 /** Rows for what the agent reports: PodStatus, ContainerStatus and what is in them. */
-import { needsCluster, open, proven, type Rows } from "./row.ts";
+import { needsCluster, proven, provenBut, type Rows } from "./row.ts";
 
 const quiet = { quiet: "a manifest's status is not read: what runs here decides it" };
 const server = (why: string) => needsCluster(why, quiet);
@@ -8,6 +8,11 @@ const backOff = "tests/golden/second-exit-waits";
 const own = "tests/golden/resources-of-the-pod-change-in-place";
 const ended = "tests/golden/a-pod-that-was-ended-stays-ended-and-keeps-its-records";
 const lastWords = "tests/golden/exit-codes-signals-and-last-words-are-told";
+const user = provenBut(
+  "with containerd 2.0 or newer and CRI-O; older runtimes do not tell",
+  "tests/unit/plugins/cri/observe_test.ts: observe: the user of a container, where the runtime tells",
+  "tests/golden/all-is-well",
+);
 const draws = "dynamic resource allocation";
 
 const mounts =
@@ -61,10 +66,10 @@ export const status: Rows = {
     restartCount: proven(backOff),
     started: proven(failing),
     stopSignal: proven(lastWords),
-    user: open,
+    user,
     volumeMounts: proven(mounts),
   },
-  LinuxContainerUser: { gid: open, supplementalGroups: open, uid: open },
+  LinuxContainerUser: { gid: user, supplementalGroups: user, uid: user },
   VolumeMountStatus: {
     mountPath: proven(mounts),
     name: proven(mounts),

@@ -32,7 +32,7 @@ export function fieldsOf(root: string, rows: Rows): Field[] {
     for (const [name, type] of Object.entries(schema[next.type]!)) {
       const row = rows[next.type]?.[name];
       const path = [...next.path, type.includes("[]") ? `${name}[]` : name];
-      const enters = isStruct(type) && (row === undefined || row.state === "proven" || row.state === "open");
+      const enters = isStruct(type) && (row === undefined || row.state === "proven");
       fields.push({ type: next.type, name, path, row, descends: enters && row === undefined });
       if (enters) queue.push({ type: base(type), path });
     }

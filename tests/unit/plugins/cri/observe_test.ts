@@ -85,6 +85,13 @@ Deno.test("observe: addresses, times and exits in our words", async () => {
   assertEquals([seen?.reason, seen?.logPath, seen?.graceSeconds], ["OOMKilled", "/log", 30]);
 });
 
+Deno.test("observe: the user of a container, where the runtime tells", async () => {
+  const { observer, status } = subject();
+  status.user = { linux: { uid: 1000n, gid: 2000n, supplementalGroups: [2000n, 3000n] } };
+  const [seen] = (await observer.observe("u1", signal))[0]!.containers;
+  assertEquals(seen?.user, { uid: 1000, gid: 2000, supplementalGroups: [2000, 3000] });
+});
+
 Deno.test("observe: a running container has no exit, a created one no start", async () => {
   const { observer, container, status } = subject();
   container.state = CONTAINER_CREATED;
