@@ -30,6 +30,7 @@ const afterFailure = 5000;
 
 export async function runRuntimeWatch(o: WatchRuntimeOptions, signal: AbortSignal): Promise<void> {
   let openedAt: number | undefined;
+  let ended = new AbortController();
   const streaming = () => openedAt !== undefined && o.host.monotonic() - openedAt >= openLongEnough;
   const follow = async () => {
     while (!signal.aborted) {
@@ -41,11 +42,16 @@ export async function runRuntimeWatch(o: WatchRuntimeOptions, signal: AbortSigna
       }
       const served = streaming();
       openedAt = undefined;
-      if (served) o.nudge();
+      if (served) {
+        // What happens until there is a stream again is in lists only: none may wait as long as with a stream.
+        ended.abort();
+        ended = new AbortController();
+        o.nudge();
+      }
       await pause(o.host, served ? 1000 : 10_000, signal);
     }
   };
-  await Promise.all([follow(), relistLoop(o, streaming, signal)]);
+  await Promise.all([follow(), relistLoop(o, streaming, () => ended.signal, signal)]);
 }
 
 /** The end of the agent ends a pause; that is no error. */
@@ -54,13 +60,15 @@ const pause = (host: Host, ms: number, signal: AbortSignal) => host.sleep(ms, si
 async function relistLoop(
   o: WatchRuntimeOptions,
   streaming: () => boolean,
+  streamEnd: () => AbortSignal,
   signal: AbortSignal,
 ): Promise<void> {
   let before = new Map<string, string>();
   let failed = false;
   while (!signal.aborted) {
     const calm = streaming() ? o.relist.withEvents : o.relist.withoutEvents;
-    await pause(o.host, failed ? Math.min(calm, afterFailure) : calm, signal);
+    const wait = failed ? Math.min(calm, afterFailure) : calm;
+    await pause(o.host, wait, AbortSignal.any([signal, streamEnd()]));
     if (signal.aborted) return;
     failed = true;
     try {

@@ -111,3 +111,18 @@ Deno.test("a stream that breaks after it served nudges all, a list that fails is
     for (let i = 0; i < 5; i++) await lab.host.advance(1000);
     assertEquals(lab.told - told, 1);
   }));
+
+Deno.test("what happens between two streams is found by a list, not only a minute later", () =>
+  withWatch(true, async (lab) => {
+    lab.pods = [pod("a")];
+    for (let i = 0; i < 5; i++) await lab.host.advance(1000);
+    lab.breakEvents();
+    await lab.host.settle();
+    lab.nudges.splice(0);
+    lab.pods = [pod("a", false)];
+    for (let i = 0; i < 4; i++) await lab.host.advance(1000);
+    assertEquals(lab.nudges, ["a"]);
+    const before = lab.lists;
+    for (let i = 0; i < 20; i++) await lab.host.advance(1000);
+    assertEquals(lab.lists, before, "with a stream the lists are rare again");
+  }));
