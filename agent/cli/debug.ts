@@ -120,36 +120,58 @@ const startError = "StartError";
 /** Longer than a runtime takes to tell that a container has ended. */
 const patienceMs = 3000;
 
+/** Its output from the first word to the last; ends with the container. */
+async function writeLog({ client, pod, name, io }: Debugged): Promise<void> {
+  const { namespace = "", name: podName = "" } = pod.metadata ?? {};
+  const path = ["containerLogs", namespace, podName, name].map(encodeURIComponent).join("/");
+  for await (const bytes of client.bytes(`/${path}?follow=true`, io.signal)) await io.out(bytes);
+}
+
+/** Talks with the container. Resolves to whether it has said anything. */
+async function attachTo(
+  { client, pod, name, io }: Debugged,
+  container: EphemeralContainer,
+  quiet: boolean,
+): Promise<boolean> {
+  let heard = false;
+  const hear = <T>(write: (chunk: T) => Promise<void>) => (chunk: T) => {
+    heard = true;
+    return write(chunk);
+  };
+  const target = { namespace: pod.metadata?.namespace ?? "", pod: pod.metadata?.name ?? "", container: name };
+  const plan = planAttach(container, true, container.tty === true, io.input.isTerminal);
+  if (!quiet && plan.raw) await io.err("If you don't see a command prompt, try pressing enter.\n");
+  const ends = { ...io, out: hear(io.out), err: hear(io.err) };
+  await converseHere(client, sessionPath("attach", target, plan), plan, ends);
+  return heard;
+}
+
 /** Stays with the container until it has ended; resolves to its exit status. */
 async function stayWith(debugged: Debugged, container: EphemeralContainer, quiet: boolean): Promise<number> {
-  const { client, pod, name, io } = debugged;
+  const { pod, name, io } = debugged;
   const begun = await untilStatus(debugged, hasBegun, io.signal);
   if (begun === undefined) return 130;
   const { waiting, terminated } = begun.state ?? {};
   if (waiting !== undefined) {
     throw new CommandError(`container ${name} does not start: ${waiting.reason}: ${waiting.message ?? ""}`);
   }
-  const target = { namespace: pod.metadata?.namespace ?? "", pod: pod.metadata?.name ?? "", container: name };
-  if (terminated !== undefined) {
-    const path = ["containerLogs", target.namespace, target.pod, name].map(encodeURIComponent).join("/");
-    if (terminated.reason === startError) {
-      throw new CommandError(`container ${name} does not start: ${terminated.message ?? startError}`);
-    }
-    for await (const bytes of client.bytes(`/${path}`, io.signal)) await io.out(bytes);
-    return terminated.exitCode;
+  if (terminated?.reason === startError) {
+    throw new CommandError(`container ${name} does not start: ${terminated.message ?? startError}`);
   }
-  const plan = planAttach(container, container.stdin === true, container.tty === true, io.input.isTerminal);
-  if (!quiet && plan.raw) await io.err("If you don't see a command prompt, try pressing enter.\n");
-  const left = await converseHere(client, sessionPath("attach", target, plan), plan, io);
-  const isOver = ({ state }: ContainerStatus) => state?.terminated !== undefined;
-  const ended = await untilStatus(
-    debugged,
-    isOver,
-    AbortSignal.any([io.signal, AbortSignal.timeout(patienceMs)]),
-  );
-  if (ended !== undefined) return ended.state!.terminated!.exitCode;
-  if (!quiet) await io.err(`container ${name} runs on: agent attach ${target.pod} -c ${name} -it\n`);
-  return left;
+  const talks = container.stdin === true && terminated === undefined;
+  const heard = talks && await attachTo(debugged, container, quiet);
+  if (!talks) await writeLog(debugged);
+  const patience = AbortSignal.any([io.signal, AbortSignal.timeout(patienceMs)]);
+  const ended = await untilStatus(debugged, ({ state }) => state?.terminated !== undefined, patience);
+  if (ended === undefined) {
+    if (!quiet) {
+      await io.err(`container ${name} runs on: agent attach ${pod.metadata?.name} -c ${name} -it\n`);
+    }
+    return io.signal.aborted ? 130 : 0;
+  }
+  // An attachment misses what was written before it: of a short command, everything.
+  if (talks && !heard) await writeLog(debugged);
+  return ended.state!.terminated!.exitCode;
 }
 
 async function run(args: ParsedArgs, io: Io): Promise<number> {

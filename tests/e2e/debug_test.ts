@@ -40,6 +40,13 @@ Deno.test("debug: ephemeral containers see their target, end once, outlive a cra
   const piped = await cliWith(script, agent, ...["debug", "-qi", "web", "--image", demoImage, "--", "sh"]);
   assertEquals([piped.code, new TextDecoder().decode(piped.stdout), piped.stderr], [7, "0\n", "0\n"]);
 
+  // What is written before anybody is attached is not lost.
+  for (const how of ["-qi", "--attach"]) {
+    const short = ["debug", "web", how, "-q", "--image", demoImage, "--", "sh", "-c", "echo said; exit 3"];
+    const { code, stdout } = await cliWith(new Uint8Array(), agent, ...short);
+    assertEquals([code, new TextDecoder().decode(stdout)], [3, "said\n"], how);
+  }
+
   const custom = `${agent.directory}/custom.yaml`;
   await Deno.writeTextFile(custom, `volumeMounts: ${JSON.stringify(mount)}\n`);
   const added = await agent.cli(
