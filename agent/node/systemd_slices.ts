@@ -53,6 +53,9 @@ function sliceItself(path: string, unified: boolean): Property[] {
   ];
 }
 
+/** What systemd answers when two pods ask for their common parent at once; the second is the wording of systemd 252. */
+const madeByAnother = /already exists|was already loaded/;
+
 const words = (properties: readonly Property[]): string[] => [`${properties.length}`, ...properties.flat()];
 
 export function createSlices(host: Host, hierarchies: () => Promise<Hierarchies>): CgroupMaker {
@@ -106,7 +109,7 @@ export function createSlices(host: Host, hierarchies: () => Promise<Hierarchies>
           ...words(all),
           "0",
         );
-        if (problem?.includes("already exists")) await change(unit, properties);
+        if (problem !== undefined && madeByAnother.test(problem)) await change(unit, properties);
         else if (problem !== undefined) {
           throw new Error(`systemd: StartTransientUnit ${unit}: ${problem}`);
         }

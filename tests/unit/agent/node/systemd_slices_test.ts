@@ -104,3 +104,20 @@ Deno.test("properties of v1, and quotas in whole per cents of a processor", () =
     ["MemoryLimit", "t", "7"],
   ]);
 });
+
+Deno.test("a slice that another pod has just had made is taken as it is", async () => {
+  const tree = await createCgroupHost("v2");
+  const late: Host = {
+    ...tree,
+    async exec(argv, options, signal) {
+      const result = await tree.exec(argv, options, signal);
+      if (!argv.includes("StartTransientUnit") || !argv.includes("kubepods.slice")) return result;
+      const text = "Call failed: Unit kubepods.slice was already loaded or has a fragment file.\n";
+      return { code: 1, stdout: new Uint8Array(), stderr: new TextEncoder().encode(text) };
+    },
+  };
+  assertEquals(
+    await cgroupsOn(late).ensure(podOf("u1", {})),
+    "/kubepods.slice/kubepods-besteffort.slice/kubepods-besteffort-podu1.slice",
+  );
+});
