@@ -197,8 +197,8 @@ export function createWorker(o: WorkerOptions, id: PodIdentity, leave: AbortSign
     }
   };
 
-  const show = (observed: ObservedPod) =>
-    reporter.status(whole(observed), wish!, observed, { ...facts(), messages, ...allocation(observed) });
+  const show = (observed: ObservedPod, decided = allocation(observed)) =>
+    reporter.status(whole(observed), wish!, observed, { ...facts(), messages, ...decided });
 
   const remind = async (observed: ObservedPod) => {
     const { probes: note, ...known } = await recall(o.observe.storage, observed);
@@ -221,9 +221,10 @@ export function createWorker(o: WorkerOptions, id: PodIdentity, leave: AbortSign
       const pod = whole(observed);
       probes.follow(desired?.pod, withoutUngreeted(desired?.pod, observed, memory), wish!.kind === "absent");
       messages = await readLastWords(o.observe, pod?.pod, observed, messages);
-      const { given } = allocation(observed);
+      const decided = allocation(observed);
+      const { given } = decided;
       const plan = planPod(withPod(wish!, given), observed, facts());
-      show(last = observed);
+      show(last = observed, decided);
       if (plan.state === "finished" || plan.state === "gone") o.allocations?.release(id.uid);
       if (plan.steps.length === 0 || leave.aborted) return plan;
       const objects = wish!.kind === "present" ? wish!.objects : noObjects;
