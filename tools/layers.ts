@@ -33,6 +33,7 @@ interface Rule {
 const SHARED = [
   "agent/model/",
   "agent/ports.ts",
+  "agent/plugin_ports.ts",
   "agent/lib/",
   "agent/status_store.ts",
   "agent/build_info.ts",
@@ -47,6 +48,7 @@ const RULES: Readonly<Record<string, Rule>> = {
   "agent/lib/": { inside: [], libraries: ["@std/*"] },
   "agent/build_info.ts": { inside: [], libraries: [] },
   "agent/ports.ts": { inside: ["agent/model/"], libraries: [] },
+  "agent/plugin_ports.ts": { inside: ["agent/model/"], libraries: [] },
   "agent/host.ts": {
     inside: ["agent/model/", "agent/ports.ts", "agent/lib/"],
     libraries: ["@std/path", "node:*"],
@@ -74,7 +76,10 @@ const RULES: Readonly<Record<string, Rule>> = {
   "agent/main.ts": { inside: ["agent/", "plugins/*/mod.ts"], libraries: [] },
   // The composition root's rooms: with main.ts the only code that knows all the parts.
   "agent/compose/": { inside: ["agent/", "plugins/*/mod.ts"], libraries: ["@std/path"] },
-  "plugins/": { inside: ["agent/model/", "agent/ports.ts", "agent/lib/", "plugins/rpc/"], libraries: ["*"] },
+  "plugins/": {
+    inside: ["agent/model/", "agent/ports.ts", "agent/plugin_ports.ts", "agent/lib/", "plugins/rpc/"],
+    libraries: ["*"],
+  },
   "tools/": EVERYTHING,
   "tests/": EVERYTHING,
 };

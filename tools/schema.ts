@@ -8,7 +8,19 @@
 // deno-lint-ignore-file no-console
 import { dirname, join } from "@std/path";
 
-const roots = ["V1Pod", "V1PodList", "V1ConfigMap", "V1Secret", "CoreV1Event", "V1Node", "V1RuntimeClass"];
+const roots = [
+  "V1Pod",
+  "V1PodList",
+  "V1ConfigMap",
+  "V1Secret",
+  "CoreV1Event",
+  "V1Node",
+  "V1RuntimeClass",
+  "V1PersistentVolume",
+  "V1PersistentVolumeClaim",
+  "V1StorageClass",
+  "V1CSIDriver",
+];
 
 /** Fields that are a resource.Quantity in the API, which the models show as plain strings. */
 const quantities: Record<string, string[]> = {
@@ -21,6 +33,8 @@ const quantities: Record<string, string[]> = {
   ContainerStatus: ["allocatedResources"],
   PodStatus: ["allocatedResources"],
   NodeStatus: ["allocatable", "capacity"],
+  PersistentVolumeSpec: ["capacity"],
+  PersistentVolumeClaimStatus: ["capacity", "allocatedResources"],
 };
 
 interface Attribute {
@@ -53,7 +67,7 @@ function readModel(name: string): { doc: string; attributes: Attribute[] } {
 
 const cleanDoc = (doc: string) => doc.replaceAll("\\'", "'").replaceAll("*/", "* /").trim();
 
-const shortName = (type: string) => type.replace(/^V1|^CoreV1|^EventsV1/, "");
+const shortName = (type: string) => type.replace(/^V1|^CoreV1|^EventsV1|^StorageV1/, "");
 
 /** One field's type in the table's words: `string`, `int32`, `quantity`, `Container[]`, `string{}`, … */
 function fieldType(model: string, a: Attribute): string {
@@ -74,10 +88,35 @@ function fieldType(model: string, a: Attribute): string {
 }
 
 const referenced = (type: string) =>
-  type.match(/\b(?:V1|CoreV1)[A-Z]\w*/g)?.filter((t) => t !== "V1MicroTime") ?? [];
+  type.match(/\b(?:V1|CoreV1|StorageV1)[A-Z]\w*/g)?.filter((t) => t !== "V1MicroTime") ?? [];
 
-function closure(names: string[]): Map<string, ReturnType<typeof readModel>> {
-  const found = new Map<string, ReturnType<typeof readModel>>();
+type Model = ReturnType<typeof readModel>;
+
+const attribute = (baseName: string, type: string, doc = ""): Attribute => ({
+  ...{ baseName, type, doc, format: "", required: false },
+});
+
+/** Kinds of custom resources, which the package does not have. */
+const custom: Record<string, Model> = {
+  V1NetworkAttachmentDefinition: {
+    doc: "A further network of pods, as the Network Plumbing Working Group defines it (k8s.cni.cncf.io/v1).",
+    attributes: [
+      attribute("apiVersion", "string"),
+      attribute("kind", "string"),
+      attribute("metadata", "V1ObjectMeta"),
+      attribute("spec", "V1NetworkAttachmentDefinitionSpec"),
+    ],
+  },
+  V1NetworkAttachmentDefinitionSpec: {
+    doc: "NetworkAttachmentDefinitionSpec says how the network is attached.",
+    attributes: [
+      attribute("config", "string", "A CNI network configuration, or a list of them, as JSON."),
+    ],
+  },
+};
+
+function closure(names: string[]): Map<string, Model> {
+  const found = new Map<string, Model>();
   const queue = [...names];
   for (let name = queue.pop(); name !== undefined; name = queue.pop()) {
     if (found.has(name)) continue;
@@ -85,6 +124,7 @@ function closure(names: string[]): Map<string, ReturnType<typeof readModel>> {
     found.set(name, model);
     for (const a of model.attributes) queue.push(...referenced(a.type));
   }
+  for (const [name, model] of Object.entries(custom)) found.set(name, model);
   return new Map([...found].sort(([a], [b]) => shortName(a) < shortName(b) ? -1 : 1));
 }
 

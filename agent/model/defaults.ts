@@ -24,6 +24,7 @@ import { imageTag } from "./image_name.ts";
 import { classPriority } from "./priority.ts";
 import { combine, limitsOf, requestsOf } from "./qos.ts";
 import { formatQuantity } from "./quantity.ts";
+import { type Kind, kinds } from "./objects.ts";
 
 export function defaultPod(pod: Pod): Pod {
   const { status: _ignored, ...rest } = pod;
@@ -36,18 +37,28 @@ export function defaultPod(pod: Pod): Pod {
   };
 }
 
-export const defaultConfigMap = (configMap: ConfigMap): ConfigMap => ({
-  ...configMap,
-  apiVersion: "v1",
-  kind: "ConfigMap",
-  metadata: defaultMetadata(configMap.metadata),
+interface Described {
+  metadata?: ObjectMeta;
+}
+
+/** Kind and metadata alone. */
+export const defaultObject = (kind: Kind) => <T extends Described>(object: T): T => ({
+  ...object,
+  apiVersion: kinds[kind].apiVersion,
+  kind,
+  metadata: defaultMetadata(object.metadata),
 });
 
 /** One that says a namespace was refused. */
-export function defaultRuntimeClass({ metadata, ...rest }: RuntimeClass): RuntimeClass {
-  const { namespace: _none, ...kept } = defaultMetadata(metadata);
-  return { ...rest, apiVersion: "node.k8s.io/v1", kind: "RuntimeClass", metadata: kept };
-}
+export const defaultClusterObject = (kind: Kind) => <T extends Described>(object: T): T => {
+  const { namespace: _none, ...metadata } = defaultMetadata(object.metadata);
+  return { ...object, apiVersion: kinds[kind].apiVersion, kind, metadata };
+};
+
+export const defaultConfigMap: (configMap: ConfigMap) => ConfigMap = defaultObject("ConfigMap");
+export const defaultRuntimeClass: (runtimeClass: RuntimeClass) => RuntimeClass = defaultClusterObject(
+  "RuntimeClass",
+);
 
 /** `stringData` is written into `data`, where it wins, as the API server does on a write. */
 export function defaultSecret(secret: Secret): Secret {

@@ -4,16 +4,20 @@
  * files together (sources/merge.ts).
  */
 import { parse } from "@std/yaml";
-import type { ConfigMap, ObjectMeta, Pod, RuntimeClass, Secret } from "./gen/v1.ts";
+import type { ObjectMeta } from "./gen/v1.ts";
 import { errorText } from "./errors.ts";
 import { type Budget, decode, newBudget } from "./decode.ts";
-import { coverageOf } from "./coverage.ts";
-import { defaultConfigMap, defaultPod, defaultRuntimeClass, defaultSecret } from "./defaults.ts";
 import { type FieldPath, fieldText, type Finding, type PlacedProblem, shown } from "./finding.ts";
-import { type Kind, kindFields, type ManifestObjects, noManifestObjects, objectKey } from "./objects.ts";
+import { type AnyObject, rulesOf } from "./kind_rules.ts";
+import {
+  type Kind,
+  kindNames,
+  kinds,
+  type ManifestObjects,
+  noManifestObjects,
+  objectKey,
+} from "./objects.ts";
 import { didYouMean } from "./suggest.ts";
-import { validatePod } from "./validate_pod.ts";
-import { validateConfigMap, validateRuntimeClass, validateSecret } from "./validate_objects.ts";
 import { countLines, type DocumentText, isEmptyDocument, splitDocuments, tabIndentedLine } from "./yaml.ts";
 
 /** An object that could not be used; what is not known about it is absent. */
@@ -112,10 +116,15 @@ function syntaxError(error: unknown, text: string, startLine: number) {
 const isMapping = (value: unknown): value is Record<string, unknown> =>
   typeof value === "object" && value !== null && !Array.isArray(value);
 
-const kinds: readonly string[] = ["List", ...kindFields.flatMap(([kind]) => [kind, `${kind}List`])];
-const supported = "expected a v1 Pod, ConfigMap, Secret or List, or a node.k8s.io/v1 RuntimeClass";
-const ourVersions: readonly unknown[] = ["v1", "node.k8s.io/v1"];
-const versionOf = (kind: string) => kind.startsWith("RuntimeClass") ? "node.k8s.io/v1" : "v1";
+const readable: readonly string[] = ["List", ...kindNames.flatMap((kind) => [kind, `${kind}List`])];
+const supported = `expected ${[...kindNames].reverse().join(", ")} or List`;
+const ourVersions: ReadonlySet<unknown> = new Set(kindNames.map((kind) => kinds[kind].apiVersion));
+const isKind = (name: string): name is Kind => Object.hasOwn(kinds, name);
+/** Of a kind, or of a list of that kind. */
+function versionOf(name: string): string {
+  const kind = name.replace(/List$/, "");
+  return isKind(kind) ? kinds[kind].apiVersion : "v1";
+}
 
 /** `kind` is known beforehand for the items of a PodList and its like. */
 function readObject(reading: Reading, value: unknown, at: FieldPath, kind: Kind | undefined): void {
@@ -130,9 +139,9 @@ function readObject(reading: Reading, value: unknown, at: FieldPath, kind: Kind 
   if (kind !== undefined && named !== kind) {
     return complain("kind", `expected ${kind}, got ${shown(named)}`, {});
   }
-  if (!kinds.includes(named)) {
-    const likely = didYouMean(named, kinds);
-    const foreign = likely === "" || (apiVersion !== undefined && !ourVersions.includes(apiVersion));
+  if (!readable.includes(named)) {
+    const likely = didYouMean(named, readable);
+    const foreign = likely === "" || (apiVersion !== undefined && !ourVersions.has(apiVersion));
     return complain(
       "kind",
       `${shown(named)} is not supported: ${supported}${likely}`,
@@ -209,25 +218,13 @@ function accept(
   key: string | undefined,
   complain: Complain,
 ): () => void {
-  const list = parsed[kindFields.find(([k]) => k === kind)![1]];
+  const list: AnyObject[] = parsed[kinds[kind].field];
   if (key !== undefined && list.some((other) => objectKey(kind, other.metadata) === key)) {
     complain(["metadata", "name"], `${kind} ${key} stands twice in this file; the first one is used`);
   }
-  if (kind === "ConfigMap") {
-    validateConfigMap(value as ConfigMap, complain);
-    return () => parsed.configMaps.push(defaultConfigMap(value as ConfigMap));
-  }
-  if (kind === "Secret") {
-    validateSecret(value as Secret, complain);
-    return () => parsed.secrets.push(defaultSecret(value as Secret));
-  }
-  if (kind === "RuntimeClass") {
-    validateRuntimeClass(value as RuntimeClass, complain);
-    return () => parsed.runtimeClasses.push(defaultRuntimeClass(value as RuntimeClass));
-  }
-  coverageOf(value as Pod, complain);
-  validatePod(value as Pod, complain);
-  return () => parsed.pods.push(defaultPod(value as Pod));
+  const rules = rulesOf(kind);
+  rules.validate(value as AnyObject, complain);
+  return () => list.push(rules.complete(value as AnyObject));
 }
 
 /** No value of a Secret may reach a log or a screen. */

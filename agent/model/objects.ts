@@ -1,8 +1,17 @@
 /** The kinds that manifests describe, their names, and the content of some as bytes. Pure. Not for: parsing (manifest.ts). */
-import type { ConfigMap, ObjectMeta, Pod, RuntimeClass, Secret } from "./gen/v1.ts";
+import type {
+  ConfigMap,
+  CSIDriver,
+  NetworkAttachmentDefinition,
+  ObjectMeta,
+  PersistentVolume,
+  PersistentVolumeClaim,
+  Pod,
+  RuntimeClass,
+  Secret,
+  StorageClass,
+} from "./gen/v1.ts";
 import type { Objects } from "./wish.ts";
-
-export type Kind = "Pod" | "ConfigMap" | "Secret" | "RuntimeClass";
 
 /** Everything that a text, or a file, describes. */
 export interface ManifestObjects {
@@ -10,29 +19,66 @@ export interface ManifestObjects {
   configMaps: ConfigMap[];
   secrets: Secret[];
   runtimeClasses: RuntimeClass[];
+  storageClasses: StorageClass[];
+  csiDrivers: CSIDriver[];
+  persistentVolumes: PersistentVolume[];
+  persistentVolumeClaims: PersistentVolumeClaim[];
+  networkAttachments: NetworkAttachmentDefinition[];
 }
 
-/** The list of each kind. What others refer to comes first. */
-export const kindFields = [
-  ["RuntimeClass", "runtimeClasses"],
-  ["ConfigMap", "configMaps"],
-  ["Secret", "secrets"],
-  ["Pod", "pods"],
-] as const satisfies readonly (readonly [Kind, keyof ManifestObjects])[];
+interface KindRow<Field> {
+  field: Field;
+  apiVersion: string;
+  /** Of a namespace, not of the cluster. */
+  namespaced: boolean;
+}
 
-export const noManifestObjects = (): ManifestObjects => ({
-  pods: [],
-  configMaps: [],
-  secrets: [],
-  runtimeClasses: [],
-});
+const row = <Field extends keyof ManifestObjects>(
+  field: Field,
+  namespaced = true,
+  apiVersion = "v1",
+): KindRow<Field> => ({ field, apiVersion, namespaced });
 
-/** Those of a cluster, not of a namespace. */
-export const isNamespaced = (kind: Kind): boolean => kind !== "RuntimeClass";
+/** What others refer to comes first. */
+export const kinds = {
+  RuntimeClass: row("runtimeClasses", false, "node.k8s.io/v1"),
+  StorageClass: row("storageClasses", false, "storage.k8s.io/v1"),
+  CSIDriver: row("csiDrivers", false, "storage.k8s.io/v1"),
+  NetworkAttachmentDefinition: row("networkAttachments", true, "k8s.cni.cncf.io/v1"),
+  PersistentVolume: row("persistentVolumes", false),
+  PersistentVolumeClaim: row("persistentVolumeClaims"),
+  Secret: row("secrets"),
+  ConfigMap: row("configMaps"),
+  Pod: row("pods"),
+};
+
+export type Kind = keyof typeof kinds;
+export const kindNames = Object.keys(kinds) as Kind[];
+
+/** The list of each kind. */
+export const kindFields: readonly (readonly [Kind, keyof ManifestObjects])[] = kindNames.map((kind) => [
+  kind,
+  kinds[kind].field,
+]);
+
+/** Those that pods use. */
+export type ObjectField = keyof Objects;
+export const objectFields: readonly (readonly [Kind, ObjectField])[] = kindFields.flatMap(([kind, field]) =>
+  field === "pods" ? [] : [[kind, field] as const]
+);
+
+/** A value for each list of a kind. */
+export const eachField = <T>(of: (kind: Kind) => T): Record<keyof ManifestObjects, T> =>
+  Object.fromEntries(kindFields.map(([kind, field]) => [field, of(kind)])) as Record<
+    keyof ManifestObjects,
+    T
+  >;
+
+export const noManifestObjects = (): ManifestObjects => eachField(() => []);
 
 /** `namespace/name`, or the name alone where the kind has no namespaces. */
 export function objectKey(kind: Kind, { name = "", namespace }: ObjectMeta = {}): string {
-  return isNamespaced(kind) ? `${namespace || "default"}/${name}` : name;
+  return kinds[kind].namespaced ? `${namespace || "default"}/${name}` : name;
 }
 
 export const configMapNamed = (objects: Objects, namespace: string, name: string): ConfigMap | undefined =>

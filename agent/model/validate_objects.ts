@@ -4,6 +4,7 @@
  */
 import type { ConfigMap, ObjectMeta, RuntimeClass, Secret } from "./gen/v1.ts";
 import type { Report } from "./finding.ts";
+import type { Kind } from "./objects.ts";
 import { dnsLabel, dnsSubdomain, labelValue, objectKey, qualifiedName } from "./names.ts";
 import { checkName, checkPresent } from "./rules.ts";
 import { validateOverhead } from "./validate_resources.ts";
@@ -56,12 +57,15 @@ export function validateConfigMap(configMap: ConfigMap, report: Report): void {
   }
 }
 
+/** Of an object that belongs to no namespace. */
+export function validateClusterMetadata(kind: Kind, metadata: ObjectMeta | undefined, report: Report): void {
+  validateMetadata(metadata, report);
+  if (metadata?.namespace) report(["metadata", "namespace"], `a ${kind} has no namespace: expected none`);
+}
+
 export function validateRuntimeClass(runtimeClass: RuntimeClass, report: Report): void {
   const { metadata, handler, overhead, scheduling } = runtimeClass;
-  validateMetadata(metadata, report);
-  if (metadata?.namespace) {
-    report(["metadata", "namespace"], "a RuntimeClass has no namespace: expected none");
-  }
+  validateClusterMetadata("RuntimeClass", metadata, report);
   checkPresent(handler, ["handler"], "the name of a handler in the runtime's configuration", report);
   if (handler) checkName(handler, dnsLabel, ["handler"], report);
   validateOverhead(overhead?.podFixed, ["overhead", "podFixed"], report);

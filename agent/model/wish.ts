@@ -2,7 +2,17 @@
  * Wishes: what should become of one pod, and the difference between two sets of pods. Not for: how to get there
  * (plan.ts).
  */
-import type { ConfigMap, Pod, RuntimeClass, Secret } from "./gen/v1.ts";
+import type {
+  ConfigMap,
+  CSIDriver,
+  NetworkAttachmentDefinition,
+  PersistentVolume,
+  PersistentVolumeClaim,
+  Pod,
+  RuntimeClass,
+  Secret,
+  StorageClass,
+} from "./gen/v1.ts";
 import type { Problem } from "./errors.ts";
 
 /** `namespace/name`. */
@@ -15,11 +25,25 @@ export const podKey = (pod: { metadata?: { namespace?: string; name?: string } }
 export interface Objects {
   configMaps: ReadonlyMap<string, ConfigMap>;
   secrets: ReadonlyMap<string, Secret>;
-  /** By name. */
+  persistentVolumeClaims: ReadonlyMap<string, PersistentVolumeClaim>;
+  networkAttachments: ReadonlyMap<string, NetworkAttachmentDefinition>;
+  /** By name, as all below. */
   runtimeClasses: ReadonlyMap<string, RuntimeClass>;
+  storageClasses: ReadonlyMap<string, StorageClass>;
+  csiDrivers: ReadonlyMap<string, CSIDriver>;
+  persistentVolumes: ReadonlyMap<string, PersistentVolume>;
 }
 
-export const noObjects: Objects = { configMaps: new Map(), secrets: new Map(), runtimeClasses: new Map() };
+export const noObjects: Objects = {
+  configMaps: new Map(),
+  secrets: new Map(),
+  persistentVolumeClaims: new Map(),
+  networkAttachments: new Map(),
+  runtimeClasses: new Map(),
+  storageClasses: new Map(),
+  csiDrivers: new Map(),
+  persistentVolumes: new Map(),
+};
 
 /** One pod that should run, with where it came from. Defaults, uid and namespace are filled in. */
 export interface DesiredPod {

@@ -9,10 +9,17 @@
  */
 import type { Problem } from "../model/errors.ts";
 import type { PlacedProblem } from "../model/finding.ts";
-import type { ConfigMap, ObjectMeta, Pod, RuntimeClass, Secret } from "../model/gen/v1.ts";
+import type { ObjectMeta, Pod } from "../model/gen/v1.ts";
 import { type ParsedManifest, parseManifest } from "../model/manifest.ts";
-import { type Kind, type ManifestObjects, noManifestObjects, objectKey } from "../model/objects.ts";
-import type { DesiredPod } from "../model/wish.ts";
+import {
+  eachField,
+  type Kind,
+  type ManifestObjects,
+  noManifestObjects,
+  objectFields,
+  objectKey,
+} from "../model/objects.ts";
+import type { DesiredPod, Objects } from "../model/wish.ts";
 import { assignOwners, keepLastGood, shrinks } from "./last_good.ts";
 import { withoutPlace } from "./locate.ts";
 import type { Scan, ScannedFile } from "./manifest_files.ts";
@@ -133,16 +140,14 @@ export function snapshotOf(
   cache: WeakMap<Pod, DesiredPod>,
 ): Snapshot {
   const pods = new Map<string, DesiredPod>();
-  const configMaps = new Map<string, ConfigMap>();
-  const secrets = new Map<string, Secret>();
-  const runtimeClasses = new Map<string, RuntimeClass>();
+  const maps = eachField(() => new Map<string, unknown>());
   for (const [path, { objects }] of state.entries) {
     const owned = <T extends { metadata?: ObjectMeta }>(kind: Kind, list: readonly T[]): [string, T][] =>
       list.map((o): [string, T] => [objectKey(kind, o.metadata), o])
         .filter(([key]) => state.owners.get(`${kind} ${key}`) === path);
-    for (const [key, o] of owned("ConfigMap", objects.configMaps)) configMaps.set(key, o);
-    for (const [key, o] of owned("Secret", objects.secrets)) secrets.set(key, o);
-    for (const [key, o] of owned("RuntimeClass", objects.runtimeClasses)) runtimeClasses.set(key, o);
+    for (const [kind, field] of objectFields) {
+      for (const [key, o] of owned(kind, objects[field])) maps[field].set(key, o);
+    }
     for (const [key, pod] of owned("Pod", objects.pods)) {
       const known = cache.get(pod);
       const desired = known?.origin === path ? known : toDesired(pod, path);
@@ -153,10 +158,8 @@ export function snapshotOf(
   const problems = [...state.entries.values()].flatMap((e) => e.problems.map(withoutPlace));
   return {
     source: "file",
+    ...maps as unknown as Objects,
     pods,
-    configMaps,
-    secrets,
-    runtimeClasses,
     problems: [...state.problems, ...problems],
   };
 }

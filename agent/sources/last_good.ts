@@ -41,12 +41,8 @@ export function keepLastGood(
     kept.push(...missing.map((o) => `${kind} ${keyOf(o)}`));
     return [...now, ...missing];
   };
-  const objects = {
-    pods: merge("Pod", previous.pods, now.pods),
-    configMaps: merge("ConfigMap", previous.configMaps, now.configMaps),
-    secrets: merge("Secret", previous.secrets, now.secrets),
-    runtimeClasses: merge("RuntimeClass", previous.runtimeClasses, now.runtimeClasses),
-  };
+  const merged = kindFields.map(([kind, field]) => [field, merge<Named>(kind, previous[field], now[field])]);
+  const objects = Object.fromEntries(merged) as ManifestObjects;
   return { objects, problems: kept.map((object) => keptProblem(file, object)) };
 }
 

@@ -3,19 +3,16 @@
  * to objects that nobody describes, and host ports that two pods want. Pure. Not for: single files.
  */
 import type { Problem } from "../model/errors.ts";
-import type { ConfigMap, RuntimeClass, Secret } from "../model/gen/v1.ts";
 import { exclude, type HostPort, hostPortsOf } from "../model/host_ports.ts";
+import { objectFields } from "../model/objects.ts";
 import { withRuntimeClass } from "../model/runtime_class.ts";
 import { type Desired, type DesiredPod, type Objects, type PodKey, podKey } from "../model/wish.ts";
 import { missingReferences } from "./references.ts";
 
 /** Everything that one source wants, at one instant. */
-export interface Snapshot {
+export interface Snapshot extends Objects {
   source: "file" | "api";
   pods: ReadonlyMap<PodKey, DesiredPod>;
-  configMaps: ReadonlyMap<string, ConfigMap>;
-  secrets: ReadonlyMap<string, Secret>;
-  runtimeClasses: ReadonlyMap<string, RuntimeClass>;
   problems: readonly Problem[];
 }
 
@@ -31,23 +28,26 @@ export function mergeSnapshots(
     Number(a.source === "api") - Number(b.source === "api")
   );
   const pods = new Map<PodKey, DesiredPod>();
-  const configMaps = new Map<string, ConfigMap>();
-  const secrets = new Map<string, Secret>();
-  const runtimeClasses = new Map<string, RuntimeClass>();
   const problems: Problem[] = [];
   for (const snapshot of ordered) {
     addAbsent(pods, snapshot.pods);
-    addAbsent(configMaps, snapshot.configMaps);
-    addAbsent(secrets, snapshot.secrets);
-    addAbsent(runtimeClasses, snapshot.runtimeClasses);
     problems.push(...snapshot.problems);
   }
-  const objects: Objects = { configMaps, secrets, runtimeClasses };
+  const objects = mergeObjects(ordered);
   const local = [...pods.values()].filter((p) => p.source === "file");
-  for (const desired of local) pods.set(podKey(desired.pod), withClass(desired, runtimeClasses));
+  for (const desired of local) pods.set(podKey(desired.pod), withClass(desired, objects.runtimeClasses));
   for (const desired of local) problems.push(...missingReferences(desired, objects));
   problems.push(...hostPortClashes(local));
   return { pods, objects, problems, complete: expected.every((name) => snapshots.has(name)) };
+}
+
+function mergeObjects(snapshots: readonly Objects[]): Objects {
+  const merged = objectFields.map(([_kind, field]) => {
+    const all = new Map<string, unknown>();
+    for (const snapshot of snapshots) addAbsent(all, snapshot[field]);
+    return [field, all];
+  });
+  return Object.fromEntries(merged) as Objects;
 }
 
 function addAbsent<T>(to: Map<string, T>, from: ReadonlyMap<string, T>): void {

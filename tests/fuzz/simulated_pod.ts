@@ -3,7 +3,7 @@
  * planner. Not for: ports (tests/fakes/runtime.ts), what must hold at each step (order_rules.ts).
  */
 import type { Pod } from "../../agent/model/gen/v1.ts";
-import type { Objects } from "../../agent/model/wish.ts";
+import { noObjects, type Objects } from "../../agent/model/wish.ts";
 import { emptyObservation, type ObservedContainer, type ObservedPod } from "../../agent/model/observed.ts";
 import { emptyMemory, type Memory, type Step } from "../../agent/model/plan.ts";
 import {
@@ -55,7 +55,7 @@ export interface Simulation {
   violations: string[];
 }
 
-export const emptyObjects: Objects = { configMaps: new Map(), secrets: new Map(), runtimeClasses: new Map() };
+export const emptyObjects: Objects = noObjects;
 
 export const createSimulation = (uid: string): Simulation => ({
   now: 1_700_000_000_000,

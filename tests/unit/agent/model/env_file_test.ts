@@ -1,6 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { envFileKey, envFileRefs, envFileValue } from "../../../../agent/model/env_file.ts";
 import { type EnvFiles } from "../../../../agent/model/env_file.ts";
+import { noObjects } from "../../../../agent/model/wish.ts";
 import { resolveEnv } from "../../../../agent/model/env.ts";
 import type { Container, EnvVar, FileKeySelector } from "../../../../agent/model/gen/v1.ts";
 
@@ -56,7 +57,7 @@ const refTo = (more: Partial<FileKeySelector> = {}): FileKeySelector => ({
 const variable = (ref: FileKeySelector, name = "V"): EnvVar => ({ name, valueFrom: { fileKeyRef: ref } });
 
 function envOf(env: EnvVar[], files: EnvFiles | undefined): Record<string, string> | string {
-  const objects = { configMaps: new Map(), secrets: new Map(), runtimeClasses: new Map() };
+  const objects = noObjects;
   const facts = { podIPs: [], hostIPs: [], nodeName: "n", allocatable: {} };
   const container: Container = { name: "c", env };
   const resolved = resolveEnv({ metadata: {}, spec: { containers: [] } }, container, objects, facts, files);

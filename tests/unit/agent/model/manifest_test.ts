@@ -213,7 +213,7 @@ Deno.test("other kinds and versions say what is supported", () => {
   const cases: [string, string][] = [
     [
       "apiVersion: apps/v1\nkind: Deployment\n",
-      '"Deployment" is not supported: expected a v1 Pod, ConfigMap, Secret',
+      '"Deployment" is not supported: expected Pod, ConfigMap, Secret',
     ],
     ["apiVersion: v1\nkind: Service\n", '"Service" is not supported'],
     ["apiVersion: v1\nkind: pod\n", 'did you mean "Pod"?'],

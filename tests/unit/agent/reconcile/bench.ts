@@ -2,7 +2,7 @@
 import { defaultCpuPolicy } from "../../../../agent/model/cpu.ts";
 import type { Container, Pod } from "../../../../agent/model/gen/v1.ts";
 import type { Desired, DesiredPod } from "../../../../agent/model/wish.ts";
-import { podKey } from "../../../../agent/model/wish.ts";
+import { noObjects, podKey } from "../../../../agent/model/wish.ts";
 import { defaultBackOff } from "../../../../agent/model/restart.ts";
 import { createHost } from "../../../../agent/host.ts";
 import { silentLog } from "../../../../agent/lib/log.ts";
@@ -18,7 +18,7 @@ import { createFakeRuntime, type FakeRuntime } from "../../../fakes/runtime.ts";
 /** Of host ids, for two pods. */
 export const idPool = { first: 65_536, length: 131_072, perPod: 65_536 };
 
-export const objects = { configMaps: new Map(), secrets: new Map(), runtimeClasses: new Map() };
+export const objects = noObjects;
 
 export const storage = (root: string, disk: string[]): Storage => ({
   async claim(uid) {

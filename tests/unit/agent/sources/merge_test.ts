@@ -1,20 +1,25 @@
 import { assertEquals } from "@std/assert";
 import { parseManifest } from "../../../../agent/model/manifest.ts";
+import { objectFields, objectKey } from "../../../../agent/model/objects.ts";
+import type { Objects } from "../../../../agent/model/wish.ts";
 import { mergeSnapshots, type Snapshot } from "../../../../agent/sources/merge.ts";
 import { staticPod } from "../../../../agent/sources/static_pod.ts";
 
 function snapshot(text: string, source: Snapshot["source"] = "file"): Snapshot {
-  const { pods, configMaps, secrets, runtimeClasses, problems } = parseManifest("f.yaml", text);
+  const { pods, problems, ...objects } = parseManifest("f.yaml", text);
   assertEquals(problems, []);
   const key = (o: { metadata?: { name?: string } }) => `default/${o.metadata?.name}`;
+  const keyed = Object.fromEntries(
+    objectFields.map((
+      [kind, field],
+    ) => [field, new Map(objects[field].map((o) => [objectKey(kind, o.metadata), o]))]),
+  ) as unknown as Objects;
   return {
     source,
     pods: new Map(
       pods.map((p) => [key(p), { ...staticPod(p, "node1", `${p.metadata?.name}.yaml`), source }]),
     ),
-    configMaps: new Map(configMaps.map((o) => [key(o), o])),
-    secrets: new Map(secrets.map((o) => [key(o), o])),
-    runtimeClasses: new Map(runtimeClasses.map((o) => [o.metadata!.name!, o])),
+    ...keyed,
     problems: [],
   };
 }

@@ -1,0 +1,214 @@
+/**
+ * What plugins of a node offer, on one page: sockets that register themselves, CSI drivers, devices, networks. As in
+ * ports.ts every effect ends with the signal that cancels it, and expected failures are AgentErrors.
+ * Not for: the runtime and the host (ports.ts), implementations.
+ */
+import type { ContainerEdits } from "./model/edits.ts";
+
+/** The kinds of plugin registration, v1 (PluginInfo.type). */
+export type PluginKind = "CSIPlugin" | "DevicePlugin" | "DRAPlugin";
+
+/** One that answered GetInfo at its socket below `plugins_registry`. */
+export interface FoundPlugin {
+  kind: PluginKind;
+  /** Of the driver, or the resource. */
+  name: string;
+  /** Where it serves; the registration socket itself unless it said otherwise. */
+  endpoint: string;
+  versions: readonly string[];
+  /** The registration socket. */
+  socket: string;
+}
+
+/** Takes over the plugins of one kind. */
+export interface PluginTaker {
+  /** Throws AgentError that says what is wrong with name or versions; the plugin is told. Changes nothing. */
+  validate(plugin: FoundPlugin): void;
+  /** Whatever must succeed before the plugin is told that it is registered. Replaces one of the same name. */
+  register(plugin: FoundPlugin, signal: AbortSignal): Promise<void>;
+  /** Its registration socket is gone. */
+  deregister(plugin: FoundPlugin): void;
+}
+
+export interface Device {
+  id: string;
+  healthy: boolean;
+  /** NUMA nodes that it is near to; empty: any. */
+  numaNodes: readonly number[];
+}
+
+/** One extended resource as a source offers it now. */
+export interface DeviceOffer {
+  devices: readonly Device[];
+  /** False once the source went away: what was allocated stays so, nothing more is. */
+  connected: boolean;
+  /** Whether `preferred` and `preStart` are to be asked. */
+  prefers: boolean;
+  preStarts: boolean;
+}
+
+/** Somebody who offers devices as extended resources: device plugins, CDI specs, devices of the configuration. */
+export interface DeviceSource {
+  /** `device plugins`, for messages. */
+  readonly name: string;
+  /** By name of the resource. A source that has not spoken yet offers nothing. */
+  offers(): ReadonlyMap<string, DeviceOffer>;
+  /** Calls back after each change of the offers until the signal aborts. */
+  subscribe(listener: () => void, signal: AbortSignal): void;
+  /** Which of the available devices it would give away; must hold `mustInclude`. Any trouble is no preference. */
+  preferred(
+    resource: string,
+    of: { available: readonly string[]; mustInclude: readonly string[]; size: number },
+    signal: AbortSignal,
+  ): Promise<string[] | undefined>;
+  /** What a container that gets these devices needs. Throws UnexpectedAdmissionError. */
+  allocate(resource: string, ids: readonly string[], signal: AbortSignal): Promise<ContainerEdits>;
+  /** Readies devices before each start of their container. Throws PreStartContainerError. */
+  preStart(resource: string, ids: readonly string[], signal: AbortSignal): Promise<void>;
+}
+
+/** Parts of a container and a volume that a CSI driver is told. */
+export interface VolumeCapability {
+  /** "": block device. */
+  fsType: string;
+  block: boolean;
+  /** Only for file systems. */
+  mountFlags: readonly string[];
+  /** Of the driver's gid option, where it applies fsGroup itself. */
+  volumeMountGroup?: string;
+  accessMode: CsiAccessMode;
+}
+
+/** CSI's names for what the claim's access modes mean. */
+export type CsiAccessMode =
+  | "SINGLE_NODE_WRITER"
+  | "SINGLE_NODE_READER_ONLY"
+  | "MULTI_NODE_READER_ONLY"
+  | "MULTI_NODE_SINGLE_WRITER"
+  | "MULTI_NODE_MULTI_WRITER"
+  | "SINGLE_NODE_SINGLE_WRITER"
+  | "SINGLE_NODE_MULTI_WRITER";
+
+export type Secrets = Readonly<Record<string, string>>;
+export type Texts = Readonly<Record<string, string>>;
+
+/** A volume as a driver tells of it. */
+export interface CsiVolume {
+  /** The handle, in Kubernetes' words. */
+  id: string;
+  /** Bytes; 0 is unknown. */
+  capacity: number;
+  context: Texts;
+  /** Where it can be reached; empty: everywhere. */
+  topology: readonly Texts[];
+}
+
+/** What a driver said of itself when it was registered. */
+export interface CsiDriverFacts {
+  name: string;
+  version: string;
+  nodeId: string;
+  /** 0 is no limit. */
+  maxVolumesPerNode: number;
+  topology: Texts;
+  /** Of CSI's NodeServiceCapability.RPC. */
+  stages: boolean;
+  hasStats: boolean;
+  expandsOnNode: boolean;
+  singleNodeMultiWriter: boolean;
+  volumeMountGroup: boolean;
+  /** Of CSI's ControllerServiceCapability.RPC; all false where the socket has no controller service. */
+  creates: boolean;
+  publishes: boolean;
+  expands: boolean;
+}
+
+/**
+ * One CSI driver at its socket. Calls about one volume never overlap; each has a deadline; a driver that hangs holds up
+ * nobody else. All are safe to repeat. Errors carry the gRPC code in their message; `retry` is false for those that
+ * cannot get better by themselves (INVALID_ARGUMENT, OUT_OF_RANGE, …).
+ */
+export interface CsiDriver {
+  readonly facts: CsiDriverFacts;
+  createVolume(
+    of: {
+      name: string;
+      /** Bytes. */
+      requiredBytes: number;
+      limitBytes: number;
+      capabilities: readonly VolumeCapability[];
+      parameters: Texts;
+      secrets: Secrets;
+      /** Of this node, where the class waits for the first consumer or the driver asks for it. */
+      topology: Texts | undefined;
+    },
+    signal: AbortSignal,
+  ): Promise<CsiVolume>;
+  deleteVolume(id: string, secrets: Secrets, signal: AbortSignal): Promise<void>;
+  /** Returns the publish context. */
+  controllerPublish(
+    of: { id: string; capability: VolumeCapability; readonly: boolean; secrets: Secrets; context: Texts },
+    signal: AbortSignal,
+  ): Promise<Texts>;
+  controllerUnpublish(id: string, secrets: Secrets, signal: AbortSignal): Promise<void>;
+  controllerExpand(
+    of: {
+      id: string;
+      requiredBytes: number;
+      limitBytes: number;
+      capability: VolumeCapability;
+      secrets: Secrets;
+    },
+    signal: AbortSignal,
+  ): Promise<{ capacity: number; nodeExpansionRequired: boolean }>;
+  stage(of: CsiStage, signal: AbortSignal): Promise<void>;
+  unstage(id: string, stagingPath: string, signal: AbortSignal): Promise<void>;
+  publish(of: CsiPublish, signal: AbortSignal): Promise<void>;
+  unpublish(id: string, targetPath: string, signal: AbortSignal): Promise<void>;
+  stats(
+    of: { id: string; path: string; stagingPath: string },
+    signal: AbortSignal,
+  ): Promise<CsiVolumeStats>;
+  /** Returns the new size in bytes. */
+  expandOnNode(
+    of: {
+      id: string;
+      path: string;
+      stagingPath: string;
+      requiredBytes: number;
+      capability: VolumeCapability;
+      secrets: Secrets;
+    },
+    signal: AbortSignal,
+  ): Promise<number>;
+}
+
+export interface CsiStage {
+  id: string;
+  publishContext: Texts;
+  stagingPath: string;
+  capability: VolumeCapability;
+  secrets: Secrets;
+  context: Texts;
+}
+
+export interface CsiPublish extends CsiStage {
+  targetPath: string;
+  readonly: boolean;
+}
+
+export interface CsiVolumeStats {
+  bytes?: { total: number; used: number; available: number };
+  inodes?: { total: number; used: number; available: number };
+  /** Absent where the driver does not tell. */
+  condition?: { abnormal: boolean; message: string };
+}
+
+/** The CSI drivers that are registered on this node. */
+export interface CsiDrivers {
+  /** `undefined` while it is not registered. */
+  driver(name: string): CsiDriver | undefined;
+  all(): readonly CsiDriver[];
+  /** Calls back when a driver comes, comes back or goes, until the signal aborts. */
+  subscribe(listener: (name: string) => void, signal: AbortSignal): void;
+}
