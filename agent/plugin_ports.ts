@@ -212,3 +212,46 @@ export interface CsiDrivers {
   /** Calls back when a driver comes, comes back or goes, until the signal aborts. */
   subscribe(listener: (name: string) => void, signal: AbortSignal): void;
 }
+
+/** What CNI's ADD brought, in the words of the specification 1.1. */
+export interface CniResult {
+  interfaces: CniInterface[];
+  ips: CniIp[];
+  routes: CniRoute[];
+  dns: CniDns;
+}
+
+export interface CniInterface {
+  name: string;
+  mac?: string;
+  mtu?: number;
+  /** Path of the network namespace; absent: it is on the host. */
+  sandbox?: string;
+  socketPath?: string;
+  pciID?: string;
+}
+
+export interface CniIp {
+  /** CIDR. */
+  address: string;
+  gateway?: string;
+  /** Index of `interfaces`. */
+  interface?: number;
+}
+
+export interface CniRoute {
+  dst: string;
+  gw?: string;
+  mtu?: number;
+  advmss?: number;
+  priority?: number;
+  table?: number;
+  scope?: number;
+}
+
+export interface CniDns {
+  nameservers?: string[];
+  domain?: string;
+  search?: string[];
+  options?: string[];
+}
