@@ -3,13 +3,18 @@
  */
 import { coverageOf } from "./coverage.ts";
 import {
-  defaultClusterObject,
   defaultConfigMap,
   defaultObject,
   defaultPod,
   defaultRuntimeClass,
   defaultSecret,
 } from "./defaults.ts";
+import {
+  defaultCSIDriver,
+  defaultPersistentVolume,
+  defaultPersistentVolumeClaim,
+  defaultStorageClass,
+} from "./default_storage.ts";
 import type { Report } from "./finding.ts";
 import type {
   ConfigMap,
@@ -26,12 +31,8 @@ import { type Kind, kinds, type ManifestObjects } from "./objects.ts";
 import { validatePod } from "./validate_pod.ts";
 import { validateConfigMap, validateRuntimeClass, validateSecret } from "./validate_objects.ts";
 import { validateNetworkAttachment } from "./validate_network.ts";
-import {
-  validateCSIDriver,
-  validatePersistentVolume,
-  validatePersistentVolumeClaim,
-  validateStorageClass,
-} from "./validate_storage.ts";
+import { validateCSIDriver, validateStorageClass } from "./validate_storage.ts";
+import { validatePersistentVolume, validatePersistentVolumeClaim } from "./validate_persistent.ts";
 
 interface KindRules<T> {
   validate(object: T, report: Report): void;
@@ -41,16 +42,10 @@ interface KindRules<T> {
 
 const rules: { [K in Kind]: KindRules<ManifestObjects[(typeof kinds)[K]["field"]][number]> } = {
   RuntimeClass: { validate: validateRuntimeClass, complete: defaultRuntimeClass },
-  StorageClass: { validate: validateStorageClass, complete: defaultClusterObject("StorageClass") },
-  CSIDriver: { validate: validateCSIDriver, complete: defaultClusterObject("CSIDriver") },
-  PersistentVolume: {
-    validate: validatePersistentVolume,
-    complete: defaultClusterObject("PersistentVolume"),
-  },
-  PersistentVolumeClaim: {
-    validate: validatePersistentVolumeClaim,
-    complete: defaultObject("PersistentVolumeClaim"),
-  },
+  StorageClass: { validate: validateStorageClass, complete: defaultStorageClass },
+  CSIDriver: { validate: validateCSIDriver, complete: defaultCSIDriver },
+  PersistentVolume: { validate: validatePersistentVolume, complete: defaultPersistentVolume },
+  PersistentVolumeClaim: { validate: validatePersistentVolumeClaim, complete: defaultPersistentVolumeClaim },
   NetworkAttachmentDefinition: {
     validate: validateNetworkAttachment,
     complete: defaultObject("NetworkAttachmentDefinition"),

@@ -6,6 +6,7 @@ import { checkName, checkOneOf, checkPresent, checkRange, checkUnique, elements 
 import { validateContainer } from "./validate_container.ts";
 import { validateInitContainer, validateLife } from "./validate_life.ts";
 import { validateMetadata } from "./validate_objects.ts";
+import { validateClaimVolumes } from "./validate_persistent.ts";
 import { validatePodResources, validateResizePolicy } from "./validate_resources.ts";
 import { validateScheduling } from "./validate_scheduling.ts";
 import { validatePodSecurity } from "./validate_security.ts";
@@ -17,6 +18,7 @@ export function validatePod(pod: Pod, report: Report): void {
   const spec = pod.spec;
   if (spec === undefined) return report(["spec"], "required: expected a mapping with containers");
   validateVolumes(spec.volumes, report);
+  validateClaimVolumes(pod, report);
   validateContainers(spec, report);
   validatePodResources(pod, report);
   validateHostPorts(spec, report);

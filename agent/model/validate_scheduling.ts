@@ -2,7 +2,13 @@
  * Rules for the fields that say on which nodes a pod may run. Source: kubernetes pkg/apis/core/validation. Not for:
  * whether this node is one of them (admission.ts).
  */
-import type { NodeSelectorRequirement, NodeSelectorTerm, PodSpec, Toleration } from "./gen/v1.ts";
+import type {
+  NodeSelector,
+  NodeSelectorRequirement,
+  NodeSelectorTerm,
+  PodSpec,
+  Toleration,
+} from "./gen/v1.ts";
 import { type FieldPath, type Report, shown } from "./finding.ts";
 import { dnsSubdomain, labelValue, qualifiedName } from "./names.ts";
 import { classPriority, systemPriorities } from "./priority.ts";
@@ -16,18 +22,18 @@ export function validateScheduling(spec: PodSpec, report: Report): void {
   }
   const affinity: FieldPath = ["spec", "affinity", "nodeAffinity"];
   const { requiredDuringSchedulingIgnoredDuringExecution: required } = spec.affinity?.nodeAffinity ?? {};
-  const terms: FieldPath = [
-    ...affinity,
-    "requiredDuringSchedulingIgnoredDuringExecution",
-    "nodeSelectorTerms",
-  ];
-  if (required !== undefined && (required.nodeSelectorTerms ?? []).length === 0) {
-    report(terms, "required: expected at least one term");
+  if (required !== undefined) {
+    validateNodeSelector(required, [...affinity, "requiredDuringSchedulingIgnoredDuringExecution"], report);
   }
-  for (const [i, term] of elements(required?.nodeSelectorTerms)) validateTerm(term, [...terms, i], report);
   validateTolerations(spec.tolerations, ["spec", "tolerations"], report);
   validatePriority(spec, report);
   checkOneOf(spec.preemptionPolicy, ["PreemptLowerPriority", "Never"], ["spec", "preemptionPolicy"], report);
+}
+
+export function validateNodeSelector(selector: NodeSelector, at: FieldPath, report: Report): void {
+  const terms = [...at, "nodeSelectorTerms"];
+  if ((selector.nodeSelectorTerms ?? []).length === 0) report(terms, "required: expected at least one term");
+  for (const [i, term] of elements(selector.nodeSelectorTerms)) validateTerm(term, [...terms, i], report);
 }
 
 function validatePriority({ priorityClassName, priority }: PodSpec, report: Report): void {

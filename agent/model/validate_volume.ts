@@ -24,7 +24,7 @@ import {
 } from "./rules.ts";
 import { parseQuantity } from "./quantity.ts";
 
-const hostPathTypes = [
+export const hostPathTypes = [
   "",
   "DirectoryOrCreate",
   "Directory",
@@ -83,7 +83,7 @@ function validateSource(volume: Volume, at: FieldPath, report: Report): void {
   }
 }
 
-function validateNfs(nfs: NFSVolumeSource, at: FieldPath, report: Report): void {
+export function validateNfs(nfs: NFSVolumeSource, at: FieldPath, report: Report): void {
   checkPresent(nfs.server, [...at, "server"], "the name or address of an NFS server", report);
   if (nfs.server && /[\s,]/.test(nfs.server)) {
     report([...at, "server"], `expected a name or an address, got ${shown(nfs.server)}`);
@@ -124,7 +124,7 @@ function validateDownward(source: DownwardAPIVolumeSource, at: FieldPath, report
   for (const [i, file] of elements(source.items)) validateDownwardFile(file, [...at, "items", i], report);
 }
 
-function checkHostPath(path: string | undefined, at: FieldPath, report: Report): void {
+export function checkHostPath(path: string | undefined, at: FieldPath, report: Report): void {
   if (path === undefined) return;
   if (path === "" || path.split("/").includes("..")) report(at, "expected an absolute path without '..'");
   else if (!path.startsWith("/")) report(at, `expected an absolute path, got "${path}"`);
