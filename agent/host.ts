@@ -98,6 +98,7 @@ function fileStat(found: Deno.FileInfo): FileStat {
     dev: found.dev,
     ino: found.ino ?? 0,
     mtimeMs: found.mtime?.getTime() ?? 0,
+    ...((found.isCharDevice || found.isBlockDevice) && { rdev: found.rdev ?? 0 }),
   };
 }
 
@@ -111,8 +112,12 @@ function kindOf(found: Deno.FileInfo): FileStat["kind"] {
   return "file";
 }
 
-function watch(directory: string, signal: AbortSignal): AsyncIterable<void> {
-  return watchDirectory(directory, { ...reading, open: openEvents }, signal);
+function watch(
+  directory: string,
+  signal: AbortSignal,
+  only?: (name: string) => boolean,
+): AsyncIterable<void> {
+  return watchDirectory(directory, { ...reading, open: openEvents }, signal, only);
 }
 
 function openEvents(directories: string[]): EventSource {

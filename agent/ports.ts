@@ -27,6 +27,8 @@ export interface FileStat {
   dev: number;
   ino: number;
   mtimeMs: number;
+  /** Of a device node: its number, as st_rdev has it. */
+  rdev?: number;
 }
 
 /** A file opened for reading: it stays the same file when its name is given to another one, as log rotation does. */
@@ -99,9 +101,10 @@ export interface Host {
   ): Promise<CommandResult>;
   /**
    * Yields "look again" hints for a directory (and what symlinks in it point to), never content: on any change below it,
-   * when it is deleted, recreated or mounted over. Ends with the signal. Bursts are merged.
+   * when it is deleted, recreated or mounted over. Ends with the signal. Bursts are merged. With `only` the hints are of
+   * the directory's own entries whose names it accepts: for directories as noisy as /dev.
    */
-  watch(directory: string, signal: AbortSignal): AsyncIterable<void>;
+  watch(directory: string, signal: AbortSignal, only?: (name: string) => boolean): AsyncIterable<void>;
 }
 
 export interface RuntimeVersion {

@@ -99,7 +99,7 @@ const cases: [path: string, text: string, wanted: string | undefined][] = [
     `import { parse } from "@std/yaml";`,
     "agent/model/ may import no library, not @std/yaml",
   ],
-  ["agent/model/manifest.ts", `import { parse } from "@std/yaml";`, undefined],
+  ["agent/model/parse_yaml.ts", `import { parse } from "@std/yaml";`, undefined],
   ["agent/model/pod.ts", `type T = import("../../plugins/cri/mod.ts").T;`, "agent/model/ may import"],
   ["agent/model/pod.ts", `export * from "../lib/log.ts";`, "agent/model/ may import"],
   ["agent/lib/log.ts", `export { y } from "../model/pod.ts";`, "agent/lib/ may import"],

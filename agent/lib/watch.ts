@@ -28,23 +28,27 @@ const identityMs = 2_000;
 /** How long a hint takes when nothing can be watched, e.g. because the kernel's limit of watches is reached. */
 const blindMs = 1_000;
 
-/** The first hint comes at once: what happened before the watch stood is seen by the look that it asks for. */
+/**
+ * The first hint comes at once: what happened before the watch stood is seen by the look that it asks for. With `only`
+ * hints are of the directory's own entries whose names it accepts.
+ */
 export async function* watchDirectory(
   directory: string,
   driver: WatchDriver,
   signal: AbortSignal,
+  only?: (name: string) => boolean,
 ): AsyncGenerator<void> {
   let armed: Armed | undefined;
   try {
     while (!signal.aborted) {
-      let points = await findWatchPoints(directory, driver);
+      let points = await findWatchPoints(directory, driver, only);
       // Once more after arming: what changed in between is not watched yet.
       for (let round = 0; (armed?.key !== points.key || armed.isStale()) && round < 5; round++) {
         const doubtful: boolean = armed !== undefined && !armed.isStale();
         armed?.close();
         if (armed !== undefined) await pause(settleMs, signal);
         armed = arm(points, driver, doubtful);
-        points = await findWatchPoints(directory, driver);
+        points = await findWatchPoints(directory, driver, only);
       }
       armed?.adopt(points);
       const hintedAt = performance.now();

@@ -24,7 +24,12 @@ export interface WatchPoints {
 const maxDirectories = 256;
 const maxSymlinks = 40;
 
-export async function findWatchPoints(directory: string, fs: WatchFs): Promise<WatchPoints> {
+/** With `only` nothing but the directory's own entries whose names it accepts concerns us. */
+export async function findWatchPoints(
+  directory: string,
+  fs: WatchFs,
+  only?: (name: string) => boolean,
+): Promise<WatchPoints> {
   const contents = new Set<string>();
   const names = new Set<string>();
   const places = new Set<string>();
@@ -36,6 +41,7 @@ export async function findWatchPoints(directory: string, fs: WatchFs): Promise<W
   for (const found of queue) {
     if (found?.kind !== "directory" || contents.has(found.path) || contents.size >= maxDirectories) continue;
     contents.add(found.path);
+    if (only !== undefined) break;
     for (const name of await fs.list(found.path) ?? []) {
       const path = join(found.path, name);
       const kind = (await fs.lstat(path))?.kind;
@@ -46,7 +52,11 @@ export async function findWatchPoints(directory: string, fs: WatchFs): Promise<W
       }
     }
   }
-  return await seal(new Set([...places, ...contents]), contents, names, fs);
+  return await seal(new Set([...places, ...contents]), fs, (path) =>
+    names.has(path) ||
+    (only === undefined
+      ? contents.has(path) || contents.has(dirname(path))
+      : contents.has(dirname(path)) && only(basename(path))));
 }
 
 type Found = { path: string; kind: string } | undefined;
@@ -89,18 +99,13 @@ function parts(path: string): string[] {
 
 async function seal(
   directories: Set<string>,
-  contents: Set<string>,
-  names: Set<string>,
   fs: WatchFs,
+  concerns: WatchPoints["concerns"],
 ): Promise<WatchPoints> {
   const watched = new Map<string, string>();
   for (const path of [...directories].sort()) {
     const found = await fs.lstat(path);
     if (found?.kind === "directory") watched.set(path, `${found.dev}:${found.ino}`);
   }
-  return {
-    watched,
-    key: JSON.stringify([...watched]),
-    concerns: (path) => names.has(path) || contents.has(path) || contents.has(dirname(path)),
-  };
+  return { watched, key: JSON.stringify([...watched]), concerns };
 }

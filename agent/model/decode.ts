@@ -1,6 +1,7 @@
 /**
- * The strict decoder: a parsed YAML or JSON value against the generated table of the v1 API. What it returns is a fresh
- * tree that has the declared types and holds nothing else; whatever does not fit is reported with its path.
+ * The strict decoder: a parsed YAML or JSON value against a table of types, the generated one of the v1 API or another.
+ * What it returns is a fresh tree that has the declared types and holds nothing else; whatever does not fit is reported
+ * with its path.
  *
  * Scalars are read by the type of their field, as Kubernetes' YAML reads them: a boolean field takes YAML 1.1's words,
  * an integer field its octals; `null` is an absent field; a number where text is wanted is an error. Not for: rules
@@ -22,9 +23,13 @@ const findingLimit = 100;
 
 export const newBudget = (): Budget => ({ left: valueBudget });
 
+/** The fields of each type and their types, in the words of gen/schema.ts. */
+export type TypeTable = Readonly<Record<string, Readonly<Record<string, string>>>>;
+
 interface Decoder {
   report(finding: Finding): void;
   budget: Budget;
+  table: TypeTable;
 }
 
 /** Thrown inside this file to give up; `decode` reports it. */
@@ -36,11 +41,12 @@ const tooMuch = () =>
       "expected a manifest without multiplying aliases",
   );
 
-/** `value` is usable only when no finding is an error. `type` is a name in the schema. */
+/** `value` is usable only when no finding is an error. `type` is a name in the table. */
 export function decode(
   type: string,
   value: unknown,
   budget: Budget,
+  table: TypeTable = schema,
 ): { value: unknown; findings: Finding[] } {
   const findings: Finding[] = [];
   const report = (finding: Finding) => {
@@ -48,7 +54,7 @@ export function decode(
     findings.push(finding);
   };
   try {
-    return { value: decodeValue({ budget, report }, type, value, []), findings };
+    return { value: decodeValue({ budget, report, table }, type, value, []), findings };
   } catch (error) {
     if (!(error instanceof GivingUp)) throw error;
     return {
@@ -100,7 +106,7 @@ function entriesOf(d: Decoder, value: Record<string, unknown>, depth = 0): [stri
 }
 
 function decodeObject(d: Decoder, type: string, value: unknown, path: FieldPath): unknown {
-  const fields = Object.hasOwn(schema, type) ? schema[type]! : {};
+  const fields = Object.hasOwn(d.table, type) ? d.table[type]! : {};
   if (!isMapping(value)) {
     return wrong(d, path, `expected a mapping with fields such as ${someNames(fields)}, got ${shown(value)}`);
   }
@@ -271,6 +277,6 @@ function describe(type: string, many = false): string {
   if (type.endsWith("{}")) {
     return many ? "mappings" : `a mapping of names to ${describe(type.slice(0, -2), true)}`;
   }
-  if (many) return plural[type] ?? (Object.hasOwn(schema, type) ? "mappings" : singular[type] ?? type);
+  if (many) return plural[type] ?? singular[type] ?? "mappings";
   return singular[type] ?? "a mapping";
 }

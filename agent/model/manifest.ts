@@ -3,7 +3,6 @@
  * leaves its siblings alone. Not for: reading files, positions in the text (sources/locate.ts), what is true of several
  * files together (sources/merge.ts).
  */
-import { parse } from "@std/yaml";
 import type { ObjectMeta } from "./gen/v1.ts";
 import { errorText } from "./errors.ts";
 import { type Budget, decode, newBudget } from "./decode.ts";
@@ -18,7 +17,8 @@ import {
   objectKey,
 } from "./objects.ts";
 import { didYouMean } from "./suggest.ts";
-import { countLines, type DocumentText, isEmptyDocument, splitDocuments, tabIndentedLine } from "./yaml.ts";
+import { parseDocument } from "./parse_yaml.ts";
+import { type DocumentText, isEmptyDocument, splitDocuments } from "./yaml.ts";
 
 /** An object that could not be used; what is not known about it is absent. */
 export interface BrokenObject {
@@ -81,36 +81,13 @@ interface Reading {
   budget: Budget;
 }
 
-function readDocument(reading: Reading, { text, startLine }: DocumentText): void {
+function readDocument(reading: Reading, document: DocumentText): void {
   const { parsed, file } = reading;
-  const tab = tabIndentedLine(text);
-  if (tab >= 0) {
-    const message = "not YAML: a tab in the indentation; expected spaces";
-    parsed.problems.push({ severity: "error", file, line: startLine + tab + 1, column: 1, message });
+  const read = parseDocument(document);
+  if ("message" in read) {
+    parsed.problems.push({ severity: "error", file, ...read });
     parsed.broken.push({});
-    return;
-  }
-  let value: unknown;
-  try {
-    value = parse(text, { schema: "core" });
-  } catch (error) {
-    parsed.problems.push({ severity: "error", file, ...syntaxError(error, text, startLine) });
-    parsed.broken.push({});
-    return;
-  }
-  if (value !== null) readObject(reading, value, [], undefined);
-}
-
-/** The parser names the position in its message, followed by the lines in question, which may hold secrets. */
-function syntaxError(error: unknown, text: string, startLine: number) {
-  if (error instanceof RangeError) return { message: "not YAML: nested too deep" };
-  const match = /^([\s\S]*?) at line (\d+), column (\d+)/.exec(errorText(error));
-  if (match === null) return { message: `not YAML: ${errorText(error).split("\n")[0]}` };
-  // An end that comes too early is found below the text; its author looks at the last line.
-  const last = countLines(text.trimEnd()) + 1;
-  const line = Math.min(Number(match[2]), last);
-  const column = Number(match[2]) > last ? 1 : Number(match[3]);
-  return { line: startLine + line, column, message: `not YAML: ${match[1]}` };
+  } else if (read.value !== null) readObject(reading, read.value, [], undefined);
 }
 
 const isMapping = (value: unknown): value is Record<string, unknown> =>

@@ -2,6 +2,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { createHost } from "../../../../agent/host.ts";
 import { watchDirectory, type WatchDriver } from "../../../../agent/lib/watch.ts";
+import { findWatchPoints } from "../../../../agent/lib/watch_points.ts";
 
 const host = createHost();
 
@@ -46,6 +47,30 @@ story("files written, renamed into place and removed", (root) => root, async (ro
   });
   await next(() => Deno.chmod(`${root}/a`, 0o600));
   await next(() => Deno.remove(`${root}/a`));
+});
+
+Deno.test("with `only` nothing but entries of these names concerns the watch, and they do", async () => {
+  const root = await Deno.realPath(await Deno.makeTempDir({ prefix: "watch-test-" }));
+  const controller = new AbortController();
+  try {
+    await Deno.mkdir(`${root}/below`);
+    const only = (name: string) => name.startsWith("tty");
+    const points = await findWatchPoints(root, host, only);
+    assertEquals([...points.watched.keys()].filter((path) => path.startsWith(`${root}/`)), []);
+    const of = ["ttyUSB0", "null", "below/ttyUSB0"].filter((name) => points.concerns(`${root}/${name}`));
+    assertEquals(of, ["ttyUSB0"]);
+    assert(points.concerns(root), "its own removal");
+    const hints = host.watch(root, controller.signal, only)[Symbol.asyncIterator]();
+    await hints.next();
+    const hint = hints.next();
+    await Deno.writeTextFile(`${root}/ttyACM0`, "");
+    assertEquals((await hint).done, false);
+    controller.abort();
+    assertEquals((await hints.next()).done, true);
+  } finally {
+    controller.abort();
+    await Deno.remove(root, { recursive: true });
+  }
 });
 
 story(
