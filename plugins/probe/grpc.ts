@@ -7,19 +7,13 @@ import {
   HealthCheckResponse_ServingStatus as ServingStatus,
   HealthDefinition,
 } from "../rpc/gen/grpc_health.ts";
-import { Code, codeName, createChannel, createClient, toRpcError } from "../rpc/mod.ts";
+import { Code, createChannel, createClient, goCodeName, toRpcError } from "../rpc/mod.ts";
 import { USER_AGENT } from "./http.ts";
 
 /** A health answer has a few bytes; whoever sends more is no health service. */
 const MAX_ANSWER = 64 * 1024;
 
 const failure = (message: string): ProbeResult => ({ outcome: "failure", message });
-
-/** `NotFound` for NOT_FOUND, as Go prints codes. */
-const goName = (code: Code): string =>
-  code === Code.CANCELLED
-    ? "Canceled"
-    : codeName(code).toLowerCase().replace(/(^|_)(\w)/g, (_, _bar, letter) => letter.toUpperCase());
 
 /** Always an answer, once the time is up or the signal aborts at the latest. */
 export async function checkHealth(
@@ -70,7 +64,7 @@ async function check(
     return failure(
       code === Code.UNIMPLEMENTED
         ? `error: this server does not implement the grpc health protocol (grpc.health.v1.Health): ${details}`
-        : `error: health rpc probe failed: rpc error: code = ${goName(code)} desc = ${details}`,
+        : `error: health rpc probe failed: rpc error: code = ${goCodeName(code)} desc = ${details}`,
     );
   }
 }

@@ -16,4 +16,4 @@ export {
   type MethodDefinition,
   type ServiceDefinition,
 } from "./service.ts";
-export { Code, type CodeName, codeName, RpcError, toRpcError } from "./status.ts";
+export { Code, type CodeName, codeName, goCodeName, RpcError, toRpcError } from "./status.ts";

@@ -33,6 +33,12 @@ export function codeName(code: Code): CodeName {
   return names[code] ?? "UNKNOWN";
 }
 
+/** `NotFound` for NOT_FOUND, as Go prints codes. */
+export function goCodeName(code: Code): string {
+  if (code === Code.CANCELLED) return "Canceled";
+  return codeName(code).toLowerCase().replace(/(^|_)(\w)/g, (_, _bar, letter) => letter.toUpperCase());
+}
+
 /** The code that a peer wrote as a number in decimal; anything else is UNKNOWN, as the standard asks. */
 export function parseCode(text: string): Code {
   const code = /^\d{1,2}$/.test(text) ? Number(text) : Code.UNKNOWN;

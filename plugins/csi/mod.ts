@@ -1,0 +1,2 @@
+/** CSI drivers of this node: the public face of plugins/csi. */
+export { createCsiDrivers, type CsiDriversOptions } from "./drivers.ts";
