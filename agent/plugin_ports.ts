@@ -30,6 +30,8 @@ export interface PluginTaker {
   deregister(plugin: FoundPlugin): void;
 }
 
+export type PluginTakers = Partial<Record<PluginKind, PluginTaker>>;
+
 export interface Device {
   id: string;
   healthy: boolean;

@@ -4,6 +4,7 @@
  */
 import type { Pod } from "./model/gen/v1.ts";
 import type { Problem } from "./model/errors.ts";
+import type { PluginReport } from "./model/plugin_report.ts";
 import type { AgentEvent, AgentStatus } from "./model/status_types.ts";
 import { noObjects, type Objects } from "./model/wish.ts";
 
@@ -13,6 +14,7 @@ export type Change =
   | { kind: "event"; event: AgentEvent }
   | { kind: "problems" }
   | { kind: "objects" }
+  | { kind: "plugins" }
   | { kind: "status" };
 
 export interface StatusStore {
@@ -30,6 +32,9 @@ export interface StatusStore {
   events(): AgentEvent[];
   setObjects(objects: Objects): void;
   objects(): Objects;
+  /** Replaces all plugins of one owner (`registry`). */
+  setPlugins(owner: string, plugins: readonly PluginReport[]): void;
+  plugins(): PluginReport[];
   setStatus(status: AgentStatus): void;
   status(): AgentStatus | undefined;
   /** Calls back after each change until the signal aborts. */
@@ -41,6 +46,7 @@ const maxEvents = 1000;
 export function createStatusStore(): StatusStore {
   const pods = new Map<string, { pod: Pod; text: string }>();
   const problems = new Map<string, readonly Problem[]>();
+  const plugins = new Map<string, readonly PluginReport[]>();
   const events = new Map<string, AgentEvent>();
   const listeners = new Set<(change: Change) => void>();
   let objects = noObjects;
@@ -95,6 +101,12 @@ export function createStatusStore(): StatusStore {
       tell({ kind: "objects" });
     },
     objects: () => objects,
+    setPlugins(owner, list) {
+      if (JSON.stringify(plugins.get(owner) ?? []) === JSON.stringify(list)) return;
+      plugins.set(owner, list);
+      tell({ kind: "plugins" });
+    },
+    plugins: () => [...plugins.values()].flat(),
     setStatus(value) {
       if (JSON.stringify(status) === JSON.stringify(value)) return;
       status = value;

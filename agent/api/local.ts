@@ -15,7 +15,7 @@ import { isRefusal, podOf, refuse } from "./lookup.ts";
 import { addPodRoutes, type PodRequests } from "./pods.ts";
 import { streamOf } from "./stream.ts";
 import { addStreamRoutes, type StreamRoutes } from "./streams.ts";
-import { eventKey, eventObject, listOf, podObject, problemKey, problemObject } from "./v1.ts";
+import { eventKey, eventObject, listOf, pluginObject, podObject, problemKey, problemObject } from "./v1.ts";
 import { secretSummary, statusOf, withKind } from "./v1.ts";
 import { addUsageRoutes, type ApiUsage } from "./usage.ts";
 import { type Watched, watchStream } from "./watch.ts";
@@ -83,6 +83,12 @@ function lists(store: StatusStore) {
       key: (runtimeClass) => runtimeClass.metadata?.name ?? "",
       object: (runtimeClass): RuntimeClass => runtimeClass,
     }),
+    "/plugins": listed({
+      kind: "PluginList",
+      items: () => store.plugins(),
+      key: ({ socket }) => socket,
+      object: pluginObject,
+    }),
     "/secrets": listed({
       kind: "SecretList",
       items: () => [...store.objects().secrets.values()],
@@ -149,6 +155,7 @@ export function createLocalApi(options: LocalApiOptions): Hono {
   addList(app, "/configmaps", all["/configmaps"], options);
   addList(app, "/secrets", all["/secrets"], options);
   addList(app, "/runtimeclasses", all["/runtimeclasses"], options);
+  addList(app, "/plugins", all["/plugins"], options);
   app.get("/status", (c) => {
     const status = options.store.status();
     if (status === undefined) {

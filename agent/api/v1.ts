@@ -4,6 +4,7 @@
 import type { Event, Pod, Secret } from "../model/gen/v1.ts";
 import type { Problem } from "../model/errors.ts";
 import { formatProblem } from "../model/errors.ts";
+import type { PluginReport } from "../model/plugin_report.ts";
 import type { AgentEvent } from "../model/status_types.ts";
 
 /** An error as the API server says it (meta/v1 Status). */
@@ -135,6 +136,35 @@ export function eventObject(event: AgentEvent, nodeName: string): Event {
     lastTimestamp: wholeSeconds(event.lastTimestamp),
     reportingComponent: "agent",
     reportingInstance: nodeName,
+  };
+}
+
+/** The time is a timestamp, and what the plugin has not said, or is not wrong, is left out. */
+export interface PluginObject {
+  kind: "Plugin";
+  metadata: { name: string };
+  type?: string;
+  state: PluginReport["state"];
+  socket: string;
+  endpoint?: string;
+  versions?: readonly string[];
+  error?: string;
+  since: string;
+}
+
+export function pluginObject(
+  { name, type, state, socket, endpoint, versions, error, since }: PluginReport,
+): PluginObject {
+  return {
+    kind: "Plugin",
+    metadata: { name },
+    ...(type !== "" && { type }),
+    state,
+    socket,
+    ...(endpoint !== "" && { endpoint }),
+    ...(versions.length > 0 && { versions }),
+    ...(error !== "" && { error }),
+    since: wholeSeconds(since),
   };
 }
 

@@ -12,14 +12,19 @@ const kinds: Record<string, string> = {
   node: "Node",
   nodes: "Node",
   no: "Node",
+  plugin: "Plugin",
+  plugins: "Plugin",
 };
 
 /** `pod/web`: the object that an event must be about. Throws UsageError. */
 export function parseFor(word: string): { kind: string; name: string } {
-  const [kind = "", name = "", ...rest] = word.split("/");
+  const [kind = "", ...rest] = word.split("/");
+  const name = rest.join("/"); // resources of devices have one in their names
   const known = kinds[kind.toLowerCase()];
-  if (known !== undefined && name !== "" && rest.length === 0) return { kind: known, name };
-  throw new UsageError(`--for: expected pod/NAME or node/NAME, found "${word}"`);
+  if (known !== undefined && name !== "" && (rest.length === 1 || known === "Plugin")) {
+    return { kind: known, name };
+  }
+  throw new UsageError(`--for: expected pod/NAME, node/NAME or plugin/NAME, found "${word}"`);
 }
 
 /** `Warning`, `normal,warning`, in any case. Throws UsageError. */

@@ -9,6 +9,7 @@ import {
   configMapTable,
   eventTable,
   imageRows,
+  pluginTable,
   problemTable,
   runtimeClassTable,
   secretTable,
@@ -42,6 +43,7 @@ const resources: Record<string, Resource> = {
   configmaps: resource("/configmaps", "ConfigMap", configMapTable),
   secrets: resource("/secrets", "Secret", secretTable),
   runtimeclasses: resource("/runtimeclasses", "RuntimeClass", runtimeClassTable, false),
+  plugins: resource("/plugins", "Plugin", pluginTable, false),
   events: resource("/events", "Event", eventTable),
   problems: resource("/problems", "Problem", problemTable, false),
 };
@@ -54,6 +56,7 @@ const alias: Record<string, string> = {
   cm: "configmaps",
   secret: "secrets",
   runtimeclass: "runtimeclasses",
+  plugin: "plugins",
   event: "events",
   ev: "events",
   problem: "problems",
@@ -244,7 +247,7 @@ async function run(args: ParsedArgs, io: Io): Promise<number> {
 
 export const get: Command = {
   name: "get",
-  summary: "List pods, configmaps, secrets, runtimeclasses, events, problems or images",
+  summary: "List pods, configmaps, secrets, runtimeclasses, plugins, events, problems or images",
   arguments: [
     { name: "RESOURCE", required: true, complete: resourceNames, summary: resourceNames.join(", ") },
     { name: "NAME", required: false, repeated: true, complete: "pods" },

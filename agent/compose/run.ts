@@ -27,6 +27,7 @@ import { createStatusStore, type StatusStore } from "../status_store.ts";
 import { isEnded } from "../reconcile/admission.ts";
 import { createMetricsPage, observePodStarts } from "./metrics.ts";
 import { createApiUsage } from "./usage.ts";
+import { runPlugins } from "./plugins.ts";
 import { createPodParts, type PodParts } from "./pods.ts";
 import { createHeartbeat, type Heartbeat, systemdService } from "./liveness.ts";
 import { runSlimming } from "./slim.ts";
@@ -78,6 +79,7 @@ export async function createServices(o: RunOptions, signal: AbortSignal): Promis
     ...managedServices(o, chosen),
     forever("image archives", (signal) => parts.archives.run(signal)),
     forever("manifests", (signal) => watchSource(o, store, snapshots, parts, signal)),
+    forever("plugins", (signal) => runPlugins({ config, host, log, store, takers: {} }, signal)),
     forever("recovery", async (signal) => {
       await parts.reconciler.recover();
       await aborted(signal);

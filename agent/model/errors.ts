@@ -32,6 +32,7 @@ export type Reason =
   | "KillContainerError"
   | "FailedMount"
   | "FailedKillPod"
+  | "PluginRegistrationFailed"
   | "RuntimeUnavailable"
   | "DeadlineExceeded"
   | "Aborted"

@@ -5,6 +5,7 @@
  */
 import { dirname } from "@std/path";
 import type { Checkpoint } from "../lib/checkpoint.ts";
+import { listenForHints } from "../lib/hints.ts";
 import { errorText, type Problem } from "../model/errors.ts";
 import type { Pod } from "../model/gen/v1.ts";
 import type { DesiredPod } from "../model/wish.ts";
@@ -41,7 +42,8 @@ export async function watchManifests(options: WatchManifestsOptions): Promise<vo
   const saving = createSaving(options);
   const publish = createPublisher(options, saving);
   let state = await saving.load();
-  const hints = listenForHints(options);
+  const watched = async () => (await host.stat(directory))?.kind === "file" ? dirname(directory) : directory;
+  const hints = listenForHints(host, watched, signal);
   let spoken = false;
   while (!signal.aborted) {
     const scan = await scanDirectory(host, directory, scannedFiles(state));
@@ -91,49 +93,6 @@ async function locate(state: DirectoryState): Promise<DirectoryState> {
     found = true;
   }
   return found ? { ...state, entries } : state;
-}
-
-interface Hints {
-  /** Resolves when a hint has come since the last call, or the time is over. */
-  within(ms: number): Promise<void>;
-  /** After the signal. */
-  ended: Promise<void>;
-}
-
-/** Between two looks nothing is left behind: a quiet directory is looked at for years. */
-function listenForHints(options: WatchManifestsOptions): Hints {
-  const { host, signal } = options;
-  let hinted = false;
-  let wake = () => {};
-  const listen = async () => {
-    for await (const _ of watchHints(options)) {
-      hinted = true;
-      wake();
-    }
-  };
-  return {
-    ended: listen(),
-    async within(ms) {
-      const woken = new AbortController();
-      wake = () => woken.abort();
-      if (!hinted) await host.sleep(Math.max(ms, 0), AbortSignal.any([signal, woken.signal])).catch(() => {});
-      hinted = false;
-    },
-  };
-}
-
-/** Hints for ever: a watch that ends or breaks is set up anew. */
-async function* watchHints({ host, directory, signal }: WatchManifestsOptions): AsyncGenerator<void> {
-  while (!signal.aborted) {
-    try {
-      const found = await host.stat(directory);
-      yield* host.watch(found?.kind === "file" ? dirname(directory) : directory, signal);
-    } catch {
-      // The next look says what is wrong with the directory; looks go on without hints.
-    }
-    await host.sleep(1_000, signal).catch(() => {});
-    yield;
-  }
 }
 
 interface Saving {

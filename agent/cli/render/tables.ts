@@ -29,6 +29,34 @@ export const runtimeClassTable: Table<RuntimeClass> = {
   row: ({ metadata, handler }) => [metadata?.name ?? "", handler],
 };
 
+/** What the API tells of a plugin. */
+export interface PluginItem {
+  metadata: { name: string };
+  type?: string;
+  state: string;
+  socket: string;
+  endpoint?: string;
+  versions?: string[];
+  error?: string;
+  since: string;
+}
+
+const stateColour = { registered: "green", failed: "red", registering: "yellow" } as const;
+
+export const pluginTable: Table<PluginItem> = {
+  head: (
+    { wide },
+  ) => ["NAME", "TYPE", "STATE", "AGE", ...(wide ? ["VERSIONS", "SOCKET", "ENDPOINT"] : []), "ERROR"],
+  row: ({ metadata, type, state, socket, endpoint, versions, error, since }, { wide, now }) => [
+    metadata.name,
+    type ?? "<unknown>",
+    cell(state, stateColour[state as keyof typeof stateColour]),
+    ageOf(since, now),
+    ...(wide ? [versions?.join(",") ?? "", socket, endpoint === socket ? "" : endpoint ?? ""] : []),
+    error ?? "",
+  ],
+};
+
 /** What the API tells of a Secret. */
 export interface SecretItem {
   metadata: { name: string; namespace: string };

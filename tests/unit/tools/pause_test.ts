@@ -3,6 +3,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { join } from "@std/path";
 import { assemblePause, renderPause } from "../../../tools/pause.ts";
+import { until } from "../../fakes/until.ts";
 
 const native = Deno.build.arch === "aarch64" ? "arm64" : "amd64";
 
@@ -14,15 +15,6 @@ async function withPause(arch: "amd64" | "arm64", run: (path: string) => Promise
     await run(path);
   } finally {
     await Deno.remove(directory, { recursive: true });
-  }
-}
-
-/** Polls, since neither a blocked signal mask nor a reaped child announces itself. */
-async function until(what: string, condition: () => boolean | Promise<boolean>): Promise<void> {
-  const end = Date.now() + 10_000;
-  while (!await condition()) {
-    assert(Date.now() < end, `still waiting for: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 5));
   }
 }
 

@@ -1,10 +1,11 @@
-import { assert, assertEquals } from "@std/assert";
+import { assertEquals } from "@std/assert";
 import { createHost } from "../../../../agent/host.ts";
 import type { Pod, PodSpec } from "../../../../agent/model/gen/v1.ts";
 import { silentLog } from "../../../../agent/lib/log.ts";
 import type { PodEnd } from "../../../../agent/model/end.ts";
 import { runStorageLimits, type StorageLimitOptions } from "../../../../agent/node/storage_limits.ts";
 import { createStatusStore } from "../../../../agent/status_store.ts";
+import { until } from "../../../fakes/until.ts";
 
 const podOf = (uid: string, phase: string, spec: Partial<PodSpec>, reason?: string): Pod => ({
   metadata: { name: uid, namespace: "default", uid },
@@ -12,13 +13,6 @@ const podOf = (uid: string, phase: string, spec: Partial<PodSpec>, reason?: stri
   status: { phase, ...(reason === undefined ? {} : { reason }) },
 });
 const limited: Partial<PodSpec> = { volumes: [{ name: "v", emptyDir: { sizeLimit: "10" } }] };
-
-async function until(what: string, look: () => boolean): Promise<void> {
-  for (const end = performance.now() + 5000; !look();) {
-    assert(performance.now() < end, `never came true: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 1));
-  }
-}
 
 async function withWatch(test: (stage: ReturnType<typeof createStage>) => Promise<void>): Promise<void> {
   const stage = createStage();

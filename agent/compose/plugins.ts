@@ -1,0 +1,44 @@
+/**
+ * Plugins that register themselves: what the registry finds goes to those who take it, to the status store and to the
+ * events. Not for: what each kind of plugin is used for.
+ */
+import { join } from "@std/path";
+import type { Config } from "../config/config.ts";
+import type { Log } from "../lib/log.ts";
+import type { PluginReport } from "../model/plugin_report.ts";
+import type { PluginTakers } from "../plugin_ports.ts";
+import type { Host } from "../ports.ts";
+import type { StatusStore } from "../status_store.ts";
+import { runRegistry } from "../../plugins/registry/mod.ts";
+
+export interface PluginOptions {
+  config: Config;
+  host: Host;
+  log: Log;
+  store: StatusStore;
+  takers: PluginTakers;
+}
+
+export function runPlugins(o: PluginOptions, signal: AbortSignal): Promise<void> {
+  const { config, host, log, store, takers } = o;
+  return runRegistry({
+    host,
+    directory: join(config.rootDir, "plugins_registry"),
+    takers,
+    log,
+    report: (plugins) => store.setPlugins("registry", plugins),
+    event: (plugin) => tell(plugin, store, host.now()),
+  }, signal);
+}
+
+/** A plugin that comes or fails is worth a word; that one is being asked is not. */
+function tell({ name, type, state, error, socket }: PluginReport, store: StatusStore, now: number): void {
+  const object = { kind: "Plugin", name };
+  if (error !== "") {
+    const message = `${type || "plugin"} at ${socket}: ${error}`;
+    store.addEvent({ type: "Warning", reason: "PluginRegistrationFailed", message, object }, now);
+  } else if (state === "registered") {
+    const message = `${type} at ${socket} is registered`;
+    store.addEvent({ type: "Normal", reason: "PluginRegistered", message, object }, now);
+  }
+}
