@@ -3,7 +3,10 @@
  * ports.ts every effect ends with the signal that cancels it, and expected failures are AgentErrors.
  * Not for: the runtime and the host (ports.ts), implementations.
  */
+import type { DeviceOffer } from "./model/devices.ts";
 import type { ContainerEdits } from "./model/edits.ts";
+
+export type { Device, DeviceOffer } from "./model/devices.ts";
 
 /** The kinds of plugin registration, v1 (PluginInfo.type). */
 export type PluginKind = "CSIPlugin" | "DevicePlugin" | "DRAPlugin";
@@ -32,23 +35,6 @@ export interface PluginTaker {
 
 export type PluginTakers = Partial<Record<PluginKind, PluginTaker>>;
 
-export interface Device {
-  id: string;
-  healthy: boolean;
-  /** NUMA nodes that it is near to; empty: any. */
-  numaNodes: readonly number[];
-}
-
-/** One extended resource as a source offers it now. */
-export interface DeviceOffer {
-  devices: readonly Device[];
-  /** False once the source went away: what was allocated stays so, nothing more is. */
-  connected: boolean;
-  /** Whether `preferred` and `preStart` are to be asked. */
-  prefers: boolean;
-  preStarts: boolean;
-}
-
 /** Somebody who offers devices as extended resources: device plugins, CDI specs, devices of the configuration. */
 export interface DeviceSource {
   /** `device plugins`, for messages. */
@@ -65,7 +51,7 @@ export interface DeviceSource {
   ): Promise<string[] | undefined>;
   /** What a container that gets these devices needs. Throws UnexpectedAdmissionError. */
   allocate(resource: string, ids: readonly string[], signal: AbortSignal): Promise<ContainerEdits>;
-  /** Readies devices before each start of their container. Throws PreStartContainerError. */
+  /** Readies devices before each start of their container. Throws CreateContainerConfigError. */
   preStart(resource: string, ids: readonly string[], signal: AbortSignal): Promise<void>;
 }
 

@@ -1,6 +1,8 @@
 /** Which pods this machine takes, from the configuration and what the machine is. Not for: the judgement itself. */
 import type { Config } from "../config/config.ts";
+import { allocatableDevices } from "../model/devices.ts";
 import { nodeLabels } from "../model/node_affinity.ts";
+import type { DeviceLedger } from "../node/device_ledger.ts";
 import type { NodeFacts } from "../reconcile/apply.ts";
 import { type Admission, createAdmission } from "../reconcile/admission.ts";
 import type { StatusStore } from "../status_store.ts";
@@ -12,6 +14,7 @@ export interface NodeAdmissionOptions {
   facts: Readonly<Pick<NodeFacts, "allocatable" | "supplementalGroupsPolicy">>;
   store: StatusStore;
   now(): number;
+  devices: Pick<DeviceLedger, "offers" | "grants">;
   /** Uids of the pods that an earlier run of the agent took. */
   taken: readonly string[];
 }
@@ -30,6 +33,8 @@ export function createNodeAdmission(
       labels,
       maxPods: Math.min(config.maxPods, perCore),
       allocatable: facts.allocatable,
+      devices: allocatableDevices(o.devices.offers()),
+      holders: new Set(o.devices.grants().keys()),
       kernel: machine.kernel,
       allowedUnsafeSysctls: config.allowedUnsafeSysctls,
       ...(apparmor === undefined ? {} : { apparmor }),

@@ -16,6 +16,7 @@ import { formatQuantity } from "../model/quantity.ts";
 import { idPool } from "../model/user_namespace.ts";
 import { parseResolvConf, podDns } from "../model/dns.ts";
 import { createCgroups, type PodCgroups } from "../node/cgroups.ts";
+import type { DeviceLedger } from "../node/device_ledger.ts";
 import { createImageArchives, type ImageArchives } from "../node/image_archives.ts";
 import { createUsageMeter, type UsageMeter } from "../node/usage.ts";
 import type { NodeFacts } from "../reconcile/apply.ts";
@@ -53,6 +54,7 @@ export interface PodPartsOptions {
   store: StatusStore;
   metrics: Metrics;
   cri: Cri;
+  devices: DeviceLedger;
   /** Uids of the pods that an earlier run of the agent took. */
   taken: readonly string[];
 }
@@ -166,6 +168,7 @@ export function createPodParts(o: PodPartsOptions, leave: AbortSignal): PodParts
     store,
     now: () => host.now(),
     taken: o.taken,
+    devices: o.devices,
   });
   const reconciler = createReconciler({
     admission,
@@ -188,6 +191,7 @@ export function createPodParts(o: PodPartsOptions, leave: AbortSignal): PodParts
       runtime,
       storage,
       cgroups: podCgroups,
+      devices: o.devices,
       node,
       dns,
       userNamespaces: createUserNamespaces({ runtime, pool: userPool }),

@@ -27,6 +27,7 @@ import { createStatusStore, type StatusStore } from "../status_store.ts";
 import { isEnded } from "../reconcile/admission.ts";
 import { createMetricsPage, observePodStarts } from "./metrics.ts";
 import { createApiUsage } from "./usage.ts";
+import { createDevices, followDevices } from "./devices.ts";
 import { runPlugins } from "./plugins.ts";
 import { createPodParts, type PodParts } from "./pods.ts";
 import { createHeartbeat, type Heartbeat, systemdService } from "./liveness.ts";
@@ -58,7 +59,12 @@ export async function createServices(o: RunOptions, signal: AbortSignal): Promis
   observePodStarts(store, metrics, () => host.now(), signal);
   const chosen = await chooseRuntime(o, signal);
   const taken = await host.list(join(config.rootDir, "pods")) ?? [];
-  const parts = createPodParts({ config, host, log, store, metrics, cri: chosen.cri, taken }, signal);
+  const devices = await createDevices({ config, host, log, store }, []);
+  const parts = createPodParts(
+    { config, host, log, store, metrics, cri: chosen.cri, taken, devices },
+    signal,
+  );
+  followDevices(devices, parts.reconciler, signal);
   // What has ended makes room.
   store.subscribe((change) => {
     if (change.kind === "pod" && isEnded(change.pod)) parts.reconciler.readmit();

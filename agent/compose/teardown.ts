@@ -9,6 +9,7 @@ import { noObjects } from "../model/wish.ts";
 import type { Host } from "../ports.ts";
 import { createMetrics } from "../lib/metrics.ts";
 import { createStatusStore } from "../status_store.ts";
+import { createDevices } from "./devices.ts";
 import { createPodParts } from "./pods.ts";
 import { chooseRuntime, startManaged } from "./runtime.ts";
 
@@ -25,8 +26,9 @@ export async function teardown(
   if (chosen.containerd !== undefined) {
     await startManaged({ ...o, cri: chosen.cri, containerd: chosen.containerd }, signal);
   }
+  const devices = await createDevices({ config, host, log, store }, []);
   const { reconciler, cgroups } = createPodParts(
-    { config, host, log, store, metrics: createMetrics(), cri: chosen.cri, taken: [] },
+    { config, host, log, store, metrics: createMetrics(), cri: chosen.cri, taken: [], devices },
     leave.signal,
   );
   reconciler.update({

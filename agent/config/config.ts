@@ -67,6 +67,8 @@ export interface Config extends Instance {
   backOff: { base: number; cap: number; resetAfter: number };
   /** Form of EvictionBackOff (model/storage_limits.ts). */
   evictionBackOff: { base: number; cap: number };
+  /** How long a pod waits for devices that nobody offers, in ms. */
+  deviceWait: number;
   containerLogMaxSize: number;
   containerLogMaxFiles: number;
   verbosity: number;
@@ -207,6 +209,7 @@ function toConfig(instance: Instance, values: ReadonlyMap<string, unknown>, node
       cap,
       resetAfter: time("crashLoopBackOff.resetPeriod"),
     },
+    deviceWait: time("deviceWait"),
     evictionBackOff: {
       base: time("evictionBackOff.initialPeriod"),
       cap: Math.max(time("evictionBackOff.initialPeriod"), time("evictionBackOff.maxPeriod")),

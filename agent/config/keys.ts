@@ -236,6 +236,7 @@ const agent = table("agent", true, [
   ["crashLoopBackOff.resetPeriod", "duration", "10m", "", "a container that ran this long starts with the first wait again"],
   ["evictionBackOff.initialPeriod", "duration", "5m", "", "first wait before an evicted pod begins anew"],
   ["evictionBackOff.maxPeriod", "duration", "1h", "", "longest wait before an evicted pod begins anew"],
+  ["deviceWait", "duration", "5m", "", "how long a pod waits for devices that nobody offers, before it is refused"],
   ["managedRuntime.root", "path", "", "", "persistent directory of the managed containerd"],
   ["managedRuntime.state", "path", "", "", "volatile directory of the managed containerd"],
   ["managedRuntime.socket", "path", "", "", "socket of the managed containerd"],

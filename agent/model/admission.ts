@@ -19,6 +19,10 @@ export interface AdmissionNode extends NodeIdentity {
   maxPods: number;
   /** What it gives to pods, in base units (cores, bytes). */
   allocatable: Readonly<Record<string, number>>;
+  /** Devices that may be given, by resource; one that is not here is waited for. */
+  devices?: Readonly<Record<string, number>>;
+  /** Pods that have been given devices: by uid. */
+  holders?: ReadonlySet<string>;
   /** As uname tells it. */
   kernel: string;
   allowedUnsafeSysctls: readonly string[];
@@ -87,8 +91,10 @@ export function admitPods(
     }
     const newcomer = taken.pods.some((p) => priorityOf(p.pod) > priorityOf(pod) && !wasTaken(p));
     const stays = wasTaken(desired) && !newcomer;
+    const equipped = stays && (node.holders?.has(uid) ?? true);
     const verdict = whyNot(pod, node) ?? whyNoPort(desired, taken) ??
-      (stays ? undefined : whyNoRoom(pod, taken, node, wasTaken(desired) || old.get(uid)?.reason));
+      (stays ? undefined : whyNoRoom(pod, taken, node, wasTaken(desired) || old.get(uid)?.reason)) ??
+      (equipped ? undefined : whyNoDevices(pod, taken, node.devices ?? {}));
     verdicts.set(uid, verdict);
     if (verdict === undefined) take(taken, desired);
   }
@@ -169,6 +175,16 @@ function whyNoPort(desired: DesiredPod, taken: Taken): PodEnd | undefined {
 
 /** In the scheduler's units: thousandths of a core, bytes, pieces. */
 const units = (name: string, amount: number) => name === "cpu" ? Math.ceil(amount * 1000) : Math.ceil(amount);
+
+function whyNoDevices(pod: Pod, taken: Taken, devices: Readonly<Record<string, number>>): PodEnd | undefined {
+  for (const [name, requested] of Object.entries(podResources(pod).requests)) {
+    const [used, capacity] = [taken.requests[name] ?? 0, devices[name]];
+    if (capacity === undefined || requested <= capacity - used) continue;
+    const amounts = `requested: ${requested}, used: ${used}, capacity: ${capacity}`;
+    return refusal(`OutOf${name}`, `Node didn't have enough resource: ${name}, ${amounts}`);
+  }
+  return undefined;
+}
 
 /** `before`: true when the pod was taken, else why it was not. */
 function whyNoRoom(

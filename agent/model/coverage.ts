@@ -107,11 +107,7 @@ export function coverageOf(pod: Pod, report: Report): void {
   applyRows(spec, ["spec"], podRows, report);
   for (const kind of ["containers", "initContainers"] as const) {
     for (const [i, container] of (spec[kind] ?? []).entries()) {
-      const at = ["spec", kind, i];
-      applyRows(container, at, containerRows, report);
-      for (const list of ["limits", "requests"] as const) {
-        coverResources(container?.resources?.[list], [...at, "resources", list], report);
-      }
+      applyRows(container, ["spec", kind, i], containerRows, report);
     }
   }
   for (const [i, volume] of (spec.volumes ?? []).entries()) {
@@ -124,14 +120,5 @@ export function coverageOf(pod: Pod, report: Report): void {
     for (const [j, source] of (volume?.projected?.sources ?? []).entries()) {
       applyRows(source, [...at, "projected", "sources", j], projectionRows, report);
     }
-  }
-}
-
-/** What is neither a resource of every node nor pages of its memory comes with a device plugin. */
-function coverResources(list: Record<string, string> | undefined, at: FieldPath, report: Report): void {
-  for (const name of Object.keys(list ?? {})) {
-    if (!name.includes("/")) continue;
-    const expected = "expected cpu, memory, ephemeral-storage or hugepages-SIZE";
-    report([...at, name], `the resource ${name} ${notYet}, nothing here offers it: ${expected}`, "error");
   }
 }

@@ -37,3 +37,20 @@ export interface ContainerEdits {
   /** Fully qualified CDI device names. */
   cdiDevices?: string[];
 }
+
+/** Of several contributors, later ones give way: their mounts at a path and their variables that are there already. */
+export function mergeEdits(first: ContainerEdits, ...more: readonly ContainerEdits[]): ContainerEdits {
+  return more.reduce((a, b): ContainerEdits => {
+    const mounted = new Set((a.mounts ?? []).map((m) => m.containerPath));
+    const present = new Set((a.devices ?? []).map((d) => d.containerPath));
+    return {
+      owner: `${a.owner}, ${b.owner}`,
+      env: { ...b.env, ...a.env },
+      mounts: [...a.mounts ?? [], ...(b.mounts ?? []).filter((m) => !mounted.has(m.containerPath))],
+      devices: [...a.devices ?? [], ...(b.devices ?? []).filter((d) => !present.has(d.containerPath))],
+      annotations: { ...b.annotations, ...a.annotations },
+      volumeMounts: [...a.volumeMounts ?? [], ...b.volumeMounts ?? []],
+      cdiDevices: [...new Set([...a.cdiDevices ?? [], ...b.cdiDevices ?? []])],
+    };
+  }, first);
+}

@@ -31,6 +31,7 @@ export type Reason =
   | "CreatePodSandboxError"
   | "KillContainerError"
   | "FailedMount"
+  | "UnexpectedAdmissionError"
   | "FailedKillPod"
   | "PluginRegistrationFailed"
   | "RuntimeUnavailable"

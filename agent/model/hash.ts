@@ -4,6 +4,7 @@
  * for: security.
  */
 import type { Container, Pod } from "./gen/v1.ts";
+import { deviceRequests } from "./devices.ts";
 import { defaultContainer, defaultPod } from "./defaults.ts";
 import { hugePagesOf, limitsOf, qosClass } from "./qos.ts";
 import { md5 } from "./md5.ts";
@@ -48,8 +49,9 @@ function hashContainer(pod: Pod, container: Container): string {
   const rest: Partial<Container> = defaultContainer(container, { hostNetwork: false });
   for (const field of inPlace) delete rest[field];
   const { lifecycle, ...content } = rest;
-  // Pages are reserved when it starts.
+  // Pages are reserved, and devices given, when it starts.
   const hugePages = hugePagesOf(limitsOf(container));
+  const devices = Object.fromEntries(deviceRequests(container));
   const mounted = new Set([
     ...(container.volumeMounts ?? []).map((m) => m.name),
     ...(container.volumeDevices ?? []).map((d) => d.name),
@@ -57,7 +59,7 @@ function hashContainer(pod: Pod, container: Container): string {
   const volumes = (defaultPod(pod).spec?.volumes ?? []).filter((v) => mounted.has(v.name))
     .map((v) => v.image === undefined ? v : { ...v, image: { reference: v.image.reference } });
   volumes.sort((a, b) => a.name < b.name ? -1 : 1);
-  return shortHash({ ...content, stopSignal: lifecycle?.stopSignal, volumes, hugePages });
+  return shortHash({ ...content, stopSignal: lifecycle?.stopSignal, volumes, hugePages, devices });
 }
 
 /** What a sandbox depends on; when it changes the pod is made anew. 16 hex digits. */

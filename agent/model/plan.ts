@@ -11,6 +11,7 @@ import type { Clocks, Spans } from "./spans.ts";
 import { planPresent } from "./plan_start.ts";
 import { planAbsent } from "./plan_stop.ts";
 import type { Hook } from "./hook.ts";
+import type { Held } from "./devices.ts";
 import type { KeptEnd, PodEnd } from "./end.ts";
 
 /** One effect. Steps of a plan are independent of each other and may run at once, unless they share a `lane`. */
@@ -149,6 +150,8 @@ export interface Facts extends Clocks {
   spans?: Spans;
   /** This node does not take the pod: nothing of it runs, as long as pod and node are as they are. */
   rejected?: PodEnd | undefined;
+  /** Its devices are not there: nothing that needs them starts, what runs stays. */
+  held?: Held | undefined;
 }
 
 export type { Objects };

@@ -55,7 +55,7 @@ export function planPresent(wish: Present, o: ObservedPod, facts: Facts): Plan {
   if (due !== undefined) {
     return planSteps("stopping", [{ kind: "keepEnd", end: { ...due, spec: podSpecHash(pod) } }], facts);
   }
-  return lookBy(deadline, planAlive(wish, needs, o, facts));
+  return lookBy(earliest(deadline, facts.held?.until), planAlive(wish, needs, o, facts));
 }
 
 /** Plans again at this time at the latest. */
@@ -103,6 +103,7 @@ function planSandbox(wish: Present, o: ObservedPod, facts: Facts): Plan {
   const stale = o.sandboxes.filter((s) => !fits(s, pod));
   const alive = o.containers.some(isAlive);
   if (alive && runtimeHandlerOf(pod) === undefined) return planSteps("running", [], facts);
+  if (facts.held !== undefined) return planSteps(alive ? "running" : "starting", [], facts);
   const before = firstLayer([
     () => alive ? prepareSteps(wish, () => 0, facts) : [],
     () => stopInOrder(o, { pod, why: "the pod's sandbox is to be replaced", facts }),
@@ -158,6 +159,7 @@ function prepareSteps(wish: Present, attemptOf: (name: string) => number, facts:
  */
 function planRestart(wish: Present, old: ObservedPod, o: ObservedPod, facts: Facts): Plan {
   const { pod } = wish.pod;
+  if (facts.held !== undefined) return planSteps("running", [], facts);
   const trigger = triggerOf(pod, o, facts);
   if (trigger !== undefined) {
     const why = `${trigger.name} ended with exit code ${trigger.exitCode}: all containers start again`;
@@ -171,6 +173,10 @@ function planRestart(wish: Present, old: ObservedPod, o: ObservedPod, facts: Fac
   return planSteps("restarting", steps, facts);
 }
 
+/** Whether it would be started, now or after what runs has made room, while its devices are not there. */
+const isHeld = ({ name }: Container, need: Need, { held }: Facts): boolean =>
+  held?.containers.has(name) === true && (need.kind === "start" || need.kind === "replace");
+
 function planContainers(
   wish: Present,
   sandbox: ObservedSandbox,
@@ -180,11 +186,12 @@ function planContainers(
 ): Plan {
   const { pod } = wish.pod;
   const ready = volumesReady(wish, facts);
+  const able = needs.filter(({ container, need }) => !isHeld(container, need, facts));
   const acts = (each: Assessment["needs"][number]) => containerSteps(pod, each, sandbox, ready, facts);
   const steps: Step[] = [
     ...volumeSteps(wish, facts),
-    ...imageSteps(needs, facts),
-    ...oneAfterTheOther(needs, acts),
+    ...imageSteps(able, facts),
+    ...oneAfterTheOther(able, acts),
     ...resizeSteps(pod, needs, sandbox, facts),
     ...tidySteps(pod, sandbox, o, facts),
   ];

@@ -2,7 +2,15 @@
  * What users see of a pod, derived from wish, observation and what the worker remembers. Source: core/v1 PodStatus and
  * the kubelet's rules for phase, conditions and reasons. Pure. Not for: where the status goes.
  */
-import type { Container, ContainerState, ContainerStatus, Pod, PodCondition, PodStatus } from "./gen/v1.ts";
+import type {
+  Container,
+  ContainerState,
+  ContainerStatus,
+  Pod,
+  PodCondition,
+  PodStatus,
+  ResourceStatus,
+} from "./gen/v1.ts";
 import type { ObservedContainer, ObservedPod } from "./observed.ts";
 import type { Facts } from "./plan.ts";
 import {
@@ -29,6 +37,8 @@ export interface StatusFacts extends Facts {
   runtimeName: string;
   /** Termination messages by container id. */
   messages: ReadonlyMap<string, string>;
+  /** By container, its devices and how they are. */
+  devices?: ReadonlyMap<string, ResourceStatus[]> | undefined;
   /** The pod asks for resources that it may not have now. */
   pending?: PendingResize | undefined;
   /** The status before, for transition times. */
@@ -85,9 +95,9 @@ export function derivePodStatus(pod: Pod, o: ObservedPod, facts: StatusFacts): P
   return status;
 }
 
-/** What holds up the pod as a whole: its volumes or its sandbox. */
+/** What holds up the pod as a whole: its devices, its volumes or its sandbox. */
 function podFailure(facts: Facts): { reason: string; message: string } | undefined {
-  const f = facts.memory.failures.get("volumes") ?? facts.memory.failures.get("sandbox");
+  const f = facts.held ?? facts.memory.failures.get("volumes") ?? facts.memory.failures.get("sandbox");
   return f && { reason: f.reason, message: f.message };
 }
 
@@ -122,6 +132,11 @@ function waitingFailure(name: string, image: string, facts: Facts): ContainerSta
   return start && { waiting: { reason: start.reason, message: start.message } };
 }
 
+function waitingForDevices(name: string, needs: Needs, { held }: Facts): ContainerState | undefined {
+  if (held?.containers.has(name) !== true || needs.get(name)?.kind !== "start") return undefined;
+  return { waiting: { reason: held.reason, message: held.message } };
+}
+
 function crashLoop(
   pod: Pod,
   c: ObservedContainer,
@@ -146,7 +161,8 @@ function stateOf(
 ): ContainerState {
   const c = newestOf(o, container.name);
   const idle = (pod.spec!.initContainers ?? []).length > 0 ? "PodInitializing" : "ContainerCreating";
-  const failure = facts.stopping ? undefined : waitingFailure(container.name, container.image ?? "", facts);
+  const failure = facts.stopping ? undefined : waitingForDevices(container.name, needs, facts) ??
+    waitingFailure(container.name, container.image ?? "", facts);
   if (c === undefined || c.state === "created" || (c.ephemeral === undefined && wasCutOff(c, facts))) {
     return failure ?? { waiting: { reason: idle } };
   }
@@ -184,6 +200,7 @@ function containerStatus(
     ? c
     : attempts[1];
   const running = state.running !== undefined;
+  const devices = facts.devices?.get(container.name);
   const stopSignal = container.lifecycle?.stopSignal;
   const { started, ready } = (running && c && facts.probes.get(c.id)) || { started: running, ready: running };
   return {
@@ -197,6 +214,7 @@ function containerStatus(
     state,
     ...(stopSignal === undefined ? {} : { stopSignal }),
     ...(before === undefined ? {} : { lastState: terminated(pod, before, facts) }),
+    ...(devices !== undefined && { allocatedResourcesStatus: devices }),
     ...(container.resources?.requests ? { allocatedResources: container.resources.requests } : {}),
     ...(container.resources && running && c
       ? { resources: actualResources(container, c, facts.memory) }

@@ -27,6 +27,9 @@ export function validateResources(resources: Container["resources"], at: FieldPa
         report(here, `unknown resource ${shown(name)}: expected cpu or memory${known}`);
       }
       checkQuantity(quantity, here, report);
+      if (isExtended(name) && !Number.isInteger(parseQuantity(quantity ?? "0") ?? 0)) {
+        report(here, `expected a whole number of ${name}, got ${quantity}`);
+      }
       if (list === "requests") checkRequest(name, quantity, resources?.limits, here, report);
     }
   }

@@ -89,7 +89,7 @@ async function effectOf(
       return { kind: "image", image: await ensureImage(o.images, request, abandon) };
     }
     case "runContainer":
-      return await runContainer(o, round, step, short);
+      return await runContainer(o, round, step, short, abandon);
     case "stopContainer":
       round.record("Normal", "Killing", killingText(step), step.container);
       await stopContainer(o, hookPlace(o, round, step.containerId), step, abandon);
@@ -217,8 +217,9 @@ async function runContainer(
   round: PodRound,
   step: Extract<Step, { kind: "runContainer" }>,
   signal: AbortSignal,
+  abandon: AbortSignal,
 ): Promise<StepResult> {
-  const spec = await containerSpec(o, round, step, signal);
+  const spec = await containerSpec(o, round, step, signal, abandon);
   const id = await o.runtime.createContainer(spec, signal);
   round.record("Normal", "Created", `Created container ${step.container}`, step.container);
   const hooked = spec.container.lifecycle?.postStart !== undefined;

@@ -56,6 +56,7 @@ export function createReconciler(o: ReconcilerOptions, leave: AbortSignal): Reco
   const workers = new Map<string, Worker>();
   const found = new Map<string, PodIdentity>();
   let latest: Desired | undefined;
+  let recovered = false;
   const allocations = createAllocations(
     o.apply.node.allocatable,
     (uid) => workers.get(uid)?.nudge(),
@@ -84,7 +85,9 @@ export function createReconciler(o: ReconcilerOptions, leave: AbortSignal): Reco
     found.delete(uid);
     worker.finished.then((how) => {
       workers.delete(uid);
-      if (how === "gone" && latest !== undefined) apply(latest);
+      if (how !== "gone" || latest === undefined) return;
+      apply(latest);
+      takeBackDevices(latest);
     });
     return worker;
   };
@@ -94,6 +97,13 @@ export function createReconciler(o: ReconcilerOptions, leave: AbortSignal): Reco
     if (wish.kind === "absent") return false;
     const key = podKey(wish.pod.pod);
     return known().some((k) => k.key === key && k.uid !== uid);
+  };
+
+  /** Once it is certain which pods there are. */
+  const takeBackDevices = (desired: Desired) => {
+    if (!recovered || !desired.complete) return;
+    const wanted = [...desired.pods.values()].map((p) => p.uid);
+    o.apply.devices?.sweep(new Set([...workers.keys(), ...found.keys(), ...wanted]));
   };
 
   const apply = (desired: Desired) => {
@@ -124,6 +134,7 @@ export function createReconciler(o: ReconcilerOptions, leave: AbortSignal): Reco
       latest = desired;
       const changed = judge();
       apply(desired);
+      takeBackDevices(desired);
       for (const uid of changed) workers.get(uid)?.nudge();
     },
     readmit,
@@ -155,6 +166,8 @@ export function createReconciler(o: ReconcilerOptions, leave: AbortSignal): Reco
       const inRuntime = new Set(pods.map((p) => p.uid));
       const onDisk = (await o.storage.known()).filter((uid) => !inRuntime.has(uid));
       takeOver([...pods, ...onDisk.map((uid) => ({ uid, namespace: "", name: "" }))]);
+      recovered = true;
+      if (latest !== undefined) takeBackDevices(latest);
     },
     takeOver,
     async finished() {

@@ -52,6 +52,7 @@ function heldEdits(desired: DesiredPod, status: PodStatus, { memory }: Facts): P
 export function createReporter(o: { store: StatusStore; apply: ApplyOptions }, id: PodIdentity): Reporter {
   let before: PodStatus | undefined;
   let deletedAt: number | undefined;
+  let waited: string | undefined;
   let inits = new Set<string>();
   let ephemeral = new Set<string>();
 
@@ -91,6 +92,13 @@ export function createReporter(o: { store: StatusStore; apply: ApplyOptions }, i
     event("Warning", `Resize${pending.reason}`, `Pod resize ${pending.reason}: ${text}`);
   };
 
+  /** A pod that waits for its devices says so once, and what became of it. */
+  const announceHeld = ({ held, rejected }: Facts) => {
+    const now = held ?? (waited === undefined ? undefined : rejected);
+    if (now !== undefined && now.message !== waited) event("Warning", now.reason, now.message);
+    waited = now?.message;
+  };
+
   return {
     event,
     unknown(desired, message) {
@@ -110,11 +118,13 @@ export function createReporter(o: { store: StatusStore; apply: ApplyOptions }, i
         ...facts,
         hostIPs,
         runtimeName,
+        devices: o.apply.devices?.health(id.uid),
         before,
         stopping,
       });
       if (!stopping) announceBackOff(desired.pod, status);
       announcePending(desired.pod, facts.pending);
+      announceHeld(facts);
       o.store.setProblems(`pod ${id.uid}`, stopping ? [] : heldEdits(desired, status, facts));
       before = status;
       const metadata = { creationTimestamp: status.startTime!, ...desired.pod.metadata };

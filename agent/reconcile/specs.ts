@@ -5,12 +5,13 @@
 import type { Container, Pod } from "../model/gen/v1.ts";
 import type { ContainerSpec } from "../model/container.ts";
 import type { PodDns } from "../model/dns.ts";
-import type { Cgroups, Host, Prober, PublishedVolume, Runtime, Storage } from "../ports.ts";
+import type { Cgroups, Devices, Host, Prober, PublishedVolume, Runtime, Storage } from "../ports.ts";
 import type { DesiredPod, Objects } from "../model/wish.ts";
 import type { ObservedPod } from "../model/observed.ts";
 import type { BackOffConfig } from "../model/restart.ts";
 import type { Memory, Step } from "../model/plan.ts";
 import { asContainer, ephemeralOf } from "../model/ephemeral.ts";
+import { mergeEdits } from "../model/edits.ts";
 import { AgentError } from "../model/errors.ts";
 import { containerHash } from "../model/hash.ts";
 import type { EnvFiles } from "../model/env_file.ts";
@@ -45,6 +46,8 @@ export interface ApplyOptions {
   cgroups: Cgroups;
   images: ImageOptions;
   userNamespaces: UserNamespaces;
+  /** Absent: there are none. */
+  devices?: Devices;
   node: NodeFacts;
   /** The pod's DNS configuration from its policy and the node's resolv.conf. */
   dns(pod: Pod): Promise<PodDns>;
@@ -96,6 +99,7 @@ export async function containerSpec(
   round: PodRound,
   step: Extract<Step, { kind: "runContainer" }>,
   signal: AbortSignal,
+  abandon: AbortSignal,
 ): Promise<ContainerSpec> {
   const { pod: desired, container } = wishOf(round, step.container);
   const { pod } = desired;
@@ -104,6 +108,7 @@ export async function containerSpec(
   const files = await o.storage.envFiles(round.uid, container, round.published);
   const { env, warnings } = environmentOf(o, round, step.container, podIPs, files);
   for (const w of warnings) round.record("Warning", "InvalidEnvironmentVariableNames", w, container.name);
+  const devices = await o.devices?.prepare(desired, container, AbortSignal.any([signal, abandon]));
   const [sandboxOf, edits] = await Promise.all([
     sandboxSpec(o, round, { ...sandbox, podStart: sandbox.podStart ?? sandbox.createdAt }),
     o.storage.containerEdits({
@@ -133,7 +138,7 @@ export async function containerSpec(
     resources: container.resources ?? {},
     linux: linuxResources(pod, container, o.node),
     imageUser: round.memory.images.get(step.container)?.user ?? "",
-    edits,
+    edits: devices === undefined ? edits : mergeEdits(edits, devices),
     logPath: containerLogPath(container.name, step.attempt),
   };
 }

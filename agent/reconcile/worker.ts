@@ -14,7 +14,9 @@ import { type DesiredPod, noObjects, type Objects, type Wish } from "../model/wi
 import { AgentError, errorText } from "../model/errors.ts";
 import type { EphemeralContainer } from "../model/gen/v1.ts";
 import { askEphemeral, forgetStarted, withEphemeral } from "../model/ephemeral.ts";
+import { containersOf } from "../model/devices.ts";
 import type { PodEnd } from "../model/end.ts";
+import { isAlive } from "../model/plan_stop.ts";
 import type { ProbeReport } from "../model/probe_report.ts";
 import { noteSpans, type Spans } from "../model/spans.ts";
 import {
@@ -126,13 +128,28 @@ export function createWorker(o: WorkerOptions, id: PodIdentity, leave: AbortSign
   const probes = createPodProbes(o.probes, record, probesChanged, keepVerdicts);
 
   const clocks = () => ({ now: o.apply.host.now(), steady: o.apply.host.monotonic() });
-  const facts = (): Facts => ({
+  const refusal = (): Pick<Facts, "rejected"> => {
+    const rejected = desired && o.admit?.(desired);
+    return rejected === undefined ? {} : { rejected };
+  };
+
+  /** A pod of which something runs is not refused for what it lacks. */
+  const devicesOf = (observed: ObservedPod): Pick<Facts, "held" | "rejected"> => {
+    const outlook = wish?.kind === "present" ? o.apply.devices?.outlook(wish.pod) : undefined;
+    if (outlook === undefined) return {};
+    const { held, left, rejected } = outlook;
+    if (rejected !== undefined && !observed.containers.some(isAlive)) return { rejected };
+    return { held: left === undefined ? held : { ...held, until: clocks().now + left } };
+  };
+
+  const facts = (observed: ObservedPod): Facts => ({
     ...clocks(),
     spans,
     backOff: o.apply.node.backOff,
     memory,
     probes: probes.verdicts(),
-    rejected: desired && o.admit?.(desired),
+    ...devicesOf(observed),
+    ...refusal(),
   });
 
   /** A wish that wakes nobody is adopted, too: the next start takes its variables from the newest objects. */
@@ -197,8 +214,17 @@ export function createWorker(o: WorkerOptions, id: PodIdentity, leave: AbortSign
     }
   };
 
+  /** Of containers that do not run and will not run again. */
+  const takeBackDevices = (observed: ObservedPod, plan: Plan) => {
+    const ended = plan.state === "finished" || plan.state === "gone";
+    if (plan.steps.length > 0 && !ended) return;
+    const alive = observed.containers.filter(isAlive).map((c) => c.name);
+    const wanted = ended || wish?.kind !== "present" ? [] : containersOf(wish.pod.pod).map((c) => c.name);
+    o.apply.devices?.release(id.uid, new Set([...alive, ...wanted]));
+  };
+
   const show = (observed: ObservedPod, decided = allocation(observed)) =>
-    reporter.status(whole(observed), wish!, observed, { ...facts(), messages, ...decided });
+    reporter.status(whole(observed), wish!, observed, { ...facts(observed), messages, ...decided });
 
   const remind = async (observed: ObservedPod) => {
     const { probes: note, ...known } = await recall(o.observe.storage, observed);
@@ -223,9 +249,10 @@ export function createWorker(o: WorkerOptions, id: PodIdentity, leave: AbortSign
       messages = await readLastWords(o.observe, pod?.pod, observed, messages);
       const decided = allocation(observed);
       const { given } = decided;
-      const plan = planPod(withPod(wish!, given), observed, facts());
+      const plan = planPod(withPod(wish!, given), observed, facts(observed));
       show(last = observed, decided);
       if (plan.state === "finished" || plan.state === "gone") o.allocations?.release(id.uid);
+      takeBackDevices(observed, plan);
       if (plan.steps.length === 0 || leave.aborted) return plan;
       const objects = wish!.kind === "present" ? wish!.objects : noObjects;
       if (plan.steps.some((s) => s.kind === "runContainer")) await probes.prepare(desired!.pod);

@@ -5,7 +5,8 @@
  */
 import { assertEquals } from "@std/assert";
 import { parseManifest } from "../../agent/model/manifest.ts";
-import type { Pod } from "../../agent/model/gen/v1.ts";
+import type { Held } from "../../agent/model/devices.ts";
+import type { Pod, ResourceStatus } from "../../agent/model/gen/v1.ts";
 import type { ObservedPod } from "../../agent/model/observed.ts";
 import type { Wish } from "../../agent/model/wish.ts";
 import { emptyMemory, type Memory, planPod, type PostStart } from "../../agent/model/plan.ts";
@@ -36,6 +37,10 @@ interface StoryFacts {
   ended?: PodEnd & { spec?: string };
   asked?: { end?: PodEnd; restart?: string[]; run?: number };
   rejected?: PodEnd;
+  /** Devices that are not there; `until` as an ISO time. */
+  held?: PodEnd & { containers: string[]; until?: string };
+  /** Of containers by name, as their status tells them. */
+  devices?: Record<string, ResourceStatus[]>;
   /** Last words by container id. */
   messages?: Record<string, string>;
   /** Of a pod that is to be removed. */
@@ -102,6 +107,12 @@ function readMemory(facts: StoryFacts, pod: Pod): Memory {
   };
 }
 
+const readHeld = ({ containers, until, ...why }: StoryFacts["held"] & object): Held => ({
+  ...why,
+  containers: new Set(containers),
+  ...(until !== undefined && { until: Date.parse(until) }),
+});
+
 function tell(directory: string) {
   const { pods, problems } = parseManifest("pod.yaml", Deno.readTextFileSync(`${directory}/pod.yaml`));
   assertEquals(problems.filter((p) => p.severity === "error"), []);
@@ -111,7 +122,9 @@ function tell(directory: string) {
   const observed = readObserved(`${directory}/observed.json`, pod);
   const probes = new Map(Object.entries(facts.probes ?? {}));
   const memory = readMemory(facts, pod);
-  const base = { now, steady: now, backOff: defaultBackOff, memory, probes, rejected: facts.rejected };
+  const { rejected } = facts;
+  const held = facts.held && readHeld(facts.held);
+  const base = { now, steady: now, backOff: defaultBackOff, memory, probes, rejected, held };
   const wish: Wish = facts.absent === true
     ? {
       kind: "absent",
@@ -124,6 +137,7 @@ function tell(directory: string) {
   const { lookAgain, ...plan } = planPod(wish, observed, base);
   const status = derivePodStatus(pod, observed, {
     ...base,
+    devices: new Map(Object.entries(facts.devices ?? {})),
     hostIPs: ["192.0.2.1"],
     runtimeName: "containerd",
     messages: new Map(Object.entries(facts.messages ?? {})),

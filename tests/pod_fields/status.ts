@@ -13,6 +13,7 @@ const user = provenBut(
   "tests/unit/plugins/cri/observe_test.ts: observe: the user of a container, where the runtime tells",
   "tests/golden/all-is-well",
 );
+const devices = "tests/golden/devices-of-a-container-are-told-with-their-health";
 const draws = "dynamic resource allocation";
 
 const mounts =
@@ -57,7 +58,7 @@ export const status: Rows = {
   PodIP: { ip: proven(failing) },
   ContainerStatus: {
     allocatedResources: proven("tests/golden/new-resources-change-in-place"),
-    allocatedResourcesStatus: server("health of devices comes with device plugins"),
+    allocatedResourcesStatus: proven(devices),
     containerID: proven(failing),
     image: proven(failing),
     imageID: proven(failing),
@@ -68,6 +69,12 @@ export const status: Rows = {
     stopSignal: proven(lastWords),
     user,
     volumeMounts: proven(mounts),
+  },
+  ResourceStatus: { name: proven(devices) },
+  ResourceHealth: {
+    health: proven(devices),
+    message: server(draws),
+    resourceID: proven(devices),
   },
   LinuxContainerUser: { gid: user, supplementalGroups: user, uid: user },
   VolumeMountStatus: {

@@ -47,6 +47,7 @@ Deno.test("nothing given: the defaults of a node's one agent", () => {
       registryConfigDir: "/etc/containerd/certs.d",
       runtimes: {},
     },
+    deviceWait: 300_000,
     cgroupRoot: "/",
     cgroupDriver: "",
     podPidsLimit: -1,

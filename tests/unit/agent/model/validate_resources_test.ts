@@ -1,4 +1,4 @@
-import { assertEquals, assertMatch, assertNotEquals } from "@std/assert";
+import { assertEquals, assertNotEquals } from "@std/assert";
 import { resolveEnv } from "../../../../agent/model/env.ts";
 import type { Container, PodSpec, ResourceRequirements } from "../../../../agent/model/gen/v1.ts";
 import { containerHash, sandboxHash } from "../../../../agent/model/hash.ts";
@@ -48,11 +48,13 @@ Deno.test("hugepages of a container: whole pages, requested as limited, beside c
   );
 });
 
-Deno.test("ephemeral-storage is a resource of every node; extended resources are refused by name", () => {
+Deno.test("ephemeral-storage is a resource of every node; limits of extended resources are whole numbers", () => {
   assertEquals(ofContainer({ limits: { "ephemeral-storage": "1Gi" } }), []);
-  const [problem, ...others] = ofContainer({ limits: { "example.com/gpu": "1" } });
-  assertEquals(others, []);
-  assertMatch(problem!, /the resource example\.com\/gpu is not supported yet, nothing here offers it/);
+  const gpu = "example.com/gpu";
+  assertEquals(ofContainer({ limits: { [gpu]: "2" }, requests: { [gpu]: "2" } }), []);
+  assertEquals(ofContainer({ limits: { [gpu]: "1500m" } }), [
+    `${at}.limits["${gpu}"]: expected a whole number of ${gpu}, got 1500m`,
+  ]);
 });
 
 Deno.test("resizePolicy: one for cpu and one for memory; no restart of what never restarts", () => {

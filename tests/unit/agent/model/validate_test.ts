@@ -211,9 +211,6 @@ const wrong: [string, [object, object?, object?], string[]][] = [
   ["not supported: token", [{
     volumes: [{ name: "v", projected: { sources: [{ serviceAccountToken: { path: "token" } }] } }],
   }], ["spec.volumes[0].projected.sources[0].serviceAccountToken"]],
-  ["not supported: device", [{}, {}, { resources: { limits: { "nvidia.com/gpu": 1 } } }], [
-    `${c}.resources.limits["nvidia.com/gpu"]`,
-  ]],
 ];
 
 for (const [name, parts, expected] of wrong) {

@@ -1,0 +1,2 @@
+/** Device plugins by the kubelet's API v1beta1: the public face of plugins/device. */
+export { responseCodec } from "./answers.ts";
