@@ -5,6 +5,8 @@
  */
 import type { DeviceOffer } from "./model/devices.ts";
 import type { ContainerEdits } from "./model/edits.ts";
+import type { WantedNetwork } from "./model/networks.ts";
+import type { ObservedNetwork } from "./model/observed.ts";
 
 export type { Device, DeviceOffer } from "./model/devices.ts";
 
@@ -199,6 +201,34 @@ export interface CsiDrivers {
   all(): readonly CsiDriver[];
   /** Calls back when a driver comes, comes back or goes, until the signal aborts. */
   subscribe(listener: (name: string) => void, signal: AbortSignal): void;
+}
+
+/** A sandbox that is to join networks. */
+export interface NetworkPlace {
+  sandboxId: string;
+  /** Path of its network namespace. */
+  netns: string;
+  pod: { namespace: string; name: string; uid: string };
+}
+
+/** Further networks of pods. What is attached stands in a record, which outlives agent and runtime. */
+export interface Networks {
+  /**
+   * What a sandbox has besides its first interface, which then comes first; empty where it has nothing else. Includes
+   * what was cut off.
+   */
+  attached(sandboxId: string): Promise<ObservedNetwork[]>;
+  /**
+   * Attaches what is not attached yet, in order; returns that. Throws CreatePodSandboxError naming network and cause; what
+   * a failed attachment did is undone.
+   */
+  attach(
+    place: NetworkPlace,
+    wanted: readonly WantedNetwork[],
+    signal: AbortSignal,
+  ): Promise<ObservedNetwork[]>;
+  /** Leaves all of them, the last one first, also when namespace or configuration are gone. Throws FailedKillPod. */
+  detach(sandboxId: string, signal: AbortSignal): Promise<void>;
 }
 
 /** What CNI's ADD brought, in the words of the specification 1.1. */

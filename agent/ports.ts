@@ -155,6 +155,8 @@ export interface Runtime {
   observe(uid: string | undefined, signal: AbortSignal): Promise<ObservedPod[]>;
   /** Returns the sandbox id. */
   runPodSandbox(spec: SandboxSpec, signal: AbortSignal): Promise<string>;
+  /** Path of a sandbox's network namespace; undefined where it has none of its own or the runtime does not tell. */
+  networkNamespace(id: string, signal: AbortSignal): Promise<string | undefined>;
   stopPodSandbox(id: string, signal: AbortSignal): Promise<void>;
   removePodSandbox(id: string, signal: AbortSignal): Promise<void>;
   /** Returns the container id. */

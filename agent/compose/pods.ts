@@ -29,6 +29,7 @@ import type { Cri } from "../../plugins/cri/mod.ts";
 import { createProber } from "../../plugins/probe/mod.ts";
 import { detectHost } from "../../plugins/containerd/mod.ts";
 import { createNodeAdmission } from "./admission.ts";
+import { createNetworks, createNodeCni } from "./networks.ts";
 import { readMachine } from "./machine.ts";
 import { imageCalls, runtimeCalls } from "./metrics.ts";
 
@@ -150,6 +151,7 @@ export function createPodParts(o: PodPartsOptions, leave: AbortSignal): PodParts
     usage: async (pod) => await (await cgroups()).usage(pod),
     remove: async (uid) => await (await cgroups()).remove(uid),
   };
+  const networks = createNetworks({ config, host, cni: createNodeCni({ config, host }) });
   const { podLogsDir, rootDir } = config;
   const usage = createUsageMeter({
     host,
@@ -176,7 +178,7 @@ export function createPodParts(o: PodPartsOptions, leave: AbortSignal): PodParts
     storage,
     store,
     log,
-    observe: { host, runtime, storage, logs: node, rootDir: config.rootDir },
+    observe: { host, runtime, storage, networks, logs: node, rootDir: config.rootDir },
     probes: {
       host,
       runtime,
@@ -192,6 +194,7 @@ export function createPodParts(o: PodPartsOptions, leave: AbortSignal): PodParts
       storage,
       cgroups: podCgroups,
       devices: o.devices,
+      networks,
       node,
       dns,
       userNamespaces: createUserNamespaces({ runtime, pool: userPool }),

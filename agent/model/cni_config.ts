@@ -127,9 +127,10 @@ function readPlugin(reader: Reader, value: unknown, at: FieldPath): CniPlugin | 
     reader.report(at, `expected a plugin's configuration, found ${shown(value)}`);
     return undefined;
   }
-  const type = reader.text(value, "type", at);
-  if (type === undefined || !/^[^/\0]+$/.test(type) || type === "." || type === "..") {
+  const { type } = value;
+  if (typeof type !== "string" || !/^[^/\0]+$/.test(type) || type === "." || type === "..") {
     reader.report([...at, "type"], `expected the file name of a plugin, found ${shown(type)}`);
+    return undefined;
   }
   const capabilities = value["capabilities"] ?? {};
   if (!isJson(capabilities)) {
@@ -137,7 +138,7 @@ function readPlugin(reader: Reader, value: unknown, at: FieldPath): CniPlugin | 
     return undefined;
   }
   const declared = Object.keys(capabilities).filter((name) => capabilities[name] === true);
-  return { type: type ?? "", capabilities: declared, config: value };
+  return { type, capabilities: declared, config: value };
 }
 
 /** The newest of `cniVersion` and `cniVersions` that is spoken here; without both it is the oldest. */

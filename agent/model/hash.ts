@@ -8,6 +8,7 @@ import { deviceRequests } from "./devices.ts";
 import { defaultContainer, defaultPod } from "./defaults.ts";
 import { hugePagesOf, limitsOf, qosClass } from "./qos.ts";
 import { md5 } from "./md5.ts";
+import { networksOf } from "./networks.ts";
 
 /** Fields that a running container does not depend on: they change in place, or matter only at its next start. */
 const inPlace = [
@@ -93,6 +94,7 @@ function hashSandbox(pod: Pod): string {
     // Its cgroup lies where its class says, and never moves.
     qosClass: qosClass(pod),
     ports,
+    networks: networksOf(pod).map(({ ifname, ...n }) => ({ ...n, interface: ifname })),
   });
 }
 

@@ -28,6 +28,25 @@ export interface ObservedSandbox {
   resources?: string;
   /** Ids of the host that are the pod's own, from its annotation. */
   userNamespace?: IdRange;
+  /** Of a pod with further networks: these, by the record of attachments, and first the runtime's own. */
+  networks?: ObservedNetwork[];
+}
+
+/** One interface of a sandbox. */
+export interface ObservedNetwork {
+  /** `namespace/name` of its definition; of the runtime's own, the CNI network's name. */
+  name: string;
+  ifname: string;
+  /** The pod's first interface, which the runtime attached. */
+  isDefault: boolean;
+  /** False: attaching it was cut off. */
+  complete: boolean;
+  /** Without the lengths of prefixes. */
+  ips: string[];
+  gateways: string[];
+  mac?: string;
+  mtu?: number;
+  dns?: { nameservers?: string[]; domain?: string; search?: string[]; options?: string[] };
 }
 
 export interface ObservedContainer {

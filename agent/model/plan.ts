@@ -20,6 +20,9 @@ export type Step =
   | { kind: "sweepVolumes" }
   /** `since`: the pod's start time, in ms. */
   | { kind: "runSandbox"; attempt: number; since: number }
+  /** Joins the further networks that the sandbox lacks. */
+  | { kind: "attachNetworks"; sandboxId: string }
+  | { kind: "detachNetworks"; sandboxId: string }
   | { kind: "stopSandbox"; sandboxId: string }
   | { kind: "removeSandbox"; sandboxId: string; containerIds: string[]; logs: boolean }
   | { kind: "ensureImage"; container: string; attempt: number }
@@ -169,10 +172,13 @@ export function failureKey(step: Step): string {
       return "staleVolumes";
     case "runSandbox":
       return "sandbox";
+    case "attachNetworks":
+      return "networks";
     case "ensureImage":
       return `image:${step.container}`;
     case "runContainer":
       return `container:${step.container}`;
+    case "detachNetworks":
     case "stopSandbox":
     case "removeSandbox":
       return `${step.kind}:${step.sandboxId}`;

@@ -20,6 +20,7 @@ import {
   usableSandbox,
   wantedRun,
 } from "./need.ts";
+import { lacksNetworks } from "./networks.ts";
 import { isPodOutdated } from "./resize.ts";
 import { runtimeHandlerOf } from "./runtime_class.ts";
 import { volumesHash } from "./volumes.ts";
@@ -185,6 +186,10 @@ function planContainers(
   facts: Facts,
 ): Plan {
   const { pod } = wish.pod;
+  if (lacksNetworks(pod, sandbox, o)) {
+    const attach: Step = { kind: "attachNetworks", sandboxId: sandbox.id };
+    return planSteps("starting", [...volumeSteps(wish, facts), attach, ...imageSteps(needs, facts)], facts);
+  }
   const ready = volumesReady(wish, facts);
   const able = needs.filter(({ container, need }) => !isHeld(container, need, facts));
   const acts = (each: Assessment["needs"][number]) => containerSteps(pod, each, sandbox, ready, facts);

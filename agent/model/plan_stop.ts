@@ -6,7 +6,7 @@
  */
 import type { Pod } from "./gen/v1.ts";
 import type { Facts, Plan, Step } from "./plan.ts";
-import { planSteps } from "./plan.ts";
+import { failureKey, planSteps } from "./plan.ts";
 import type { Wish } from "./wish.ts";
 import type { ObservedContainer, ObservedPod, ObservedSandbox } from "./observed.ts";
 import { preStopOf } from "./hook.ts";
@@ -81,10 +81,23 @@ export function stopInOrder(o: ObservedPod, s: Stopping): Step[] {
   });
 }
 
-/** StopPodSandbox for every sandbox that this worker has not stopped: it also gives back the network of dead ones. */
+/** So often a plugin may fail to detach before the sandbox ends all the same: what it leaves is collected later. */
+const detachTries = 3;
+
+const hasNetworks = ({ id, networks }: ObservedSandbox, { memory }: Facts): boolean =>
+  networks?.some((n) => !n.isDefault) === true &&
+  (memory.failures.get(failureKey({ kind: "detachNetworks", sandboxId: id }))?.count ?? 0) < detachTries;
+
+/**
+ * StopPodSandbox for every sandbox that this worker has not stopped: it also gives back the network of dead ones. Further
+ * networks are left before, while their interfaces are still there.
+ */
 export const stopSandboxes = (sandboxes: readonly ObservedSandbox[], facts: Facts): Step[] =>
-  sandboxes.filter((s) => s.ready || !facts.memory.stoppedSandboxes.has(s.id))
-    .map((s) => ({ kind: "stopSandbox", sandboxId: s.id }));
+  sandboxes.flatMap((s): Step[] => {
+    if (hasNetworks(s, facts)) return [{ kind: "detachNetworks", sandboxId: s.id }];
+    const due = s.ready || !facts.memory.stoppedSandboxes.has(s.id);
+    return due ? [{ kind: "stopSandbox", sandboxId: s.id }] : [];
+  });
 
 /** Removes sandboxes with all that is in them. */
 export const removeSandboxes = (

@@ -95,9 +95,9 @@ export function derivePodStatus(pod: Pod, o: ObservedPod, facts: StatusFacts): P
   return status;
 }
 
-/** What holds up the pod as a whole: its devices, its volumes or its sandbox. */
-function podFailure(facts: Facts): { reason: string; message: string } | undefined {
-  const f = facts.held ?? facts.memory.failures.get("volumes") ?? facts.memory.failures.get("sandbox");
+/** What holds up the pod as a whole: its devices, its volumes, its sandbox or its networks. */
+function podFailure({ held, memory: { failures } }: Facts): { reason: string; message: string } | undefined {
+  const f = held ?? failures.get("volumes") ?? failures.get("sandbox") ?? failures.get("networks");
   return f && { reason: f.reason, message: f.message };
 }
 

@@ -3,8 +3,11 @@
  */
 import type { Report } from "./finding.ts";
 import type { NetworkAttachmentDefinition } from "./gen/v1.ts";
+import { networkIn } from "./networks.ts";
 import { validateMetadata } from "./validate_objects.ts";
 
-export function validateNetworkAttachment(network: NetworkAttachmentDefinition, report: Report): void {
-  validateMetadata(network.metadata, report);
+export function validateNetworkAttachment(definition: NetworkAttachmentDefinition, report: Report): void {
+  validateMetadata(definition.metadata, report);
+  const found = networkIn(definition);
+  if (found !== undefined && "message" in found) report(["spec", "config"], found.message);
 }

@@ -2,6 +2,7 @@
 import type { Pod, PodSpec } from "./gen/v1.ts";
 import { type FieldPath, type Report } from "./finding.ts";
 import { type Check, dnsLabel, dnsSubdomain, ipAddress } from "./names.ts";
+import { validateNetworks } from "./networks.ts";
 import { checkName, checkOneOf, checkPresent, checkRange, checkUnique, elements } from "./rules.ts";
 import { validateContainer } from "./validate_container.ts";
 import { validateInitContainer, validateLife } from "./validate_life.ts";
@@ -27,6 +28,7 @@ export function validatePod(pod: Pod, report: Report): void {
   validateIdentity(spec, report);
   validateScheduling(spec, report);
   validatePodSecurity(pod, report);
+  validateNetworks(pod, report);
 }
 
 function validateContainers(spec: PodSpec, report: Report): void {

@@ -11,6 +11,7 @@ import { ensureImage } from "./images.ts";
 import { type HookPlace, postStartNote, runPostStart, runPreStop, stopContainer } from "./hooks.ts";
 import { linkLog, podLogDirectory, removeContainerLogs, removePodLogs } from "./logs.ts";
 import { type ApplyOptions, containerSpec, environmentOf, type PodRound, wishOf } from "./specs.ts";
+import { attachNetworks } from "./networks.ts";
 import { checkFeatures, sandboxSpec, wantedHandler } from "./sandbox.ts";
 
 export type { ApplyOptions, NodeFacts, PodRound } from "./specs.ts";
@@ -78,6 +79,12 @@ async function effectOf(
     }
     case "runSandbox":
       return await runSandbox(o, round, step, short);
+    case "attachNetworks":
+      await attachNetworks(o, round, step.sandboxId, short);
+      return nothing;
+    case "detachNetworks":
+      await o.networks.detach(step.sandboxId, short);
+      return nothing;
     case "stopSandbox":
       await o.runtime.stopPodSandbox(step.sandboxId, short);
       return nothing;
@@ -138,6 +145,8 @@ function killingText({ container, why, probe }: Extract<Step, { kind: "stopConta
 const failureReasons: Partial<Record<Step["kind"], string>> = {
   publishVolumes: "FailedMount",
   runSandbox: "FailedCreatePodSandBox",
+  attachNetworks: "FailedCreatePodSandBox",
+  detachNetworks: "FailedKillPod",
   runContainer: "Failed",
   stopSandbox: "FailedKillPod",
   removePod: "FailedRemovePod",

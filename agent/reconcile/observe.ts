@@ -4,6 +4,7 @@
  */
 import { join } from "@std/path";
 import { parseGiven } from "../model/resize.ts";
+import type { Networks } from "../plugin_ports.ts";
 import type { Host, Runtime, Storage } from "../ports.ts";
 import { emptyObservation, type ObservedPod } from "../model/observed.ts";
 import { parseEnd } from "../model/end.ts";
@@ -15,6 +16,7 @@ export interface ObserveOptions {
   host: Host;
   runtime: Runtime;
   storage: Storage;
+  networks: Pick<Networks, "attached">;
   logs: LogPaths;
   rootDir: string;
 }
@@ -33,7 +35,12 @@ export async function observePod(
   signal: AbortSignal,
 ): Promise<ObservedPod> {
   const [seen] = await o.runtime.observe(id.uid, signal);
-  const observed = seen ?? emptyObservation(id.uid, id.namespace, id.name);
+  const found = seen ?? emptyObservation(id.uid, id.namespace, id.name);
+  const sandboxes = found.sandboxes.map(async (sandbox) => {
+    const networks = await o.networks.attached(sandbox.id);
+    return networks.length === 0 ? sandbox : { ...sandbox, networks };
+  });
+  const observed = { ...found, sandboxes: await Promise.all(sandboxes) };
   if (!leaving) return observed;
   const directory = await o.host.lstat(join(o.rootDir, "pods", id.uid));
   return { ...observed, hasDirectory: directory !== undefined || await hasPodLogs(o.host, o.logs, id.uid) };

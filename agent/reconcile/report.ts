@@ -9,6 +9,8 @@ import type { DesiredPod, Wish } from "../model/wish.ts";
 import type { ObservedPod } from "../model/observed.ts";
 import type { Facts } from "../model/plan.ts";
 import { derivePodStatus, isoTime } from "../model/status.ts";
+import { usableSandbox } from "../model/need.ts";
+import { NETWORK_STATUS, networkStatus } from "../model/networks.ts";
 import { type PendingResize, resizeText } from "../model/resize.ts";
 import type { ApplyOptions } from "./apply.ts";
 import type { PodIdentity } from "./observe.ts";
@@ -127,7 +129,14 @@ export function createReporter(o: { store: StatusStore; apply: ApplyOptions }, i
       announceHeld(facts);
       o.store.setProblems(`pod ${id.uid}`, stopping ? [] : heldEdits(desired, status, facts));
       before = status;
-      const metadata = { creationTimestamp: status.startTime!, ...desired.pod.metadata };
+      const networks = networkStatus(usableSandbox(desired.pod, observed));
+      const metadata = {
+        creationTimestamp: status.startTime!,
+        ...desired.pod.metadata,
+        ...(networks !== undefined && {
+          annotations: { ...desired.pod.metadata?.annotations, [NETWORK_STATUS]: networks },
+        }),
+      };
       const pod: Pod = { apiVersion: "v1", kind: "Pod", ...desired.pod, metadata, status };
       if (deletedAt !== undefined) metadata.deletionTimestamp = isoTime(deletedAt);
       o.store.putPod(pod);

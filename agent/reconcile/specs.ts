@@ -5,6 +5,7 @@
 import type { Container, Pod } from "../model/gen/v1.ts";
 import type { ContainerSpec } from "../model/container.ts";
 import type { PodDns } from "../model/dns.ts";
+import type { Networks } from "../plugin_ports.ts";
 import type { Cgroups, Devices, Host, Prober, PublishedVolume, Runtime, Storage } from "../ports.ts";
 import type { DesiredPod, Objects } from "../model/wish.ts";
 import type { ObservedPod } from "../model/observed.ts";
@@ -44,6 +45,7 @@ export interface ApplyOptions {
   runtime: Runtime;
   storage: Storage;
   cgroups: Cgroups;
+  networks: Networks;
   images: ImageOptions;
   userNamespaces: UserNamespaces;
   /** Absent: there are none. */

@@ -28,6 +28,7 @@ import {
   remember,
   type StepOutcome,
 } from "../model/memory.ts";
+import { networksText } from "../model/networks.ts";
 import { volumesHash } from "../model/volumes.ts";
 import { createMailbox } from "../lib/mailbox.ts";
 import { type ApplyOptions, applySteps } from "./apply.ts";
@@ -91,7 +92,8 @@ const withoutUngreeted = (pod: Pod | undefined, observed: ObservedPod, memory: M
 const fingerprint = (wish: Wish): string =>
   wish.kind === "absent"
     ? `absent ${wish.graceSeconds ?? ""}`
-    : JSON.stringify(wish.pod.pod) + volumesHash(wish.pod.pod, wish.objects);
+    : JSON.stringify(wish.pod.pod) + volumesHash(wish.pod.pod, wish.objects) +
+      networksText(wish.pod.pod, wish.objects);
 
 export function createWorker(o: WorkerOptions, id: PodIdentity, leave: AbortSignal): Worker {
   const mailbox = createMailbox<true>();

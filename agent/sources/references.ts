@@ -1,8 +1,10 @@
 /**
- * ConfigMaps, Secrets and RuntimeClasses that a pod names and nobody describes. The pod stays desired: it waits for them, as pods do.
- * Pure. Not for: using the objects.
+ * ConfigMaps, Secrets, RuntimeClasses and networks that a pod names and nobody describes. The pod stays desired: it waits
+ * for them, as pods do. Pure. Not for: using the objects.
  */
 import type { Problem } from "../model/errors.ts";
+import { fieldText } from "../model/finding.ts";
+import { NETWORKS, wantedNetworks } from "../model/networks.ts";
 import { runtimeClassProblem } from "../model/runtime_class.ts";
 import type { Container, KeyToPath, Pod, Volume } from "../model/gen/v1.ts";
 import type { DesiredPod, Objects } from "../model/wish.ts";
@@ -33,7 +35,23 @@ export function missingReferences({ pod, origin }: DesiredPod, objects: Objects)
     field: runtimeClass.field,
     message: `${runtimeClass.message}: the pod waits`,
   }];
-  return [...held, ...missingObjects(pod, namespace, origin, objects)];
+  return [
+    ...held,
+    ...missingNetworks(pod, origin, objects),
+    ...missingObjects(pod, namespace, origin, objects),
+  ];
+}
+
+function missingNetworks(pod: Pod, origin: string, objects: Objects): Problem[] {
+  const wanted = wantedNetworks(pod, objects);
+  if (!("message" in wanted)) return [];
+  return [{
+    severity: "warning",
+    file: origin,
+    object: `Pod ${pod.metadata?.namespace ?? "default"}/${pod.metadata?.name}`,
+    field: fieldText(["metadata", "annotations", NETWORKS]),
+    message: wanted.message,
+  }];
 }
 
 function missingObjects(pod: Pod, namespace: string, origin: string, objects: Objects): Problem[] {

@@ -43,8 +43,8 @@ export interface AttachmentCache {
   put(attachment: Attachment): Promise<void>;
   get(network: string, of: Pick<CniTarget, "containerId" | "ifname">): Promise<Attachment | undefined>;
   remove(network: string, of: Pick<CniTarget, "containerId" | "ifname">): Promise<void>;
-  /** What is no attachment, or cannot be read as one, is left out. */
-  list(): Promise<Attachment[]>;
+  /** All, or those of one container; what is no attachment, or cannot be read as one, is left out. */
+  list(containerId?: string): Promise<Attachment[]>;
 }
 
 type CacheHost = Pick<Host, "readText" | "list" | "mkdir" | "remove" | "writeFileAtomic">;
@@ -60,9 +60,12 @@ export function createCache(host: CacheHost, cacheDir: string): AttachmentCache 
     },
     get: (network, of) => read(cacheName(network, of)),
     remove: (network, of) => host.remove(join(directory, cacheName(network, of))),
-    async list() {
-      const names = (await host.list(directory) ?? []).filter((name) => !name.startsWith("."));
-      return (await Promise.all(names.map(read))).filter((a) => a !== undefined);
+    async list(containerId) {
+      const names = (await host.list(directory) ?? []).filter((name) =>
+        !name.startsWith(".") && (containerId === undefined || name.includes(`-${containerId}-`))
+      );
+      const all = (await Promise.all(names.map(read))).filter((a) => a !== undefined);
+      return all.filter((a) => containerId === undefined || a.containerId === containerId);
     },
   };
 }

@@ -25,6 +25,7 @@ export type { ConfDir, ConfiguredNetwork } from "./conf_dir.ts";
 export { loadNetworkFile } from "./conf_dir.ts";
 export { CniError, type CniTarget } from "./invoke.ts";
 export type { CniRequest, ValidAttachment } from "./network.ts";
+export { createPodNetworks } from "./pod_networks.ts";
 export { formatResult } from "./result.ts";
 
 export interface CniOptions {
@@ -41,6 +42,8 @@ export interface CniOptions {
 export interface Keeping {
   owner?: string;
   note?: Json;
+  /** Belongs to the attachment: it is on record only when this has succeeded, too. */
+  finish?(result: CniResult): Promise<void>;
 }
 
 type Of = Pick<CniTarget, "containerId" | "ifname">;
@@ -61,8 +64,8 @@ export interface Cni {
   /** Throws why the network takes no containers now. */
   status(network: CniNetwork, signal: AbortSignal): Promise<void>;
   versions(type: string, signal: AbortSignal): Promise<string[]>;
-  /** All that are on record, whoever made them. */
-  attachments(): Promise<Attachment[]>;
+  /** All that are on record, or those of one container, whoever made them. */
+  attachments(containerId?: string): Promise<Attachment[]>;
 }
 
 const nameOf = (network: CniNetwork | string): string => typeof network === "string" ? network : network.name;
@@ -91,10 +94,12 @@ export function createCni(options: CniOptions): Cni {
         throw new AgentError("Unknown", `container ${where} already`, { retry: false });
       }
       if (known !== undefined) await remove(network, request, signal);
-      await cache.put({ ...request, network, ...keeping });
+      const { finish, ...kept } = keeping;
+      await cache.put({ ...request, network, ...kept });
       try {
         const result = await addTo(calls, network, request, signal);
-        await cache.put({ ...request, network, result, ...keeping });
+        await finish?.(result);
+        await cache.put({ ...request, network, result, ...kept });
         return result;
       } catch (error) {
         // Its record stays where it cannot be undone now: whoever collects what leaked tries again.
@@ -140,7 +145,7 @@ export function createCni(options: CniOptions): Cni {
     gc,
     status: (network, signal) => statusOf(calls, network, signal),
     versions: (type, signal) => versionsOf(calls, type, signal),
-    attachments: () => cache.list(),
+    attachments: (containerId) => cache.list(containerId),
   };
 }
 

@@ -34,7 +34,7 @@ const PROGRAM_DIRS = [
   "/opt/bin",
 ];
 /** Upstream's, Debian's, Fedora's, and the one of k3s. */
-const CNI_BIN_DIRS = [
+export const CNI_BIN_DIRS = [
   "/opt/cni/bin",
   "/usr/lib/cni",
   "/usr/libexec/cni",

@@ -26,7 +26,7 @@ import { endShims, removeShimSockets, unmountBelow } from "./teardown.ts";
 
 export { answers } from "./calls.ts";
 export { bridgeName, choosePodCIDR, preferredPodCIDR } from "./cni.ts";
-export { findBinaries, type RuntimeBinaries } from "./binaries.ts";
+export { CNI_BIN_DIRS, findBinaries, type RuntimeBinaries } from "./binaries.ts";
 export { detectHost } from "./detect.ts";
 
 export interface ManagedRuntimeOptions {

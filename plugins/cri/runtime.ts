@@ -61,6 +61,11 @@ export function createRuntime(
         observer.remember(id, spec.uid);
         return id;
       }),
+    networkNamespace: (id, signal) =>
+      effect("Unknown", signal, async () => {
+        const { info } = await client.podSandboxStatus({ podSandboxId: id, verbose: true }, within(signal));
+        return networkNamespaceIn(info["info"]);
+      }),
     stopPodSandbox: (id, signal) =>
       ending("FailedKillPod", signal, () => client.stopPodSandbox({ podSandboxId: id }, within(signal))),
     removePodSandbox: (id, signal) =>
@@ -97,6 +102,20 @@ export function createRuntime(
       effect("Unknown", signal, () => execSync(client, id, command, timeoutSeconds, signal)),
     events,
   };
+}
+
+/** containerd and CRI-O tell the sandbox's OCI configuration. */
+export function networkNamespaceIn(info: string | undefined): string | undefined {
+  interface Info {
+    runtimeSpec?: { linux?: { namespaces?: { type?: unknown; path?: unknown }[] } };
+  }
+  try {
+    const namespaces = (JSON.parse(info ?? "null") as Info | null)?.runtimeSpec?.linux?.namespaces;
+    const path = namespaces?.find((n) => n.type === "network")?.path;
+    return typeof path === "string" && path !== "" ? path : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 /** As much as the kubelet keeps of a probe's output. */

@@ -185,6 +185,12 @@ export function createFakeRuntime(options: FakeRuntimeOptions = {}): FakeRuntime
       await pass("runPodSandbox", [spec], signal);
       return world.runSandbox(spec);
     },
+    networkNamespace: async (id, signal) => {
+      await pass("networkNamespace", [id], signal);
+      const sandbox = world.sandboxes.get(id);
+      if (sandbox === undefined) throw new AgentError("Unknown", `sandbox "${id}" not found`);
+      return sandbox.spec.pod.spec?.hostNetwork === true ? undefined : `/var/run/netns/${id}`;
+    },
     stopPodSandbox: async (id, signal) => {
       await pass("stopPodSandbox", [id], signal);
       world.stopSandbox(id);

@@ -9,6 +9,7 @@ import { containerHash } from "../../agent/model/hash.ts";
 import { preStopOf } from "../../agent/model/hook.ts";
 import { holds } from "../../agent/model/end.ts";
 import { newestOf } from "../../agent/model/need.ts";
+import { networksOf } from "../../agent/model/networks.ts";
 import { isSidecar } from "../../agent/model/restart.ts";
 import { volumesHash } from "../../agent/model/volumes.ts";
 import { emptyObjects, type Simulation } from "./simulated_pod.ts";
@@ -23,6 +24,7 @@ export function checkStep(s: Simulation, pod: Pod | undefined, step: Step): stri
       return [
         ...checkEnd(s, pod!),
         ...checkPlace(s, step),
+        ...checkNetworks(s, pod!, step),
         ...checkPredecessors(s, pod!, step),
         ...checkHolds(s, pod!, step),
         ...(s.memory.volumesHash === volumesHash(pod!, emptyObjects) ? [] : ["started before its volumes"]),
@@ -33,6 +35,11 @@ export function checkStep(s: Simulation, pod: Pod | undefined, step: Step): stri
       return s.begun.has(step.containerId) ? [`${step.container}: its preStop hook runs twice`] : [];
     case "postStart":
       return s.greeted.has(step.containerId) ? [`${step.container}: its postStart hook runs again`] : [];
+    case "stopSandbox": {
+      const box = s.pod.sandboxes.find((b) => b.id === step.sandboxId);
+      const tries = s.memory.failures.get(`detachNetworks:${step.sandboxId}`)?.count ?? 0;
+      return box?.networks !== undefined && tries < 3 ? ["a sandbox ends before its networks are left"] : [];
+    }
     case "sweepVolumes":
       return s.pod.containers.filter((c) => c.state === "running" && c.hash !== wantedHash(pod!, c.name))
         .map(({ name }) => `volumes swept while ${name} may use them`);
@@ -73,6 +80,14 @@ function checkPlace(s: Simulation, { container, sandboxId, attempt }: Of<"runCon
     ...(same.some((c) => c.state === "running") ? [`${container} started twice`] : []),
     ...(same.some((c) => c.attempt >= attempt) ? [`attempt ${attempt} of ${container} used again`] : []),
   ];
+}
+
+/** The first container of a sandbox finds all its interfaces. */
+function checkNetworks(s: Simulation, pod: Pod, { container, sandboxId }: Of<"runContainer">): string[] {
+  const { networks = [] } = s.pod.sandboxes.find((b) => b.id === sandboxId) ?? {};
+  if (s.pod.containers.some((c) => c.sandboxId === sandboxId)) return [];
+  return networksOf(pod).filter(({ ifname }) => !networks.some((n) => n.ifname === ifname))
+    .map(({ ifname }) => `${container} started without ${ifname}`);
 }
 
 /** Until a regular container has been there, each waits for the init containers and sidecars before it, of its own run. */

@@ -8,6 +8,7 @@ import type { Wish } from "../../agent/model/wish.ts";
 import { planPod } from "../../agent/model/plan.ts";
 import { askEnd, askRestart, forgive } from "../../agent/model/memory.ts";
 import { holds } from "../../agent/model/end.ts";
+import { NETWORKS } from "../../agent/model/networks.ts";
 import { derivePodStatus } from "../../agent/model/status.ts";
 import { containerHash } from "../../agent/model/hash.ts";
 import { newestOf, runOf, usableSandbox, wantedSandboxHash } from "../../agent/model/need.ts";
@@ -81,7 +82,12 @@ function randomPod(random: () => number): Pod {
   const names = ["x", "y", "z"].slice(0, 1 + Math.floor(random() * 3));
   const inits = ["side0", "init0", "side1", "init1"].filter(() => random() < 0.3);
   return {
-    metadata: { name: "p", namespace: "default", uid: "u" },
+    metadata: {
+      name: "p",
+      namespace: "default",
+      uid: "u",
+      annotations: random() < 0.3 ? { [NETWORKS]: pick(random, ["lan", "lan, storage@san0"]) } : {},
+    },
     spec: {
       restartPolicy: pick(random, policies),
       hostNetwork: random() < 0.3,

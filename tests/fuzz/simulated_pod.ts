@@ -19,6 +19,8 @@ import type { Verdict } from "../../agent/model/probe.ts";
 import { isSidecar } from "../../agent/model/restart.ts";
 import { containerHash } from "../../agent/model/hash.ts";
 import { volumesHash } from "../../agent/model/volumes.ts";
+import { networksOf } from "../../agent/model/networks.ts";
+import { attachedNetwork } from "../fakes/networks.ts";
 import { wantedSandboxHash } from "../../agent/model/need.ts";
 import { checkStep } from "./order_rules.ts";
 
@@ -126,6 +128,8 @@ export function applySimulated(
   if (outcomes.some((o) => !o.ok && o.reason === "Aborted")) s.memory = forgive(s.memory);
 }
 
+const findSandbox = (s: Simulation, id: string) => s.pod.sandboxes.find((b) => b.id === id);
+
 const findContainer = (s: Simulation, id: string) => s.pod.containers.find((c) => c.id === id);
 
 function endSomeone(s: Simulation, random: () => number) {
@@ -182,6 +186,14 @@ function effect(
       return runPostStart(s, step, random);
     case "stopContainer":
       end(s, findContainer(s, step.containerId)!, 143);
+      return nothing;
+    case "attachNetworks": {
+      const networks = networksOf(pod!).map(({ ifname, key }) => attachedNetwork(ifname, key, "10.9.0.2"));
+      Object.assign(findSandbox(s, step.sandboxId)!, { networks });
+      return nothing;
+    }
+    case "detachNetworks":
+      delete findSandbox(s, step.sandboxId)?.networks;
       return nothing;
     case "stopSandbox":
       loseSandbox(s, step.sandboxId);

@@ -12,6 +12,7 @@ import { createGate } from "../../../../agent/reconcile/gate.ts";
 import { createReconciler, type Reconciler } from "../../../../agent/reconcile/reconciler.ts";
 import { createUserNamespaces } from "../../../../agent/reconcile/user_namespaces.ts";
 import { runRuntimeWatch } from "../../../../agent/reconcile/watch_runtime.ts";
+import { createFakeNetworks, type FakeNetworks } from "../../../fakes/networks.ts";
 import { createFakeProber, probeOptions } from "../../../fakes/prober.ts";
 import { createFakeRuntime, type FakeRuntime } from "../../../fakes/runtime.ts";
 
@@ -56,6 +57,7 @@ export const storage = (root: string, disk: string[]): Storage => ({
 
 export interface Bench {
   fake: FakeRuntime;
+  networks: FakeNetworks;
   store: StatusStore;
   reconciler: Reconciler;
   /** What came and went on the node's disk. */
@@ -63,8 +65,8 @@ export interface Bench {
   leave(): Promise<void>;
 }
 
-/** A reconciler on a fake runtime that outlives it. */
-export function createBench(root: string, fake: FakeRuntime): Bench {
+/** A reconciler on a fake runtime, and networks, that outlive it. */
+export function createBench(root: string, fake: FakeRuntime, networks = createFakeNetworks()): Bench {
   const host = createHost();
   const store = createStatusStore();
   const stop = new AbortController();
@@ -109,9 +111,10 @@ export function createBench(root: string, fake: FakeRuntime): Bench {
       },
       node,
       dns: () => Promise.resolve({ dns: { servers: [], searches: [], options: [] }, warnings: [] }),
+      networks,
       userNamespaces: createUserNamespaces({ runtime, pool: () => Promise.resolve(idPool) }),
     },
-    observe: { host, runtime, storage: volumes, logs: node, rootDir: root },
+    observe: { host, runtime, storage: volumes, networks, logs: node, rootDir: root },
     probes: probeOptions(host, runtime),
   }, stop.signal);
   const watch = runRuntimeWatch({
@@ -126,7 +129,7 @@ export function createBench(root: string, fake: FakeRuntime): Bench {
     stop.abort();
     await Promise.all([reconciler.finished(), watch]);
   };
-  return { fake, store, reconciler, disk, leave };
+  return { fake, networks, store, reconciler, disk, leave };
 }
 
 export async function withBench(

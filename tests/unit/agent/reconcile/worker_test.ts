@@ -11,6 +11,7 @@ import { createGate } from "../../../../agent/reconcile/gate.ts";
 import { idPool } from "./bench.ts";
 import { createUserNamespaces } from "../../../../agent/reconcile/user_namespaces.ts";
 import { createWorker, type Worker } from "../../../../agent/reconcile/worker.ts";
+import { createFakeNetworks } from "../../../fakes/networks.ts";
 import { type Answer, createFakeProber, probeOptions } from "../../../fakes/prober.ts";
 import { createFakeRuntime, type FakeRuntime } from "../../../fakes/runtime.ts";
 
@@ -57,12 +58,13 @@ async function withWorker(
     cpu: defaultCpuPolicy,
     hugePageSizes: [],
   };
+  const networks = createFakeNetworks();
   const archives = { settled: () => Promise.resolve(), brought: () => false };
   const worker = createWorker(
     {
       store,
       log: silentLog,
-      observe: { host, runtime, storage, logs: node, rootDir: root },
+      observe: { host, runtime, storage, networks, logs: node, rootDir: root },
       probes: probeOptions(host, runtime, answer),
       apply: {
         host,
@@ -77,6 +79,7 @@ async function withWorker(
           remove: () => Promise.resolve(),
         },
         dns: () => Promise.resolve({ dns: { servers: [], searches: [], options: [] }, warnings: [] }),
+        networks,
         userNamespaces: createUserNamespaces({ runtime, pool: () => Promise.resolve(idPool) }),
         images: { images, archives, pulls: createGate(1), nodeConfig: () => Promise.resolve(undefined) },
       },

@@ -104,3 +104,26 @@ Deno.test("two pods that want one host port are told, on overlapping addresses o
   ];
   for (const [a, b, expected] of cases) assertEquals(problems(`${a}\n---\n${b}`), expected);
 });
+
+Deno.test("a network that nobody describes is a warning of the pod that names it", () => {
+  const named = JSON.stringify({
+    apiVersion: "v1",
+    kind: "Pod",
+    metadata: { name: "p", annotations: { "k8s.v1.cni.cncf.io/networks": "lan" } },
+    spec: { containers: [{ name: "a", image: "b:1" }] },
+  });
+  const network = JSON.stringify({
+    apiVersion: "k8s.cni.cncf.io/v1",
+    kind: "NetworkAttachmentDefinition",
+    metadata: { name: "lan" },
+    spec: { config: '{"type":"bridge"}' },
+  });
+  const merged = (...texts: string[]) =>
+    mergeSnapshots(new Map([["dir", snapshot(texts.join("\n---\n"))]]), ["dir"]).problems;
+  assertEquals(merged(named).map((p) => [p.severity, p.field, p.message]), [[
+    "warning",
+    'metadata.annotations["k8s.v1.cni.cncf.io/networks"]',
+    "no manifest describes NetworkAttachmentDefinition default/lan: the pod waits for it",
+  ]]);
+  assertEquals(merged(named, network), []);
+});
