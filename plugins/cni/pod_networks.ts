@@ -27,7 +27,7 @@ export function createPodNetworks(o: PodNetworksOptions): Networks {
 
   const attached: Networks["attached"] = async (sandboxId) => {
     const all = await cni.attachments(sandboxId);
-    const ours = all.filter(isOurs);
+    const ours = inOrder(all.filter(isOurs));
     if (ours.length === 0) return [];
     const first = all.filter((a) => a.owner === undefined && a.ifname === FIRST);
     return [...first, ...ours].map(observedNetwork);
@@ -36,20 +36,25 @@ export function createPodNetworks(o: PodNetworksOptions): Networks {
   const attach: Networks["attach"] = async (place, wanted, signal) => {
     const done = (await cni.attachments(place.sandboxId)).filter((a) => isOurs(a) && a.result !== undefined);
     const added: ObservedNetwork[] = [];
-    for (const each of wanted) {
+    for (const [i, each] of wanted.entries()) {
       if (done.some((a) => a.ifname === each.ifname)) continue;
-      added.push(await attachOne(place, each, signal));
+      added.push(await attachOne(place, each, i, signal));
     }
     return added;
   };
 
-  const attachOne = async (place: NetworkPlace, wanted: WantedNetwork, signal: AbortSignal) => {
+  const attachOne = async (
+    place: NetworkPlace,
+    wanted: WantedNetwork,
+    position: number,
+    signal: AbortSignal,
+  ) => {
     const where = `network ${wanted.key} (${wanted.ifname})`;
     try {
       const network = withCniArgs(wanted.network ?? await networkNamed(cni, wanted.name), wanted.cniArgs);
       checkCapabilities(network, wanted.capabilityArgs);
       const request = requestFor(place, wanted);
-      const keeping = { owner: o.owner, note: { definition: wanted.key } };
+      const keeping = { owner: o.owner, note: { definition: wanted.key, position } };
       const routed = (_: CniResult) => setDefaultRoutes(o.host, place.netns, wanted, signal);
       const result = await cni.add(network, request, { ...keeping, finish: routed }, signal);
       return observedNetwork({ ...request, network, result, ...keeping });
@@ -62,21 +67,27 @@ export function createPodNetworks(o: PodNetworksOptions): Networks {
 
   const detach: Networks["detach"] = async (sandboxId, signal) => {
     const ours = (await cni.attachments(sandboxId)).filter(isOurs);
-    for (const attachment of ours.sort((a, b) => a.ifname < b.ifname ? 1 : -1)) {
+    const errors: AgentError[] = [];
+    for (const attachment of inOrder(ours).reverse()) {
       try {
         await cni.del(attachment.network.name, await withLiveNamespace(o.host, attachment), signal);
-      } catch (error) {
+      } catch (cause) {
         signal.throwIfAborted();
         const where = `${attachment.ifname} of network ${nameOf(attachment)}`;
-        throw new AgentError("FailedKillPod", `cannot detach ${where}: ${errorText(error)}`, {
-          cause: error,
-        });
+        errors.push(
+          new AgentError("FailedKillPod", `cannot detach ${where}: ${errorText(cause)}`, { cause }),
+        );
       }
     }
+    if (errors[0] !== undefined) throw errors[0];
   };
 
   return { attached, attach, detach };
 }
+
+/** As the pod names them. */
+const inOrder = (attachments: readonly Attachment[]): Attachment[] =>
+  attachments.toSorted((a, b) => Number(a.note?.["position"]) - Number(b.note?.["position"]));
 
 /** A namespace that is gone is told as none: plugins then give back what is outside of it. */
 export async function withLiveNamespace(

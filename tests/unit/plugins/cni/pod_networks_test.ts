@@ -53,20 +53,20 @@ async function createTwo() {
 Deno.test("what is attached is on record, the runtime's own interface before it, and not attached twice", async () => {
   await using two = await createTwo();
   const { fake, networks, others } = two;
-  const list = [wanted("net1", one), wanted("net2", one)];
+  const list = [wanted("net9", one), wanted("net1", one)];
   const added = await networks.attach(place, list, signal);
   assertEquals(added.map((n) => [n.name, n.ifname, n.ips, n.gateways, n.mac, n.complete]), [
+    ["shop/lan", "net9", ["10.9.0.2"], ["10.9.0.1"], undefined, true],
     ["shop/lan", "net1", ["10.9.0.2"], ["10.9.0.1"], "02:00:00:00:00:09", true],
-    ["shop/lan", "net2", ["10.9.0.2"], ["10.9.0.1"], undefined, true],
   ]);
   const [call] = await fake.calls();
   assertEquals(
     call!.target,
-    "box /proc/self/ns/net net1 IgnoreUnknown=1;K8S_POD_NAMESPACE=shop;K8S_POD_NAME=web;" +
+    "box /proc/self/ns/net net9 IgnoreUnknown=1;K8S_POD_NAMESPACE=shop;K8S_POD_NAME=web;" +
       "K8S_POD_INFRA_CONTAINER_ID=box;K8S_POD_UID=u1",
   );
   assertEquals(await networks.attach(place, list, signal), [], "all is there");
-  assertEquals((await networks.attached("box")).map((n) => n.ifname), ["net1", "net2"]);
+  assertEquals((await networks.attached("box")).map((n) => n.ifname), ["net9", "net1"], "in the pod's order");
   assertEquals(await others.attached("box"), [], "another agent's");
   const own = { ...place, containerId: "box", ifname: "eth0", args: [], capabilityArgs: {} };
   const reading = parseNetwork('{"cniVersion":"1.0.0","name":"first","type":"one"}');
@@ -83,8 +83,8 @@ Deno.test("what is attached is on record, the runtime's own interface before it,
   assertEquals(await fake.calls(), []);
   await networks.detach("box", signal);
   assertEquals((await fake.calls()).map((c) => [c.call, c.target.split(" ")[2]]), [
-    ["one DEL", "net2"],
     ["one DEL", "net1"],
+    ["one DEL", "net9"],
   ]);
   assertEquals(await fake.cached(), ["first-box-eth0"], "the runtime's own stays");
 });
