@@ -8,6 +8,7 @@ import type { Io } from "./cli/io.ts";
 import { runCli } from "./cli/mod.ts";
 import { createTerminal } from "./cli/terminal.ts";
 import { loadConfig } from "./compose/config.ts";
+import { createCniTool } from "./compose/networks.ts";
 import { createServices } from "./compose/run.ts";
 import { teardown } from "./compose/teardown.ts";
 import { readMachine } from "./compose/machine.ts";
@@ -46,14 +47,14 @@ function createAgentLog(parsed: ParsedConfig): Log {
   return createLog({ write: writeLine, format, verbosity, now: () => host.now() });
 }
 
-const flagValues = (args: ParsedArgs): Record<string, unknown> =>
+const flagValues = (args: Pick<ParsedArgs, "boolean" | "texts">): Record<string, unknown> =>
   Object.fromEntries(configFlags.map((f) => {
     const values = f.kind === "boolean" ? [args.boolean(f.name) ?? []].flat() : args.texts(f.name);
     return [f.name, values.length === 0 ? undefined : [...values]];
   }));
 
 /** The configuration of flags, files and environment; `undefined` when it has errors, which are printed. */
-async function readConfig(args: ParsedArgs): Promise<ParsedConfig | undefined> {
+async function readConfig(args: Pick<ParsedArgs, "boolean" | "texts">): Promise<ParsedConfig | undefined> {
   const parsed = await loadConfig(host, flagValues(args), Deno.env.toObject(), readMachine([]).hostname);
   for (const p of parsed.problems) writeLine(formatProblem(p) + "\n");
   const errors = parsed.problems.filter((p) => p.severity === "error").length;
@@ -61,6 +62,8 @@ async function readConfig(args: ParsedArgs): Promise<ParsedConfig | undefined> {
   writeLine(`Error: the configuration has ${errors} error${errors === 1 ? "" : "s"}; nothing was started\n`);
   return undefined;
 }
+
+const noArgs: Pick<ParsedArgs, "boolean" | "texts"> = { boolean: () => undefined, texts: () => [] };
 
 async function runCommand(args: ParsedArgs): Promise<number> {
   const parsed = await readConfig(args);
@@ -111,6 +114,10 @@ const io: Io = {
   run: { flags: configFlags, run: runCommand },
   config: { flags: configFlags, read: readConfig },
   teardown: { flags: configFlags, run: teardownCommand },
+  async cni(places) {
+    const parsed = await readConfig(noArgs);
+    return parsed && createCniTool({ config: parsed.config, host }, places);
+  },
   signal: new AbortController().signal,
 };
 

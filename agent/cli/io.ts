@@ -6,6 +6,7 @@ import { defaultValues, instanceOf } from "../config/defaults.ts";
 import { keyByName } from "../config/keys.ts";
 import type { Problem } from "../model/errors.ts";
 import type { ManifestObjects } from "../model/objects.ts";
+import type { CniPlaces, CniTool } from "./cni_tool.ts";
 import type { Flag, ParsedArgs } from "./command.ts";
 
 /** What `agent version` says; agent/build_info.ts fills it. */
@@ -88,6 +89,8 @@ export interface Services {
   config: { flags: readonly Flag[]; read(args: ParsedArgs): Promise<EffectiveConfig | undefined> };
   /** `agent teardown`: every pod of the instance and its own runtime end. */
   teardown: { flags: readonly Flag[]; run(args: ParsedArgs): Promise<number> };
+  /** Networks by CNI; `undefined` when the configuration has errors, which are printed. */
+  cni(places: CniPlaces): Promise<CniTool | undefined>;
   /** Aborts on Ctrl-C. */
   signal: AbortSignal;
 }

@@ -6,6 +6,7 @@ import { errorText } from "../model/errors.ts";
 import { didYouMean } from "../model/suggest.ts";
 import { apply } from "./apply.ts";
 import { check } from "./check.ts";
+import { cniCommand } from "./cni.ts";
 import { type Command, CommandError, parseCommandLine, UsageError } from "./command.ts";
 import { completionCommand } from "./completion.ts";
 import { configCommand } from "./config.ts";
@@ -90,6 +91,7 @@ export function commandGroups(io: Io, argv: readonly string[] = []): CommandGrou
       ],
     },
     { title: "Manifests and images", commands: [check, images] },
+    { title: "Networks", commands: [cniCommand] },
     { title: "The command line", commands: [completion, help(io)] },
   ];
 }

@@ -2,10 +2,17 @@
  * Networks by CNI, wired: for the pods of `agent run`, and for people at the command line. Not for: the first interface
  * of pods, which the runtime attaches.
  */
+import type { CniPlaces, CniTool } from "../cli/cni_tool.ts";
 import type { Config } from "../config/config.ts";
 import type { Networks } from "../plugin_ports.ts";
 import type { Host } from "../ports.ts";
-import { type Cni, createCni, createPodNetworks } from "../../plugins/cni/mod.ts";
+import {
+  type Cni,
+  createCni,
+  createPodNetworks,
+  formatResult,
+  loadNetworkFile,
+} from "../../plugins/cni/mod.ts";
 import { CNI_BIN_DIRS } from "../../plugins/containerd/mod.ts";
 
 /** libcni's own, where other tools look, too. */
@@ -13,14 +20,37 @@ const cacheDir = "/var/lib/cni";
 /** Of one call of one plugin: an address by DHCP may take its time. */
 const timeoutMs = 60_000;
 
-export const createNodeCni = ({ config, host }: { config: Config; host: Host }): Cni =>
+interface Parts {
+  config: Config;
+  host: Host;
+}
+
+export const createNodeCni = ({ config, host }: Parts, places: CniPlaces = { binDirs: [] }): Cni =>
   createCni({
     host,
-    binDirs: [...config.managedRuntime.cniBinDirs, ...CNI_BIN_DIRS],
-    confDir: config.managedRuntime.cniConfDir,
-    cacheDir,
+    binDirs: [...places.binDirs, ...config.managedRuntime.cniBinDirs, ...CNI_BIN_DIRS],
+    confDir: places.confDir ?? config.managedRuntime.cniConfDir,
+    cacheDir: places.cacheDir ?? cacheDir,
     timeoutMs,
   });
 
-export const createNetworks = (o: { config: Config; host: Host; cni: Cni }): Networks =>
+export const createNetworks = (o: Parts & { cni: Cni }): Networks =>
   createPodNetworks({ ...o, owner: `agent-${o.config.instanceId}` });
+
+/** For `agent cni`. */
+export function createCniTool(o: Parts, places: CniPlaces): CniTool {
+  const cni = createNodeCni(o, places);
+  return {
+    ...cni,
+    confDir: places.confDir ?? o.config.managedRuntime.cniConfDir,
+    read: (file) => loadNetworkFile(o.host, file),
+    async recorded() {
+      return (await cni.attachments()).map(({ result, ...a }) => ({
+        ...a,
+        ...(result && { result: formatResult(result, a.network.cniVersion) }),
+      }));
+    },
+    add: async (network, of, signal) =>
+      formatResult(await cni.add(network, of, {}, signal), network.cniVersion),
+  };
+}

@@ -10,6 +10,8 @@ import type { ApiUsage } from "../../../../agent/api/usage.ts";
 import { serveApi } from "../../../../agent/api/serve.ts";
 import type { Io } from "../../../../agent/cli/io.ts";
 import { runCli } from "../../../../agent/cli/mod.ts";
+import { createCniTool } from "../../../../agent/compose/networks.ts";
+import { parseConfig } from "../../../../agent/config/config.ts";
 import { createHost } from "../../../../agent/host.ts";
 import { parseManifest } from "../../../../agent/model/manifest.ts";
 import type { Pod } from "../../../../agent/model/gen/v1.ts";
@@ -19,6 +21,8 @@ import { createStatusStore, type StatusStore } from "../../../../agent/status_st
 
 /** The instant at which all of it happens. */
 export const now = Date.parse("2026-03-01T12:00:00Z");
+
+const plainConfig = parseConfig({ files: [], dropIns: [], flags: {}, env: {}, hostname: "node-1" }).config;
 
 export const at = (secondsAgo: number): string => new Date(now - secondsAgo * 1000).toISOString();
 
@@ -184,6 +188,7 @@ export async function createLab(
         return Promise.resolve({ values, origin: { nodeIPs: "flag --node-ip" } });
       },
     },
+    cni: (places) => Promise.resolve(createCniTool({ config: plainConfig, host }, places)),
     teardown: { flags: [], run: () => Promise.resolve(0) },
     run: { flags: [], run: () => Promise.resolve(0) },
     signal: ends.signal,
