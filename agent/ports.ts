@@ -131,6 +131,8 @@ export interface RuntimeStatus {
   recursiveReadOnlyHandlers: string[];
   /** Those of them that can give a pod a user namespace. */
   userNamespaceHandlers: string[];
+  /** Whether it takes names of CDI devices, where it tells its configuration. */
+  takesCdiNames?: boolean;
   /** Whether groups of an image's /etc/group can be kept out. */
   supplementalGroupsPolicy: boolean;
 }

@@ -28,6 +28,7 @@ import { isEnded } from "../reconcile/admission.ts";
 import { createMetricsPage, observePodStarts } from "./metrics.ts";
 import { createApiUsage } from "./usage.ts";
 import { createDevices, followDevices } from "./devices.ts";
+import { createLocalDevices } from "./local_devices.ts";
 import { runPlugins } from "./plugins.ts";
 import { createPodParts, type PodParts } from "./pods.ts";
 import { createHeartbeat, type Heartbeat, systemdService } from "./liveness.ts";
@@ -59,9 +60,10 @@ export async function createServices(o: RunOptions, signal: AbortSignal): Promis
   observePodStarts(store, metrics, () => host.now(), signal);
   const chosen = await chooseRuntime(o, signal);
   const taken = await host.list(join(config.rootDir, "pods")) ?? [];
-  const devices = await createDevices({ config, host, log, store }, []);
+  const local = createLocalDevices({ config, host, runtime: chosen.cri.runtime, store });
+  const devices = await createDevices({ config, host, log, store }, local.sources);
   const parts = createPodParts(
-    { config, host, log, store, metrics, cri: chosen.cri, taken, devices },
+    { config, host, log, store, metrics, cri: { ...chosen.cri, runtime: local.runtime }, taken, devices },
     signal,
   );
   followDevices(devices, parts.reconciler, signal);
@@ -106,6 +108,7 @@ export async function createServices(o: RunOptions, signal: AbortSignal): Promis
       "node status",
       (signal) => nodeStatus(o, { store, snapshots, parts, chosen, heartbeat, listedAgo }, signal),
     ),
+    ...local.services.map(({ name, run }) => forever(name, run)),
     forever("log rotation", (signal) =>
       runLogRotation({
         host,

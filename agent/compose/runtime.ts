@@ -96,6 +96,7 @@ async function createManaged(o: { config: Config; log: Log }): Promise<ChosenRun
     restrictOomScoreAdj: detected.restrictOomScoreAdj,
     cgroupRoot: config.cgroupRoot,
     registryConfigDir: m.registryConfigDir,
+    cdiSpecDirs: config.cdi.specDirs,
     runtimes: m.runtimes,
     log: (level, message, fields) => log[level](message, fields),
   });

@@ -1,5 +1,6 @@
 /** Rules for single values that the types do not hold, and between values. Not for: types. */
 import type { Problem } from "../model/errors.ts";
+import { readHostDevices } from "../model/host_devices.ts";
 import { dnsLabel, labelValue, qualifiedName } from "../model/names.ts";
 import { parseQuantity } from "../model/quantity.ts";
 import { checkSysctlPattern } from "../model/sysctls.ts";
@@ -58,6 +59,7 @@ const checks: readonly Check[] = [
     (get) =>
       (get("allowedUnsafeSysctls") as string[]).map(checkSysctlPattern).find((wrong) => wrong !== undefined),
   ],
+  ["devices", (get) => checkDevices((get("devices") ?? []) as unknown[])],
   ["cgroupRoot", (get) => checkCgroup(String(get("cgroupRoot")))],
   [
     "maxParallelImagePulls",
@@ -147,4 +149,9 @@ function checkNodeName(name: string): string | undefined {
     /^[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$/.test(name);
   if (good) return undefined;
   return `makes the node's name ${JSON.stringify(name)}: expected letters, digits, "-" and "." (at most 253)`;
+}
+
+function checkDevices(values: unknown[]): string | undefined {
+  const read = readHostDevices(values);
+  return "wrong" in read ? read.wrong : undefined;
 }

@@ -3,6 +3,7 @@
  * whole and typed. Pure. Not for: reading files, or for splitting a command line.
  */
 import type { Problem } from "../model/errors.ts";
+import { type HostDeviceRule, readHostDevices } from "../model/host_devices.ts";
 import { parseQuantity } from "../model/quantity.ts";
 import { checkValues } from "./checks.ts";
 import { defaultValues, type Instance, instanceOf, stateDirOf } from "./defaults.ts";
@@ -69,6 +70,11 @@ export interface Config extends Instance {
   evictionBackOff: { base: number; cap: number };
   /** How long a pod waits for devices that nobody offers, in ms. */
   deviceWait: number;
+  /** Device nodes that are resources of pods. */
+  hostDevices: HostDeviceRule[];
+  /** Whether what the agent knows by itself is so, too. */
+  builtinDevices: boolean;
+  cdi: { specDirs: string[]; resources: boolean; appliedBy: "auto" | "runtime" | "agent" };
   containerLogMaxSize: number;
   containerLogMaxFiles: number;
   verbosity: number;
@@ -214,11 +220,24 @@ function toConfig(instance: Instance, values: ReadonlyMap<string, unknown>, node
       base: time("evictionBackOff.initialPeriod"),
       cap: Math.max(time("evictionBackOff.initialPeriod"), time("evictionBackOff.maxPeriod")),
     },
+    hostDevices: toHostDevices(values.get("devices")),
+    builtinDevices: values.get("builtinDevices") === true,
+    cdi: {
+      specDirs: texts("cdi.specDirs"),
+      resources: values.get("cdi.resources") === true,
+      appliedBy: text("cdi.appliedBy") as Config["cdi"]["appliedBy"],
+    },
     containerLogMaxSize: parseQuantity(text("containerLogMaxSize")) ?? 0,
     containerLogMaxFiles: number("containerLogMaxFiles"),
     verbosity: number("logging.verbosity"),
     logFormat: text("logging.format") as Config["logFormat"],
   };
+}
+
+/** Of wrong ones nothing is taken: they are a problem, and the configuration is not used. */
+function toHostDevices(value: unknown): HostDeviceRule[] {
+  const read = readHostDevices((value ?? []) as unknown[]);
+  return "rules" in read ? read.rules : [];
 }
 
 function toManagedRuntime(

@@ -14,6 +14,8 @@ export interface ParsedCdiSpec {
   /** Absent where a problem is an error. */
   spec?: CdiSpec;
   problems: PlacedProblem[];
+  /** Which document of the file it is. */
+  document: number;
 }
 
 /** Largest spec file, in bytes. */
@@ -39,6 +41,7 @@ const kindProblem = (kind: string): string | undefined =>
 export function parseCdiSpec(file: string, text: string): ParsedCdiSpec {
   const problem = (message: string, at = {}): ParsedCdiSpec => ({
     problems: [{ severity: "error", file, message, ...at }],
+    document: 0,
   });
   const documents = splitDocuments(text.replace(/^\ufeff/, ""));
   const full = [...documents.entries()].filter(([, d]) => !isEmptyDocument(d.text));
@@ -52,10 +55,17 @@ export function parseCdiSpec(file: string, text: string): ParsedCdiSpec {
   if ("message" in read) return problem(read.message, read);
   const { spec, findings } = readSpec(read.value);
   const problems = findings.map((finding) => placed(file, index, finding));
-  return findings.some((f) => f.severity === "error") ? { problems } : { spec: spec!, problems };
+  return findings.some((f) => f.severity === "error")
+    ? { problems, document: index }
+    : { spec: spec!, problems, document: index };
 }
 
-function placed(file: string, document: number, { severity, path, message, atKey }: Finding): PlacedProblem {
+/** A finding as a problem of the file. */
+export function placed(
+  file: string,
+  document: number,
+  { severity, path, message, atKey }: Finding,
+): PlacedProblem {
   const field = fieldText(path);
   return {
     severity,

@@ -3,7 +3,7 @@
  * who gets them.
  */
 import type { CdiRegistry } from "./cdi_registry.ts";
-import { qualifiedName } from "./names.ts";
+import { isExtendedResource } from "./host_devices.ts";
 
 /** Names that stand for all devices of a kind together, by custom. */
 const collective = new Set(["all"]);
@@ -28,9 +28,7 @@ export function deviceOffers(
   return new Map([...offers].map(([resource, devices]) => [resource, [...devices.values()].sort(byName)]));
 }
 
-const isResource = (kind: string): boolean =>
-  qualifiedName(kind) === undefined && !/^(k8s\.|requests\.|kubernetes\.io\/)/.test(kind) &&
-  !/\.kubernetes\.io\//.test(kind);
+const isResource = (kind: string): boolean => isExtendedResource(kind) && !kind.startsWith("k8s.");
 
 function betterName(a: string | undefined, b: string): string {
   if (a === undefined) return b;

@@ -36,6 +36,8 @@ export interface ContainerEdits {
   volumeMounts?: VolumeMountStatus[];
   /** Fully qualified CDI device names. */
   cdiDevices?: string[];
+  /** Groups that the container's processes belong to besides the pod's. */
+  groups?: number[];
 }
 
 /** Of several contributors, later ones give way: their mounts at a path and their variables that are there already. */
@@ -51,6 +53,7 @@ export function mergeEdits(first: ContainerEdits, ...more: readonly ContainerEdi
       annotations: { ...b.annotations, ...a.annotations },
       volumeMounts: [...a.volumeMounts ?? [], ...b.volumeMounts ?? []],
       cdiDevices: [...new Set([...a.cdiDevices ?? [], ...b.cdiDevices ?? []])],
+      groups: [...new Set([...a.groups ?? [], ...b.groups ?? []])],
     };
   }, first);
 }

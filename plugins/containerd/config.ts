@@ -28,6 +28,8 @@ export interface ContainerdConfig {
   registryConfigDir: string;
   /** OCI runtimes besides runc, by the handler's name: absolute paths. */
   runtimes: Readonly<Record<string, string>>;
+  /** Directories of CDI specs, for containerd from 1.7 on. */
+  cdiSpecDirs: string[];
   maxConcurrentDownloads: number;
   logLevel: "debug" | "info" | "warn";
 }
@@ -115,6 +117,7 @@ function criVersion2(c: ContainerdConfig): string {
     enable_unprivileged_ports: true,
     enable_unprivileged_icmp: true,
     enable_cdi: since17 ? true : undefined,
+    cdi_spec_dirs: since17 ? c.cdiSpecDirs : undefined,
   }) +
     table([...cri, "cni"], { bin_dir: c.cniBinDir, conf_dir: c.cniConfDir }) +
     table([...cri, "containerd"], {
@@ -140,7 +143,11 @@ function criVersion3(c: ContainerdConfig): string {
     }) +
     table([...images, "pinned_images"], { sandbox: c.sandboxImage }) +
     table([...images, "registry"], { config_path: c.registryConfigDir }) +
-    table(runtime, { restrict_oom_score_adj: c.restrictOomScoreAdj, netns_mounts_under_state_dir: true }) +
+    table(runtime, {
+      restrict_oom_score_adj: c.restrictOomScoreAdj,
+      netns_mounts_under_state_dir: true,
+      cdi_spec_dirs: c.cdiSpecDirs,
+    }) +
     table([...runtime, "cni"], {
       ...(severalBinDirs ? { bin_dirs: [c.cniBinDir] } : { bin_dir: c.cniBinDir }),
       conf_dir: c.cniConfDir,

@@ -54,6 +54,8 @@ export interface ManagedRuntimeOptions {
   cgroupRoot: string;
   /** `HOST/hosts.toml` files; containerd reads them at each pull. */
   registryConfigDir: string;
+  /** Directories of CDI specs; the later ones win. */
+  cdiSpecDirs: string[];
   /** OCI runtimes besides the default one, by the handler's name. */
   runtimes?: Readonly<Record<string, string>>;
   maxConcurrentDownloads?: number;
@@ -273,6 +275,7 @@ async function createConfig(options: ManagedRuntimeOptions): Promise<ContainerdC
     cgroupDriver: options.cgroupDriver,
     restrictOomScoreAdj: options.restrictOomScoreAdj,
     registryConfigDir: options.registryConfigDir,
+    cdiSpecDirs: options.cdiSpecDirs,
     runtimes: options.runtimes ?? {},
     maxConcurrentDownloads: options.maxConcurrentDownloads ?? 3,
     logLevel: options.logLevel ?? "warn",

@@ -149,12 +149,14 @@ function createStatus(client: RuntimeClient): (signal: AbortSignal) => Promise<R
   let driver: RuntimeStatus["cgroupDriver"];
   let driverAsked = false;
   let configured: string[] = [];
+  let takesCdiNames: boolean | undefined;
   return async (signal) => {
     const askDriver = !driverAsked;
     const response = await client.status({ verbose: askDriver }, within(signal));
     if (askDriver) {
       driver = await askCgroupDriver(client, response, signal);
       configured = handlersIn(response.info["config"]);
+      takesCdiNames = takesCdiNamesIn(response.info["config"]);
       driverAsked = true;
     }
     const told = response.runtimeHandlers.map((h) => h.name).filter((name) => name !== "");
@@ -170,6 +172,7 @@ function createStatus(client: RuntimeClient): (signal: AbortSignal) => Promise<R
       userNamespaceHandlers: handlersWith("userNamespaces", response),
       supplementalGroupsPolicy: response.features?.supplementalGroupsPolicy === true,
       ...(driver === undefined ? {} : { cgroupDriver: driver }),
+      ...(takesCdiNames === undefined ? {} : { takesCdiNames }),
     };
   };
 }
@@ -235,14 +238,25 @@ export function cgroupDriverIn(config: string | undefined): RuntimeStatus["cgrou
 export const handlersIn = (config: string | undefined): string[] =>
   Object.keys(containerdIn(config)?.runtimes ?? {}).sort();
 
+/** What containerd from 1.7 on tells of its `enable_cdi`; older ones and other runtimes tell nothing. */
+export const takesCdiNamesIn = (config: string | undefined): boolean | undefined => {
+  const enabled = configIn(config)?.enableCDI;
+  return typeof enabled === "boolean" ? enabled : undefined;
+};
+
 interface ContainerdConfig {
   defaultRuntimeName?: string;
   runtimes?: Record<string, { options?: { SystemdCgroup?: unknown } | null } | undefined>;
 }
 
-function containerdIn(config: string | undefined): ContainerdConfig | undefined {
+const containerdIn = (config: string | undefined): ContainerdConfig | undefined =>
+  configIn(config)?.containerd;
+
+function configIn(
+  config: string | undefined,
+): { containerd?: ContainerdConfig; enableCDI?: unknown } | undefined {
   try {
-    return (JSON.parse(config ?? "null") as { containerd?: ContainerdConfig } | null)?.containerd;
+    return JSON.parse(config ?? "null") ?? undefined;
   } catch {
     return undefined;
   }

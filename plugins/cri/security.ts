@@ -208,7 +208,7 @@ export function toContainerSecurity(
     runAsUsername: security.runAsUser === undefined ? imageUser.name : "",
     runAsGroup: int64(security.runAsGroup),
     readonlyRootfs: security.readOnlyRootFilesystem === true,
-    supplementalGroups: supplementalGroups(pod),
+    supplementalGroups: [...supplementalGroups(pod), ...(spec.edits.groups ?? []).map(BigInt)],
     supplementalGroupsPolicy: supplementalGroupsPolicy(pod),
     noNewPrivs: security.allowPrivilegeEscalation === false,
     maskedPaths: unmasked ? [] : MASKED_PATHS,

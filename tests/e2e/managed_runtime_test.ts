@@ -88,6 +88,7 @@ async function withStage(test: (stage: Stage) => Promise<void>): Promise<void> {
     sandboxImage: PAUSE_IMAGE,
     ...await detectHost(),
     registryConfigDir: `${directory}/certs.d`,
+    cdiSpecDirs: [],
     log: (_level, message, fields) => logged.push({ message, fields }),
   };
   const managed = createManagedContainerd(options);

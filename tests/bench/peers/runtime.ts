@@ -47,6 +47,7 @@ export async function startRuntime(): Promise<BenchRuntime> {
     cgroupRoot,
     ...await detectHost(),
     registryConfigDir: `${directory}/certs.d`,
+    cdiSpecDirs: [],
   });
   await managed.ensure(AbortSignal.timeout(60_000));
   const demo = await writeImageArchive(directory, "demo.tar", { tags: [IMAGE] });

@@ -18,6 +18,7 @@ const CONFIG: ContainerdConfig = {
   restrictOomScoreAdj: false,
   snapshotter: "overlayfs",
   registryConfigDir: "/etc/agent/certs.d",
+  cdiSpecDirs: ["/etc/cdi", "/run/cdi"],
   runtimes: {},
   maxConcurrentDownloads: 3,
   logLevel: "warn",
@@ -66,6 +67,7 @@ Deno.test("containerd 1.6: version 2, everything of CRI in one plugin", () => {
   assert(cri.includes('sandbox_image = "localhost/agent/pause:1"'));
   assert(cri.includes("restrict_oom_score_adj = false"));
   assert(!cri.some((l) => l.startsWith("enable_cdi")), "1.6 does not know CDI");
+  assert(!cri.some((l) => l.startsWith("cdi_spec_dirs")));
   assertEquals(t.get('plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc.options'), [
     'BinaryName = "/usr/sbin/runc"',
     'Root = "/run/agent/containerd/runc"',
@@ -77,12 +79,16 @@ Deno.test("containerd 1.6: version 2, everything of CRI in one plugin", () => {
 Deno.test("containerd 1.7: CDI on, NRI's shared socket off", () => {
   const t = tables(generateConfig({ ...CONFIG, version: { major: 1, minor: 7, patch: 0 } }));
   assert(t.get('plugins."io.containerd.grpc.v1.cri"')!.includes("enable_cdi = true"));
+  const dirs = 'cdi_spec_dirs = ["/etc/cdi", "/run/cdi"]';
+  assert(t.get('plugins."io.containerd.grpc.v1.cri"')!.includes(dirs));
   assertEquals(t.get('plugins."io.containerd.nri.v1.nri"'), ["disable = true"]);
 });
 
 Deno.test("containerd 2.x: version 3, split plugins, several CNI directories from 2.1", () => {
   const of = (minor: number) => tables(generateConfig({ ...CONFIG, version: { major: 2, minor, patch: 0 } }));
   const t = of(0);
+  const dirs = 'cdi_spec_dirs = ["/etc/cdi", "/run/cdi"]';
+  assert(t.get('plugins."io.containerd.cri.v1.runtime"')!.includes(dirs));
   assert(t.get("")!.includes("version = 3"));
   assertEquals(t.get('plugins."io.containerd.cri.v1.images".pinned_images'), [
     'sandbox = "localhost/agent/pause:1"',

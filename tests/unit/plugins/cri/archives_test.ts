@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { importedNames } from "../../../../plugins/cri/archives.ts";
-import { cgroupDriverIn } from "../../../../plugins/cri/runtime.ts";
+import { cgroupDriverIn, takesCdiNamesIn } from "../../../../plugins/cri/runtime.ts";
 
 Deno.test("importedNames: the words of ctr before and since 2.0", () => {
   assertEquals(
@@ -26,4 +26,12 @@ Deno.test("cgroupDriverIn: the default runtime's SystemdCgroup in containerd's c
   assertEquals(cgroupDriverIn(config({ SystemdCgroup: false })), "cgroupfs");
   assertEquals(cgroupDriverIn(config(null)), "cgroupfs");
   for (const unknown of [undefined, "", "{", "{}", "[]"]) assertEquals(cgroupDriverIn(unknown), undefined);
+});
+
+Deno.test("takesCdiNamesIn: what containerd tells of enable_cdi", () => {
+  assertEquals(takesCdiNamesIn('{"enableCDI":true}'), true);
+  assertEquals(takesCdiNamesIn('{"enableCDI":false}'), false);
+  for (const unknown of [undefined, "", "{", "{}", "[]", "null", '{"enableCDI":"yes"}']) {
+    assertEquals(takesCdiNamesIn(unknown), undefined);
+  }
 });

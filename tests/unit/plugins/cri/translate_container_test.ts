@@ -95,6 +95,7 @@ Deno.test("toContainerConfig: edits become mounts, devices, annotations, CDI nam
         devices: [{ hostPath: "/dev/x", containerPath: "/dev/y", permissions: "rw" }],
         annotations: { note: "1", "io.kubernetes.container.hash": "forged" },
         cdiDevices: ["vendor.com/gpu=0"],
+        groups: [44],
       },
     },
     "one",
@@ -113,6 +114,7 @@ Deno.test("toContainerConfig: edits become mounts, devices, annotations, CDI nam
   );
   assertEquals(config.devices, [{ hostPath: "/dev/x", containerPath: "/dev/y", permissions: "rw" }]);
   assertEquals(config.CDIDevices, [{ name: "vendor.com/gpu=0" }]);
+  assertEquals(config.linux?.securityContext?.supplementalGroups, [44n]);
   assertEquals([config.annotations["note"], config.annotations["io.kubernetes.container.hash"]], ["1", "c1"]);
 });
 
