@@ -11,7 +11,7 @@ import type { EnvFiles } from "./model/env_file.ts";
 import type { ObservedPod } from "./model/observed.ts";
 import type { ProbeResult } from "./model/probe.ts";
 import type { NetworkTarget } from "./model/probe_target.ts";
-import type { RegistryAuth } from "./model/pull_secrets.ts";
+import type { Keyring, RegistryAuth } from "./model/pull_secrets.ts";
 import type { Capacity } from "./model/stats_summary.ts";
 import type { ContainerUsage, Usage } from "./model/usage.ts";
 import type { VolumeImage } from "./model/plan.ts";
@@ -229,6 +229,15 @@ export interface Images {
   remove(image: string, signal: AbortSignal): Promise<void>;
   /** Imports an OCI or docker archive (.tar, .tar.gz, .tar.zst); returns the names it brought. Pinned against collection. */
   importArchive(path: string, signal: AbortSignal): Promise<string[]>;
+}
+
+/** Passwords for registries that the node itself has, besides the secrets of pods. */
+export interface NodeCredentials {
+  /**
+   * To be looked into in this order; `repository` is a whole name without tag and digest. What went wrong on the way is
+   * told in one sentence each, and holds up nothing.
+   */
+  keyrings(repository: string, signal: AbortSignal): Promise<{ keyrings: Keyring[]; failures: string[] }>;
 }
 
 /** An image's files, ready to be mounted read-only: what mount(8) takes, options as in fstab(5). */

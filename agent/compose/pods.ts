@@ -7,7 +7,7 @@ import type { Config } from "../config/config.ts";
 import type { Log } from "../lib/log.ts";
 import { instrument, type Metrics } from "../lib/metrics.ts";
 import { once } from "../lib/once.ts";
-import type { Cgroups, Host, Images, Runtime, Storage } from "../ports.ts";
+import type { Cgroups, Host, Images, NodeCredentials, Runtime, Storage } from "../ports.ts";
 import type { StatusStore } from "../status_store.ts";
 import type { DnsConfig } from "../model/container.ts";
 import type { Pod } from "../model/gen/v1.ts";
@@ -30,6 +30,7 @@ import { createProber } from "../../plugins/probe/mod.ts";
 import { detectHost } from "../../plugins/containerd/mod.ts";
 import { createNodeAdmission } from "./admission.ts";
 import { createNetworks, createNodeCni } from "./networks.ts";
+import { nodeCredentials } from "./credentials.ts";
 import { readMachine } from "./machine.ts";
 import { imageCalls, runtimeCalls } from "./metrics.ts";
 
@@ -44,8 +45,7 @@ export interface PodParts {
   usage: UsageMeter;
   /** Which driver makes them is asked of the runtime, when the first pod needs to know. */
   cgroups(): Promise<PodCgroups>;
-  /** Text of ROOT/config.json, the node's docker configuration. */
-  nodeConfig(): Promise<string | undefined>;
+  credentials: NodeCredentials;
 }
 
 export interface PodPartsOptions {
@@ -124,7 +124,7 @@ export function createPodParts(o: PodPartsOptions, leave: AbortSignal): PodParts
       config.userNamespaceIds,
       config.maxPods,
     );
-  const nodeConfig = () => host.readText(join(config.rootDir, "config.json"));
+  const credentials = nodeCredentials(o, leave);
   const dns = async (pod: Pod) => {
     const conf = await readResolvConf(host, config.resolvConf);
     return podDns(pod, {
@@ -198,10 +198,10 @@ export function createPodParts(o: PodPartsOptions, leave: AbortSignal): PodParts
       node,
       dns,
       userNamespaces: createUserNamespaces({ runtime, pool: userPool }),
-      images: { images, archives, pulls: createGate(config.maxParallelImagePulls ?? Infinity), nodeConfig },
+      images: { images, archives, pulls: createGate(config.maxParallelImagePulls ?? Infinity), credentials },
     },
   }, leave);
-  return { node, labels, runtime, images, archives, reconciler, storage, usage, cgroups, nodeConfig };
+  return { node, labels, runtime, images, archives, reconciler, storage, usage, cgroups, credentials };
 }
 
 const hugePageAmounts = (pages: ReadonlyMap<number, number>): Record<string, number> =>

@@ -15,10 +15,10 @@ import { buildInfo } from "../build_info.ts";
 import { createMetrics, type Metrics } from "../lib/metrics.ts";
 import { aborted } from "../lib/pause.ts";
 import { runForever } from "../lib/tasks.ts";
-import { authsFor } from "../model/pull_secrets.ts";
 import { runLogRotation } from "../node/log_rotation.ts";
 import { runStorageLimits } from "../node/storage_limits.ts";
 import { runNodeStatus } from "../node/status.ts";
+import { pullWithAny } from "../reconcile/images.ts";
 import { runRuntimeWatch } from "../reconcile/watch_runtime.ts";
 import { mergeSnapshots, type Snapshot } from "../sources/merge.ts";
 import { watchManifests } from "../sources/static_dir.ts";
@@ -253,7 +253,7 @@ function apiService(
     }
     return settled() ? { ok: true, reasons: [] } : { ok: false, reasons: ["not every pod has a status yet"] };
   };
-  const { images, nodeConfig, reconciler } = parts;
+  const { images, credentials, reconciler } = parts;
   const brought = <T>(result: T): T => {
     reconciler.retryImages(() => true);
     return result;
@@ -272,8 +272,8 @@ function apiService(
         images: {
           list: (signal) => images.list(signal),
           async pull(image, signal) {
-            const [auth] = authsFor(image, {}, new Map(), await nodeConfig());
-            return brought(await images.pull(image, auth, signal));
+            const warn = (failure: string) => o.log.warn("no password from a program", { failure });
+            return brought(await pullWithAny({ images, credentials }, image, [], warn, signal));
           },
           importArchive: async (path, signal) => brought(await images.importArchive(path, signal)),
         },

@@ -4,7 +4,7 @@ import { readHostDevices } from "../model/host_devices.ts";
 import { dnsLabel, labelValue, qualifiedName } from "../model/names.ts";
 import { parseQuantity } from "../model/quantity.ts";
 import { checkSysctlPattern } from "../model/sysctls.ts";
-import { parseDuration } from "./duration.ts";
+import { parseDuration } from "../model/duration.ts";
 import type { Place } from "./settings.ts";
 import { ipVersion } from "./values.ts";
 
@@ -52,6 +52,13 @@ const checks: readonly Check[] = [
       Number(get("userNamespaces.idsPerPod")) % 65536 === 0
         ? undefined
         : `is ${get("userNamespaces.idsPerPod")}: expected a multiple of 65536`,
+  ],
+  [
+    "imageCredentialProviderBinDir",
+    (get) =>
+      get("imageCredentialProviderConfig") === "" || get("imageCredentialProviderBinDir") !== ""
+        ? undefined
+        : "is not set: expected the directory of the programs that imageCredentialProviderConfig names",
   ],
   ["nodeLabels", (get) => checkLabels(get("nodeLabels") as Record<string, string>)],
   [

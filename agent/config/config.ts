@@ -8,7 +8,7 @@ import { parseQuantity } from "../model/quantity.ts";
 import { checkValues } from "./checks.ts";
 import { defaultValues, type Instance, instanceOf, stateDirOf } from "./defaults.ts";
 import { type ConfigFile, readConfigFile } from "./documents.ts";
-import { parseDuration } from "./duration.ts";
+import { parseDuration } from "../model/duration.ts";
 import { settingsFromEnvironment, settingsFromFlags } from "./flags.ts";
 import { keyByName } from "./keys.ts";
 import { mergeSettings, placeText, type Setting, unsupportedWarnings } from "./settings.ts";
@@ -22,6 +22,7 @@ export interface Config extends Instance {
   stateDir: string;
   /** Archives in it are imported into the runtime. */
   imagesDir: string;
+  imageCredentialProviders: ImageCredentialConfig;
   /** Of the local API. */
   socket: string;
   podLogsDir: string;
@@ -79,6 +80,12 @@ export interface Config extends Instance {
   containerLogMaxFiles: number;
   verbosity: number;
   logFormat: "text" | "json";
+}
+
+export interface ImageCredentialConfig {
+  /** "" is none. */
+  path: string;
+  binDir: string;
 }
 
 export interface ManagedRuntimeConfig {
@@ -180,6 +187,10 @@ function toConfig(instance: Instance, values: ReadonlyMap<string, unknown>, node
     nodeIPs: texts("nodeIPs"),
     stateDir: stateDirOf(instance.rootDir),
     imagesDir: text("imagesDir"),
+    imageCredentialProviders: {
+      path: text("imageCredentialProviderConfig"),
+      binDir: text("imageCredentialProviderBinDir"),
+    },
     socket: text("socket"),
     podLogsDir: text("podLogsDir"),
     containerLogsDir: text("containerLogsDir"),

@@ -102,8 +102,6 @@ const kubeletOnly: readonly ConfigFlag[] = [
     "cert-dir",
     "cloud-provider",
     "cloud-config",
-    "image-credential-provider-config",
-    "image-credential-provider-bin-dir",
     "lock-file",
     "runtime-cgroups",
     "minimum-container-ttl-duration",

@@ -4,7 +4,7 @@
  */
 import { shown } from "../model/finding.ts";
 import { parseQuantity } from "../model/quantity.ts";
-import { formatDuration, parseDuration } from "./duration.ts";
+import { formatDuration, parseDuration } from "../model/duration.ts";
 import type { KeySpec, ValueType } from "./keys.ts";
 
 export type Reading = { value: unknown } | { wrong: string };

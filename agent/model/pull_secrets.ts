@@ -1,18 +1,23 @@
 /**
- * Which credentials may open the registry of an image: from imagePullSecrets and the node's own docker configuration.
- * Source: Kubernetes pkg/credentialprovider (host globs, longest path first). Pure. Not for: pulling.
+ * Which credentials may open the registry of an image: from imagePullSecrets, the node's own docker configuration,
+ * credential providers. Source: Kubernetes pkg/credentialprovider, keyring.go. Pure. Not for: pulling.
  */
 import type { Pod, Secret } from "./gen/v1.ts";
+import { matchesImage } from "./image_match.ts";
+import { normalizeImageName } from "./image_name.ts";
 
 export interface RegistryAuth {
   username: string;
   password: string;
 }
 
-interface Entry {
+/** What opens all images that a pattern fits (image_match.ts). */
+export interface Credential {
   pattern: string;
   auth: RegistryAuth;
 }
+
+export type Keyring = readonly Credential[];
 
 const decodeText = (base64: string): string | undefined => {
   try {
@@ -35,62 +40,65 @@ function parseAuth(value: unknown): RegistryAuth | undefined {
   return colon < 0 ? undefined : { username: pair!.slice(0, colon), password: pair!.slice(colon + 1) };
 }
 
-/** The entries of a `.dockerconfigjson` (with `auths`) or `.dockercfg` (without). Anything unreadable is no entry. */
-export function parseDockerConfig(text: string): Entry[] {
+const dockerHub = "index.docker.io";
+
+/** What stands before the images of a docker configuration's key: no scheme, no version of the API. */
+export function patternOf(key: string): string {
+  const pattern = key.replace(/^https?:\/\//, "").replace(/\/v[12](?=\/|$)/, "").replace(/\/$/, "");
+  return isDockerHub(pattern) ? dockerHub : pattern;
+}
+
+const isDockerHub = (place: string): boolean => /^(index\.)?docker\.io(\/|$)/.test(place);
+
+/**
+ * The credentials of a `.dockerconfigjson` (with `auths`) or `.dockercfg` (without), `undefined` when the text is
+ * neither. An entry without a name and a password is none.
+ */
+export function parseDockerConfig(text: string): Keyring | undefined {
   let json: unknown;
   try {
     json = JSON.parse(text);
   } catch {
-    return [];
+    return undefined;
   }
-  const auths = isRecord(json) ? (isRecord(json.auths) ? json.auths : json) : {};
-  return Object.entries(auths).flatMap(([key, value]) => {
+  if (!isRecord(json)) return undefined;
+  return Object.entries(isRecord(json.auths) ? json.auths : json).flatMap(([key, value]) => {
     const auth = parseAuth(value);
-    const pattern = key.replace(/^https?:\/\//, "").replace(/\/v[12]\/?$/, "").replace(/\/$/, "");
-    return auth === undefined ? [] : [{ pattern, auth }];
+    return auth === undefined ? [] : [{ pattern: patternOf(key), auth }];
   });
 }
 
-function secretEntries(secret: Secret): Entry[] {
-  const text = secret.data?.[".dockerconfigjson"] ?? secret.data?.[".dockercfg"];
-  return text === undefined ? [] : parseDockerConfig(decodeText(text) ?? "");
-}
-
-/** `registry/repository` without tag or digest; Docker Hub's short names get their full form. */
-function registryPath(image: string): string {
-  const name = image.replace(/@.*$/, "").replace(/:[^:/]*$/, "");
-  const first = name.split("/")[0]!;
-  const hasRegistry = name.includes("/") &&
-    (first.includes(".") || first.includes(":") || first === "localhost");
-  return hasRegistry ? name : `index.docker.io/${name.includes("/") ? name : `library/${name}`}`;
-}
-
-function matches(pattern: string, path: string): boolean {
-  const [host, ...rest] = pattern.split("/");
-  const [ownHost, ...ownRest] = path.split("/");
-  const glob = (p: string, s: string) => {
-    const [ps, ss] = [p.split("."), s.split(".")];
-    return ps.length === ss.length && ps.every((part, i) => part === "*" || part === ss[i]);
-  };
-  const sameHost = glob(host!, ownHost!) || (host === "docker.io" && ownHost === "index.docker.io");
-  return sameHost && (ownRest.join("/") + "/").startsWith(rest.length === 0 ? "" : rest.join("/") + "/");
-}
-
-/** Credentials to try, best first; empty means anonymous. `nodeConfig` is the text of ROOT/config.json, if any. */
-export function authsFor(
-  image: string,
-  pod: Pod,
-  secrets: ReadonlyMap<string, Secret>,
-  nodeConfig: string | undefined,
-): RegistryAuth[] {
+/** Of the pod's imagePullSecrets, those that are there. */
+export function secretKeyring(pod: Pod, secrets: ReadonlyMap<string, Secret>): Keyring {
   const namespace = pod.metadata?.namespace ?? "default";
-  const named = (pod.spec?.imagePullSecrets ?? []).flatMap((ref) => {
-    const secret = secrets.get(`${namespace}/${ref.name}`);
-    return secret === undefined ? [] : secretEntries(secret);
+  return (pod.spec?.imagePullSecrets ?? []).flatMap((ref) => {
+    const { data } = secrets.get(`${namespace}/${ref.name}`) ?? {};
+    const text = data?.[".dockerconfigjson"] ?? data?.[".dockercfg"];
+    return text === undefined ? [] : parseDockerConfig(decodeText(text) ?? "") ?? [];
   });
-  const path = registryPath(image);
-  return [...named, ...parseDockerConfig(nodeConfig ?? "{}")]
-    .filter((e) => matches(e.pattern, path))
-    .sort((a, b) => b.pattern.length - a.pattern.length)
-    .map((e) => e.auth);
+}
+
+/** The whole name of an image without tag and digest: `docker.io/library/busybox`. What is no name stays as it is. */
+export function imageRepository(image: string): string {
+  const name = normalizeImageName(image);
+  return name === undefined ? image : `${name.registry}/${name.repository}`;
+}
+
+/** Of one keyring, those that fit, the most particular first; Docker Hub's when nothing else does. */
+function lookUp(keyring: Keyring, repository: string): RegistryAuth[] {
+  const ordered = keyring.toSorted((a, b) => a.pattern === b.pattern ? 0 : a.pattern < b.pattern ? 1 : -1);
+  const fitting = ordered.filter(({ pattern }) => pattern !== dockerHub && matchesImage(pattern, repository));
+  if (fitting.length > 0 || !isDockerHub(repository)) return fitting.map(({ auth }) => auth);
+  return ordered.filter(({ pattern }) => pattern === dockerHub).map(({ auth }) => auth);
+}
+
+/** Credentials to try, best first; empty means anonymous. Keyrings in the order in which they are asked. */
+export function authsFor(image: string, keyrings: readonly Keyring[]): RegistryAuth[] {
+  const repository = imageRepository(image);
+  const auths = keyrings.flatMap((keyring) => lookUp(keyring, repository));
+  const seen = new Set<string>();
+  return auths.filter(({ username, password }) => {
+    const key = JSON.stringify([username, password]);
+    return !seen.has(key) && seen.add(key);
+  });
 }

@@ -3,12 +3,12 @@
  * still being imported. Not for: when to try again (model/restart.ts).
  */
 import type { Container, Secret } from "../model/gen/v1.ts";
-import type { Images, ImageStatus } from "../ports.ts";
+import type { Images, ImageStatus, NodeCredentials } from "../ports.ts";
 import type { ReadyImage, VolumeImage } from "../model/plan.ts";
 import type { DesiredPod } from "../model/wish.ts";
 import { AgentError, errorText } from "../model/errors.ts";
 import { imageVolumes } from "../model/volumes.ts";
-import { authsFor } from "../model/pull_secrets.ts";
+import { authsFor, imageRepository, type Keyring, secretKeyring } from "../model/pull_secrets.ts";
 import type { Gate } from "./gate.ts";
 
 /** What the images directory knows: archives count as the registry of the images they brought. */
@@ -23,8 +23,7 @@ export interface ImageOptions {
   images: Images;
   archives: Archives;
   pulls: Gate;
-  /** Text of ROOT/config.json, the node's docker configuration. */
-  nodeConfig(): Promise<string | undefined>;
+  credentials: NodeCredentials;
 }
 
 export type RecordEvent = (
@@ -105,22 +104,47 @@ async function pull(
   signal: AbortSignal,
 ): Promise<ImageStatus> {
   r.record("Normal", "Pulling", `Pulling image "${image}"`, r.container.name);
-  const auths = authsFor(image, r.pod.pod, r.secrets, await o.nodeConfig());
+  const own = secretKeyring(r.pod.pod, r.secrets);
+  const warn = (failure: string) =>
+    r.record("Warning", "FailedCredentialProvider", failure, r.container.name);
+  try {
+    const ref = await pullWithAny(o, image, own, warn, signal);
+    const status = await o.images.status(ref, signal) ?? await o.images.status(image, signal);
+    if (status === undefined) {
+      throw new AgentError("ErrImagePull", `"${image}" was pulled but is not to be found`);
+    }
+    r.record("Normal", "Pulled", `Successfully pulled image "${image}"`, r.container.name);
+    return status;
+  } catch (error) {
+    if (!signal.aborted) {
+      r.record("Warning", "Failed", `Failed to pull image "${image}": ${errorText(error)}`, r.container.name);
+    }
+    throw error;
+  }
+}
+
+/**
+ * Pulls with each password that may open the registry until one does, the caller's own (`own`) first; without one,
+ * nameless. Returns the reference; throws what the last try threw.
+ */
+export async function pullWithAny(
+  { images, credentials }: Pick<ImageOptions, "images" | "credentials">,
+  image: string,
+  own: Keyring,
+  warn: (failure: string) => void,
+  signal: AbortSignal,
+): Promise<string> {
+  const { keyrings, failures } = await credentials.keyrings(imageRepository(image), signal);
+  failures.forEach(warn);
+  const auths = authsFor(image, [own, ...keyrings]);
   let failure: unknown;
   for (const auth of auths.length === 0 ? [undefined] : auths) {
     try {
-      const ref = await o.images.pull(image, auth, signal);
-      const status = await o.images.status(ref, signal) ?? await o.images.status(image, signal);
-      if (status === undefined) {
-        throw new AgentError("ErrImagePull", `"${image}" was pulled but is not to be found`);
-      }
-      r.record("Normal", "Pulled", `Successfully pulled image "${image}"`, r.container.name);
-      return status;
+      return await images.pull(image, auth, signal);
     } catch (error) {
       if (signal.aborted) throw error;
       failure = error;
     }
   }
-  r.record("Warning", "Failed", `Failed to pull image "${image}": ${errorText(failure)}`, r.container.name);
   throw failure;
 }

@@ -1,4 +1,4 @@
-/** Images from a real registry behind a password, found by a hosts.toml; pull policies; what failures look like. */
+/** Images from a real registry behind a password, found by a hosts.toml; who knows the password; pull policies; what failures look like. */
 import { assert, assertEquals, assertMatch, assertNotEquals } from "@std/assert";
 import type { Pod } from "../../agent/model/gen/v1.ts";
 import { type AgentUnderTest, createAgent, isReady } from "./agent.ts";
@@ -78,6 +78,57 @@ async function checkNodeConfig(agent: AgentUnderTest): Promise<void> {
   await agent.untilReady("node");
 }
 
+/** A shell is all that a provider needs: it notes what it was asked, and answers for the registry. */
+const provider = (directory: string, password: string): string =>
+  `#!/bin/sh
+cat >>${directory}/asked; echo >>${directory}/asked
+echo '{"apiVersion":"credentialprovider.kubelet.k8s.io/v1","kind":"CredentialProviderResponse",' \\
+  "\\"cacheKeyType\\":\\"Registry\\",\\"auth\\":{\\"$REGISTRY\\":{\\"username\\":\\"$1\\",\\"password\\":\\"${password}\\"}}}"
+`;
+
+const providerConfig = `
+apiVersion: kubelet.config.k8s.io/v1
+kind: CredentialProviderConfig
+providers:
+- name: passwords
+  matchImages: ["*.test/team"]
+  defaultCacheDuration: 10m
+  apiVersion: credentialprovider.kubelet.k8s.io/v1
+  args: [me]
+  env: [{ name: REGISTRY, value: ${host} }]
+`;
+
+async function checkProvider(agent: AgentUnderTest, directory: string): Promise<void> {
+  const problems = async () =>
+    (await agent.api<{ items: { field?: string; line?: number }[] }>("/problems")).items;
+  await until(
+    "a program that is missing is told",
+    async () => (await problems()).some((p) => p.field === "providers"),
+  );
+  await Deno.writeTextFile(`${directory}/bin/passwords`, provider(directory, "s3cr3t"), { mode: 0o755 });
+  await agent.write(
+    "provided.yaml",
+    podOf("provided", [from("team/provided:1"), from("team/two:1", { name: "two" })]),
+  );
+  await agent.untilReady("provided");
+  await until("the problem is gone", async () => !(await problems()).some((p) => p.field === "providers"));
+  const asked = (await Deno.readTextFile(`${directory}/asked`)).trim().split("\n").map((line) =>
+    JSON.parse(line)
+  );
+  const request = (image: string) => ({
+    kind: "CredentialProviderRequest",
+    apiVersion: "credentialprovider.kubelet.k8s.io/v1",
+    image: `${host}/${image}`,
+  });
+  assertEquals(asked[0], request("team/provided"));
+  // Both are pulled at once; the answer for the registry comes too late for the second alone.
+  assert(asked.length <= 2, JSON.stringify(asked));
+  await agent.write("cached.yaml", podOf("cached", [from("team/cached:1")]));
+  await agent.untilReady("cached");
+  assertEquals((await Deno.readTextFile(`${directory}/asked`)).trim().split("\n").length, asked.length);
+  assert(!agent.log().includes("s3cr3t"), "no password in the log");
+}
+
 async function checkPolicies(agent: AgentUnderTest, registry: DockerRegistry): Promise<void> {
   await agent.write("never.yaml", podOf("never", [from("team/absent:1", { imagePullPolicy: "Never" })]));
   const never = await agent.untilPod(
@@ -116,17 +167,23 @@ async function checkCli(agent: AgentUnderTest): Promise<void> {
 Deno.test("images from a registry", async (t) => {
   const directory = await Deno.makeTempDir({ prefix: "agent-e2e-registry-" });
   await using registry = await startDockerRegistry(`${directory}/registry`);
-  for (const name of ["other", "node", "cli"]) await registry.push(`team/${name}:1`);
+  for (const name of ["other", "node", "cli", "provided", "two", "cached"]) {
+    await registry.push(`team/${name}:1`);
+  }
   await registry.push("team/web:1", { files: { "/which": "web one" } });
   await Deno.mkdir(`${directory}/certs.d/${host}`, { recursive: true });
   await Deno.writeTextFile(
     `${directory}/certs.d/${host}/hosts.toml`,
     `server = "http://${registry.address}"\n[host."http://${registry.address}"]\n  capabilities = ["pull", "resolve"]\n`,
   );
+  await Deno.mkdir(`${directory}/bin`);
+  await Deno.writeTextFile(`${directory}/providers.yaml`, providerConfig);
   const config = `
 apiVersion: agent/v1alpha1
 kind: AgentConfiguration
 managedRuntime: { registryConfigDir: ${directory}/certs.d }
+imageCredentialProviderConfig: ${directory}/providers.yaml
+imageCredentialProviderBinDir: ${directory}/bin
 `;
   {
     await using agent = await createAgent({ withImage: false, config });
@@ -136,6 +193,10 @@ managedRuntime: { registryConfigDir: ${directory}/certs.d }
       () => checkPassword(agent),
     );
     await t.step("the node's own docker configuration opens it, too", () => checkNodeConfig(agent));
+    await t.step("a credential provider opens it, asked once for the registry", async () => {
+      await Deno.remove(`${agent.root}/config.json`);
+      await checkProvider(agent, directory);
+    });
     await t.step("Never, IfNotPresent, Always", () => checkPolicies(agent, registry));
     await t.step("agent images pull", () => checkCli(agent));
     assert((await agent.pods()).filter(isReady).length >= 4);

@@ -27,6 +27,7 @@ Deno.test("nothing given: the defaults of a node's one agent", () => {
     nodeIPs: [],
     stateDir: "/var/lib/kubelet/agent",
     imagesDir: "/var/lib/kubelet/agent/images",
+    imageCredentialProviders: { path: "", binDir: "" },
     socket: "/run/agent/agent.sock",
     podLogsDir: "/var/log/pods",
     containerLogsDir: "/var/log/containers",

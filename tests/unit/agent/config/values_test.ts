@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { formatDuration, parseDuration } from "../../../../agent/config/duration.ts";
+import { formatDuration, parseDuration } from "../../../../agent/model/duration.ts";
 import { keyByName, keys, type KeySpec } from "../../../../agent/config/keys.ts";
 import { readFlagTexts, readValue } from "../../../../agent/config/values.ts";
 

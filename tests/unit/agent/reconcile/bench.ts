@@ -107,7 +107,7 @@ export function createBench(root: string, fake: FakeRuntime, networks = createFa
         images,
         archives: { settled: () => Promise.resolve(), brought: () => false },
         pulls: createGate(2),
-        nodeConfig: () => Promise.resolve(undefined),
+        credentials: { keyrings: () => Promise.resolve({ keyrings: [], failures: [] }) },
       },
       node,
       dns: () => Promise.resolve({ dns: { servers: [], searches: [], options: [] }, warnings: [] }),

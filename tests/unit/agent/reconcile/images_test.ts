@@ -47,7 +47,7 @@ async function ensuring(pullPolicy: string, present: string[], registry: string[
     images: images as Images,
     archives: { settled: () => Promise.resolve(), brought: () => false },
     pulls: createGate(Infinity),
-    nodeConfig: () => Promise.resolve(undefined),
+    credentials: { keyrings: () => Promise.resolve({ keyrings: [], failures: [] }) },
   };
   const pod = { pod: podWith(pullPolicy), uid: "u", source: "file" as const, origin: "test" };
   const request = {

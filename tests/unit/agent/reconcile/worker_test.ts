@@ -81,7 +81,12 @@ async function withWorker(
         dns: () => Promise.resolve({ dns: { servers: [], searches: [], options: [] }, warnings: [] }),
         networks,
         userNamespaces: createUserNamespaces({ runtime, pool: () => Promise.resolve(idPool) }),
-        images: { images, archives, pulls: createGate(1), nodeConfig: () => Promise.resolve(undefined) },
+        images: {
+          images,
+          archives,
+          pulls: createGate(1),
+          credentials: { keyrings: () => Promise.resolve({ keyrings: [], failures: [] }) },
+        },
       },
     },
     id,
