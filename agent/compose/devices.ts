@@ -3,11 +3,12 @@ import { join } from "@std/path";
 import type { Config } from "../config/config.ts";
 import type { Log } from "../lib/log.ts";
 import { createDeviceLedger, type DeviceLedger } from "../node/device_ledger.ts";
-import type { DeviceSource } from "../plugin_ports.ts";
+import type { DeviceSource, PluginTakers } from "../plugin_ports.ts";
 import type { Host } from "../ports.ts";
 import type { Reconciler } from "../reconcile/reconciler.ts";
 import type { StatusStore } from "../status_store.ts";
-import { responseCodec } from "../../plugins/device/mod.ts";
+import { createDevicePlugins, responseCodec, runRegistration } from "../../plugins/device/mod.ts";
+import { tellOfPlugin } from "./plugins.ts";
 
 export interface DevicePartsOptions {
   config: Config;
@@ -16,22 +17,43 @@ export interface DevicePartsOptions {
   store: StatusStore;
 }
 
-/** With what was given before; sources that come first win. */
+export interface DeviceParts {
+  ledger: DeviceLedger;
+  takers: PluginTakers;
+  /** Listens to device plugins until the signal aborts. */
+  run(signal: AbortSignal): Promise<void>;
+}
+
+/** With what was given before. Device plugins come before `others`, and those that come first win. */
 export async function createDevices(
   { config, host, log, store }: DevicePartsOptions,
-  sources: readonly DeviceSource[],
-): Promise<DeviceLedger> {
+  others: readonly DeviceSource[],
+): Promise<DeviceParts> {
+  const directory = join(config.rootDir, "device-plugins");
+  const plugins = createDevicePlugins({
+    log,
+    now: () => host.now(),
+    report: (reports) => store.setPlugins("devices", reports),
+    event: (plugin) => tellOfPlugin(plugin, store, host.now()),
+  });
   const ledger = createDeviceLedger({
     host,
     log,
-    sources,
-    directory: join(config.rootDir, "device-plugins"),
+    sources: [plugins.source, ...others],
+    directory,
     codec: responseCodec,
     waitMs: config.deviceWait,
     report: (problems) => store.setProblems("devices", problems),
   });
   await ledger.load();
-  return ledger;
+  return {
+    ledger,
+    takers: { DevicePlugin: plugins.taker },
+    async run(signal) {
+      signal.addEventListener("abort", plugins.close, { once: true });
+      await runRegistration({ host, directory, plugins }, signal);
+    },
+  };
 }
 
 /** Pods learn at once what has changed for them. */

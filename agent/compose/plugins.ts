@@ -27,12 +27,16 @@ export function runPlugins(o: PluginOptions, signal: AbortSignal): Promise<void>
     takers,
     log,
     report: (plugins) => store.setPlugins("registry", plugins),
-    event: (plugin) => tell(plugin, store, host.now()),
+    event: (plugin) => tellOfPlugin(plugin, store, host.now()),
   }, signal);
 }
 
 /** A plugin that comes or fails is worth a word; that one is being asked is not. */
-function tell({ name, type, state, error, socket }: PluginReport, store: StatusStore, now: number): void {
+export function tellOfPlugin(
+  { name, type, state, error, socket }: PluginReport,
+  store: StatusStore,
+  now: number,
+): void {
   const object = { kind: "Plugin", name };
   if (error !== "") {
     const message = `${type || "plugin"} at ${socket}: ${error}`;

@@ -63,10 +63,19 @@ export async function createServices(o: RunOptions, signal: AbortSignal): Promis
   const local = createLocalDevices({ config, host, runtime: chosen.cri.runtime, store });
   const devices = await createDevices({ config, host, log, store }, local.sources);
   const parts = createPodParts(
-    { config, host, log, store, metrics, cri: { ...chosen.cri, runtime: local.runtime }, taken, devices },
+    {
+      config,
+      host,
+      log,
+      store,
+      metrics,
+      cri: { ...chosen.cri, runtime: local.runtime },
+      taken,
+      devices: devices.ledger,
+    },
     signal,
   );
-  followDevices(devices, parts.reconciler, signal);
+  followDevices(devices.ledger, parts.reconciler, signal);
   // What has ended makes room.
   store.subscribe((change) => {
     if (change.kind === "pod" && isEnded(change.pod)) parts.reconciler.readmit();
@@ -87,7 +96,8 @@ export async function createServices(o: RunOptions, signal: AbortSignal): Promis
     ...managedServices(o, chosen),
     forever("image archives", (signal) => parts.archives.run(signal)),
     forever("manifests", (signal) => watchSource(o, store, snapshots, parts, signal)),
-    forever("plugins", (signal) => runPlugins({ config, host, log, store, takers: {} }, signal)),
+    forever("plugins", (signal) => runPlugins({ config, host, log, store, takers: devices.takers }, signal)),
+    forever("device plugins", (signal) => devices.run(signal)),
     forever("recovery", async (signal) => {
       await parts.reconciler.recover();
       await aborted(signal);

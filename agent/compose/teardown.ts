@@ -26,7 +26,7 @@ export async function teardown(
   if (chosen.containerd !== undefined) {
     await startManaged({ ...o, cri: chosen.cri, containerd: chosen.containerd }, signal);
   }
-  const devices = await createDevices({ config, host, log, store }, []);
+  const { ledger: devices } = await createDevices({ config, host, log, store }, []);
   const { reconciler, cgroups } = createPodParts(
     { config, host, log, store, metrics: createMetrics(), cri: chosen.cri, taken: [], devices },
     leave.signal,
