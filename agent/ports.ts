@@ -157,6 +157,8 @@ export interface Runtime {
   observe(uid: string | undefined, signal: AbortSignal): Promise<ObservedPod[]>;
   /** Returns the sandbox id. */
   runPodSandbox(spec: SandboxSpec, signal: AbortSignal): Promise<string>;
+  /** Ids of all sandboxes, those of others, too. */
+  sandboxIds(signal: AbortSignal): Promise<Set<string>>;
   /** Path of a sandbox's network namespace; undefined where it has none of its own or the runtime does not tell. */
   networkNamespace(id: string, signal: AbortSignal): Promise<string | undefined>;
   stopPodSandbox(id: string, signal: AbortSignal): Promise<void>;

@@ -5,15 +5,18 @@
 import type { CniPlaces, CniTool } from "../cli/cni_tool.ts";
 import type { Config } from "../config/config.ts";
 import type { Networks } from "../plugin_ports.ts";
-import type { Host } from "../ports.ts";
+import type { Log } from "../lib/log.ts";
+import type { Host, Runtime } from "../ports.ts";
+import type { StatusStore } from "../status_store.ts";
 import {
   type Cni,
   createCni,
+  createLeakCollector,
   createPodNetworks,
   formatResult,
   loadNetworkFile,
 } from "../../plugins/cni/mod.ts";
-import { CNI_BIN_DIRS } from "../../plugins/containerd/mod.ts";
+import { bridgeName, CNI_BIN_DIRS } from "../../plugins/containerd/mod.ts";
 
 /** libcni's own, where other tools look, too. */
 const cacheDir = "/var/lib/cni";
@@ -34,8 +37,28 @@ export const createNodeCni = ({ config, host }: Parts, places: CniPlaces = { bin
     timeoutMs,
   });
 
+const ownerOf = ({ instanceId }: Config): string => `agent-${instanceId}`;
+
 export const createNetworks = (o: Parts & { cni: Cni }): Networks =>
-  createPodNetworks({ ...o, owner: `agent-${o.config.instanceId}` });
+  createPodNetworks({ ...o, owner: ownerOf(o.config) });
+
+/** Looks when it starts, when a pod has gone, and when one could not be taken off its networks. */
+export function runLeakCollection(
+  o: Parts & { cni: Cni; log: Log; store: StatusStore; runtime: Pick<Runtime, "sandboxIds"> },
+  signal: AbortSignal,
+): Promise<void> {
+  const collector = createLeakCollector({
+    ...o,
+    owner: ownerOf(o.config),
+    written: new Set([bridgeName(o.config.isPrivate ? o.config.rootDir : "")]),
+    sandboxes: (signal) => o.runtime.sandboxIds(signal),
+  });
+  o.store.subscribe((change) => {
+    const ended = change.kind === "pod" && change.deleted;
+    if (ended || (change.kind === "event" && change.event.reason === "FailedKillPod")) collector.nudge();
+  }, signal);
+  return collector.run(signal);
+}
 
 /** For `agent cni`. */
 export function createCniTool(o: Parts, places: CniPlaces): CniTool {

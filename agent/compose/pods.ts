@@ -25,6 +25,7 @@ import { createGate } from "../reconcile/gate.ts";
 import { createUserNamespaces } from "../reconcile/user_namespaces.ts";
 import { createReconciler, type Reconciler } from "../reconcile/reconciler.ts";
 import { createPodVolumes } from "../volumes/pod_volumes.ts";
+import type { Cni } from "../../plugins/cni/mod.ts";
 import type { Cri } from "../../plugins/cri/mod.ts";
 import { createProber } from "../../plugins/probe/mod.ts";
 import { detectHost } from "../../plugins/containerd/mod.ts";
@@ -35,6 +36,7 @@ import { readMachine } from "./machine.ts";
 import { imageCalls, runtimeCalls } from "./metrics.ts";
 
 export interface PodParts {
+  cni: Cni;
   node: NodeFacts;
   labels: Readonly<Record<string, string>>;
   runtime: Runtime;
@@ -151,7 +153,8 @@ export function createPodParts(o: PodPartsOptions, leave: AbortSignal): PodParts
     usage: async (pod) => await (await cgroups()).usage(pod),
     remove: async (uid) => await (await cgroups()).remove(uid),
   };
-  const networks = createNetworks({ config, host, cni: createNodeCni({ config, host }) });
+  const cni = createNodeCni({ config, host });
+  const networks = createNetworks({ config, host, cni });
   const { podLogsDir, rootDir } = config;
   const usage = createUsageMeter({
     host,
@@ -201,7 +204,7 @@ export function createPodParts(o: PodPartsOptions, leave: AbortSignal): PodParts
       images: { images, archives, pulls: createGate(config.maxParallelImagePulls ?? Infinity), credentials },
     },
   }, leave);
-  return { node, labels, runtime, images, archives, reconciler, storage, usage, cgroups, credentials };
+  return { cni, node, labels, runtime, images, archives, reconciler, storage, usage, cgroups, credentials };
 }
 
 const hugePageAmounts = (pages: ReadonlyMap<number, number>): Record<string, number> =>

@@ -30,6 +30,7 @@ import { createApiUsage } from "./usage.ts";
 import { createDevices, followDevices } from "./devices.ts";
 import { createLocalDevices } from "./local_devices.ts";
 import { runPlugins } from "./plugins.ts";
+import { runLeakCollection } from "./networks.ts";
 import { createPodParts, type PodParts } from "./pods.ts";
 import { createHeartbeat, type Heartbeat, systemdService } from "./liveness.ts";
 import { runSlimming } from "./slim.ts";
@@ -141,6 +142,9 @@ export async function createServices(o: RunOptions, signal: AbortSignal): Promis
         end: (uid, end) => parts.reconciler.end(uid, end),
         restart: (uid) => parts.reconciler.restart(uid),
       }, signal)),
+    ...(config.network.collectLeaks
+      ? [forever("network leaks", (signal) => runLeakCollection({ ...o, ...parts, store }, signal))]
+      : []),
     forever("slimming", (signal) => runSlimming({ host, store, quietMs: 5000 }, signal)),
     ...(o.notifier.listening ? [systemdService(o.notifier, heartbeat, store)] : []),
     { name: "pods", start: () => ({ finished: parts.reconciler.finished().then(() => chosen.cri.close()) }) },

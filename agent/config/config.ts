@@ -36,6 +36,7 @@ export interface Config extends Instance {
   /** "" is the runtime's. */
   imageServiceEndpoint: string;
   managedRuntime: ManagedRuntimeConfig;
+  network: NetworkConfig;
   /** Besides those that every node has. */
   nodeLabels: Readonly<Record<string, string>>;
   maxPods: number;
@@ -86,6 +87,11 @@ export interface ImageCredentialConfig {
   /** "" is none. */
   path: string;
   binDir: string;
+}
+
+export interface NetworkConfig {
+  /** What pods that are gone had attached is detached. */
+  collectLeaks: boolean;
 }
 
 export interface ManagedRuntimeConfig {
@@ -204,6 +210,7 @@ function toConfig(instance: Instance, values: ReadonlyMap<string, unknown>, node
       texts,
       (values.get("managedRuntime.runtimes") ?? {}) as Record<string, string>,
     ),
+    network: { collectLeaks: values.get("network.collectLeaks") === true },
     nodeLabels: (values.get("nodeLabels") ?? {}) as Record<string, string>,
     maxPods: number("maxPods"),
     podsPerCore: number("podsPerCore"),

@@ -251,6 +251,7 @@ const agent = table("agent", true, [
   ["managedRuntime.cniConfDir", "path", "", "", "directory of the managed containerd's network configuration"],
   ["managedRuntime.cniBinDirs", "paths", [], "", "where CNI plugins are looked for besides the usual places"],
   ["managedRuntime.runtimes", "textMap", {}, "", "further handlers for RuntimeClasses: name and path of an OCI runtime such as crun"],
+  ["network.collectLeaks", "bool", true, "", "give back addresses and interfaces of pods that are gone"],
   ["managedRuntime.registryConfigDir", "path", "/etc/containerd/certs.d", "", "directory of HOST/hosts.toml files"],
 ]);
 

@@ -15,12 +15,14 @@ import {
   type CniRequest,
   collectIn,
   deleteFrom,
+  releaseAddresses,
   statusOf,
   type ValidAttachment,
   versionsOf,
 } from "./network.ts";
 
 export type { Attachment } from "./cache.ts";
+export { createLeakCollector, type LeakCollector } from "./collect.ts";
 export type { ConfDir, ConfiguredNetwork } from "./conf_dir.ts";
 export { loadNetworkFile } from "./conf_dir.ts";
 export { CniError, type CniTarget } from "./invoke.ts";
@@ -57,6 +59,8 @@ export interface Cni {
    * to tell the plugins. Idempotent.
    */
   del(network: CniNetwork | string, request: CniRequest, signal: AbortSignal): Promise<void>;
+  /** Of one whose namespace is gone and whose plugins refuse DEL: its addresses are given back, and its record goes. */
+  abandon(attachment: Attachment, signal: AbortSignal): Promise<void>;
   /** Throws what is not as ADD left it. */
   check(network: CniNetwork | string, of: Of, signal: AbortSignal): Promise<void>;
   /** Detaches what is on record for the network and not valid; of version 1.1 on, plugins are told, too. */
@@ -108,6 +112,12 @@ export function createCni(options: CniOptions): Cni {
       }
     });
 
+  const abandon: Cni["abandon"] = (attachment, signal) =>
+    inTurn(attachment.containerId, async () => {
+      await releaseAddresses(calls, attachment.network, attachment, signal);
+      await cache.remove(attachment.network.name, attachment);
+    });
+
   const check: Cni["check"] = (network, of, signal) =>
     inTurn(of.containerId, async () => {
       const known = await cache.get(nameOf(network), of);
@@ -141,6 +151,7 @@ export function createCni(options: CniOptions): Cni {
     networks: () => loadConfDir(host, confDir),
     add,
     del: (network, request, signal) => inTurn(request.containerId, () => remove(network, request, signal)),
+    abandon,
     check,
     gc,
     status: (network, signal) => statusOf(calls, network, signal),

@@ -111,6 +111,27 @@ export async function deleteFrom(
   }
 }
 
+/** DEL of the IPAM plugins alone, as their main plugins would ask for it. */
+export async function releaseAddresses(
+  o: InvokeOptions,
+  network: CniNetwork,
+  request: CniRequest,
+  signal: AbortSignal,
+): Promise<void> {
+  for (const plugin of network.plugins) {
+    const ipam = plugin.config["ipam"];
+    const type = isJson(ipam) ? ipam["type"] : undefined;
+    if (typeof type !== "string" || !/^[^/\0]+$/.test(type)) continue;
+    const call = {
+      command: "DEL",
+      type,
+      target: request,
+      input: pluginInput(network, plugin, request),
+    } as const;
+    await invokePlugin(o, call, signal);
+  }
+}
+
 /** Throws what is not as ADD left it. */
 export async function checkIn(
   o: InvokeOptions,

@@ -61,6 +61,11 @@ export function createRuntime(
         observer.remember(id, spec.uid);
         return id;
       }),
+    sandboxIds: (signal) =>
+      effect("Unknown", signal, async () => {
+        const { items } = await client.listPodSandbox({}, within(signal));
+        return new Set(items.map(({ id }) => id));
+      }),
     networkNamespace: (id, signal) =>
       effect("Unknown", signal, async () => {
         const { info } = await client.podSandboxStatus({ podSandboxId: id, verbose: true }, within(signal));

@@ -185,6 +185,10 @@ export function createFakeRuntime(options: FakeRuntimeOptions = {}): FakeRuntime
       await pass("runPodSandbox", [spec], signal);
       return world.runSandbox(spec);
     },
+    sandboxIds: async (signal) => {
+      await pass("sandboxIds", [], signal);
+      return new Set(world.sandboxes.keys());
+    },
     networkNamespace: async (id, signal) => {
       await pass("networkNamespace", [id], signal);
       const sandbox = world.sandboxes.get(id);
