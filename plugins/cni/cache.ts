@@ -108,15 +108,18 @@ function readAttachment(value: Json): Attachment | undefined {
   if (!("network" in reading) || !isContainerId(containerId) || !isInterfaceName(ifname)) return undefined;
   const { network } = reading;
   if (network.name !== value["networkName"] || !isNetworkName(network.name)) return undefined;
-  const { result, owner, note, capabilityArgs } = value;
+  const { owner, note, capabilityArgs } = value;
+  const result = isJson(value["result"]) ? parseResult(value["result"], network.cniVersion) : undefined;
+  // Older versions of libcni wrote none.
+  const sandbox = result?.interfaces.find((i) => i.name === ifname)?.sandbox;
   return {
     network,
     containerId,
     ifname,
-    netns: textOf(value["netns"]),
+    netns: textOf(value["netns"]) || (sandbox ?? ""),
     args: pairsOf(value["cniArgs"]),
     capabilityArgs: isJson(capabilityArgs) ? capabilityArgs : {},
-    ...(isJson(result) && { result: parseResult(result, network.cniVersion) }),
+    ...(result && { result }),
     ...(typeof owner === "string" && { owner }),
     ...(isJson(note) && { note }),
   };

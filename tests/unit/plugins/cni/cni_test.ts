@@ -78,6 +78,25 @@ Deno.test("the record is in libcni's format", async () => {
   assertEquals([attachment?.owner, attachment?.note, attachment?.network.name], ["agent", { a: 1 }, "lan"]);
 });
 
+Deno.test("the namespace of a record that has none is where its interface is", async () => {
+  await using fake = await createFakeNetwork([]);
+  const record = {
+    kind: "cniCacheV1",
+    containerId: "box",
+    ifName: "eth0",
+    networkName: "lan",
+    config: btoa('{"cniVersion":"0.3.1","name":"lan","plugins":[{"type":"one"}]}'),
+    result: {
+      cniVersion: "0.3.1",
+      interfaces: [{ name: "br0" }, { name: "eth0", sandbox: "/run/netns/x" }],
+      dns: {},
+    },
+  };
+  await Deno.mkdir(`${fake.directory}/cache/results`);
+  await Deno.writeTextFile(`${fake.directory}/cache/results/lan-box-eth0`, JSON.stringify(record));
+  assertEquals((await fake.cni.attachments("box")).map((a) => a.netns), ["/run/netns/x"]);
+});
+
 Deno.test("what is no record of an attachment is passed over", async () => {
   await using fake = await createFakeNetwork([]);
   await Deno.mkdir(`${fake.directory}/cache/results`);
