@@ -27,6 +27,7 @@ import { createStatusStore, type StatusStore } from "../status_store.ts";
 import { isEnded } from "../reconcile/admission.ts";
 import { createMetricsPage, observePodStarts } from "./metrics.ts";
 import { createApiUsage } from "./usage.ts";
+import { createCsi } from "./csi.ts";
 import { createDevices, followDevices } from "./devices.ts";
 import { createLocalDevices } from "./local_devices.ts";
 import { runPlugins } from "./plugins.ts";
@@ -63,6 +64,7 @@ export async function createServices(o: RunOptions, signal: AbortSignal): Promis
   const taken = await host.list(join(config.rootDir, "pods")) ?? [];
   const local = createLocalDevices({ config, host, runtime: chosen.cri.runtime, store });
   const devices = await createDevices({ config, host, log, store }, local.sources);
+  const csi = createCsi({ config, host, log, store }, signal);
   const parts = createPodParts(
     {
       config,
@@ -73,6 +75,7 @@ export async function createServices(o: RunOptions, signal: AbortSignal): Promis
       cri: { ...chosen.cri, runtime: local.runtime },
       taken,
       devices: devices.ledger,
+      csi,
     },
     signal,
   );
@@ -97,8 +100,12 @@ export async function createServices(o: RunOptions, signal: AbortSignal): Promis
     ...managedServices(o, chosen),
     forever("image archives", (signal) => parts.archives.run(signal)),
     forever("manifests", (signal) => watchSource(o, store, snapshots, parts, signal)),
-    forever("plugins", (signal) => runPlugins({ config, host, log, store, takers: devices.takers }, signal)),
+    forever("plugins", (signal) => {
+      const takers = { ...devices.takers, CSIPlugin: csi.taker };
+      return runPlugins({ config, host, log, store, takers }, signal);
+    }),
     forever("device plugins", (signal) => devices.run(signal)),
+    forever("CSI volumes", (signal) => csi.run(parts.reconciler, signal)),
     forever("recovery", async (signal) => {
       await parts.reconciler.recover();
       await aborted(signal);
