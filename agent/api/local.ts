@@ -6,6 +6,7 @@
 import { type Context, Hono } from "hono";
 import { errorText } from "../model/errors.ts";
 import { parseLogOptions } from "../model/cri_log.ts";
+import type { DeviceReport } from "../model/device_report.ts";
 import type { RuntimeClass } from "../model/gen/v1.ts";
 import type { StatusStore } from "../status_store.ts";
 import { healthChecks, type HealthOptions } from "./health.ts";
@@ -15,7 +16,16 @@ import { isRefusal, podOf, refuse } from "./lookup.ts";
 import { addPodRoutes, type PodRequests } from "./pods.ts";
 import { streamOf } from "./stream.ts";
 import { addStreamRoutes, type StreamRoutes } from "./streams.ts";
-import { eventKey, eventObject, listOf, pluginObject, podObject, problemKey, problemObject } from "./v1.ts";
+import {
+  deviceObject,
+  eventKey,
+  eventObject,
+  listOf,
+  pluginObject,
+  podObject,
+  problemKey,
+  problemObject,
+} from "./v1.ts";
 import { secretSummary, statusOf, withKind } from "./v1.ts";
 import { addUsageRoutes, type ApiUsage } from "./usage.ts";
 import { type Watched, watchStream } from "./watch.ts";
@@ -31,6 +41,7 @@ export interface LocalApiOptions extends HealthOptions {
   /** The root of the pods' log directories and the files below it. */
   logs: { directory: string; files: LogFiles };
   images: ApiImages;
+  devices(): DeviceReport[];
   usage: ApiUsage;
   /** exec, attach and port-forward. */
   sessions: Pick<StreamRoutes, "runtime" | "streams">;
@@ -51,7 +62,7 @@ const listed = <T>(list: Listed<T>): Listed<T> => list;
 const objectKey = (object: { metadata?: { namespace?: string; name?: string } }): string =>
   `${object.metadata?.namespace}/${object.metadata?.name}`;
 
-function lists(store: StatusStore) {
+function lists({ store, devices }: LocalApiOptions) {
   return {
     "/pods": listed({
       kind: "PodList",
@@ -88,6 +99,12 @@ function lists(store: StatusStore) {
       items: () => store.plugins(),
       key: ({ socket }) => socket,
       object: pluginObject,
+    }),
+    "/devices": listed({
+      kind: "DeviceList",
+      items: devices,
+      key: ({ resource, id }) => `${resource} ${id}`,
+      object: (device) => deviceObject(device, store.pods()),
     }),
     "/secrets": listed({
       kind: "SecretList",
@@ -148,7 +165,7 @@ async function containerLogs(c: Context, options: LocalApiOptions): Promise<Resp
 export function createLocalApi(options: LocalApiOptions): Hono {
   const app = new Hono();
   addHealth(app, options);
-  const all = lists(options.store);
+  const all = lists(options);
   addList(app, "/pods", all["/pods"], options);
   addList(app, "/problems", all["/problems"], options);
   addList(app, "/events", all["/events"], options);
@@ -156,6 +173,7 @@ export function createLocalApi(options: LocalApiOptions): Hono {
   addList(app, "/secrets", all["/secrets"], options);
   addList(app, "/runtimeclasses", all["/runtimeclasses"], options);
   addList(app, "/plugins", all["/plugins"], options);
+  addList(app, "/devices", all["/devices"], options);
   app.get("/status", (c) => {
     const status = options.store.status();
     if (status === undefined) {

@@ -4,6 +4,7 @@
 import type { Event, Pod, Secret } from "../model/gen/v1.ts";
 import type { Problem } from "../model/errors.ts";
 import { formatProblem } from "../model/errors.ts";
+import type { DeviceReport } from "../model/device_report.ts";
 import type { PluginReport } from "../model/plugin_report.ts";
 import type { AgentEvent } from "../model/status_types.ts";
 
@@ -136,6 +137,50 @@ export function eventObject(event: AgentEvent, nodeName: string): Event {
     lastTimestamp: wholeSeconds(event.lastTimestamp),
     reportingComponent: "agent",
     reportingInstance: nodeName,
+  };
+}
+
+/** Who has a device: a container that is known, or what is left of one. */
+export interface DeviceUser {
+  namespace?: string;
+  pod?: string;
+  uid: string;
+  container: string;
+}
+
+export interface DeviceObject {
+  kind: "Device";
+  metadata: { name: string };
+  resource: string;
+  source?: string;
+  health: DeviceReport["health"];
+  numaNodes?: readonly number[];
+  shares: number;
+  usedBy: DeviceUser[];
+}
+
+export function deviceObject(
+  { resource, id, source, health, numaNodes, shares, users }: DeviceReport,
+  pods: readonly Pod[],
+): DeviceObject {
+  const user = ({ uid, container }: DeviceReport["users"][number]): DeviceUser => {
+    const { namespace, name } = pods.find((p) => p.metadata?.uid === uid)?.metadata ?? {};
+    return {
+      ...(namespace !== undefined && { namespace }),
+      ...(name !== undefined && { pod: name }),
+      uid,
+      container,
+    };
+  };
+  return {
+    kind: "Device",
+    metadata: { name: id },
+    resource,
+    ...(source !== "" && { source }),
+    health,
+    ...(numaNodes.length > 0 && { numaNodes }),
+    shares,
+    usedBy: users.map(user),
   };
 }
 

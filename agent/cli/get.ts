@@ -7,6 +7,7 @@ import { asList, nameOf, outputFormats, toJson, toYaml } from "./output.ts";
 import { podHead, podRow, type TableOptions } from "./render/pods.ts";
 import {
   configMapTable,
+  deviceTable,
   eventTable,
   imageRows,
   pluginTable,
@@ -44,6 +45,7 @@ const resources: Record<string, Resource> = {
   secrets: resource("/secrets", "Secret", secretTable),
   runtimeclasses: resource("/runtimeclasses", "RuntimeClass", runtimeClassTable, false),
   plugins: resource("/plugins", "Plugin", pluginTable, false),
+  devices: resource("/devices", "Device", deviceTable, false),
   events: resource("/events", "Event", eventTable),
   problems: resource("/problems", "Problem", problemTable, false),
 };
@@ -57,6 +59,7 @@ const alias: Record<string, string> = {
   secret: "secrets",
   runtimeclass: "runtimeclasses",
   plugin: "plugins",
+  device: "devices",
   event: "events",
   ev: "events",
   problem: "problems",
@@ -247,7 +250,7 @@ async function run(args: ParsedArgs, io: Io): Promise<number> {
 
 export const get: Command = {
   name: "get",
-  summary: "List pods, configmaps, secrets, runtimeclasses, plugins, events, problems or images",
+  summary: "List pods, configmaps, secrets, runtimeclasses, plugins, devices, events, problems or images",
   arguments: [
     { name: "RESOURCE", required: true, complete: resourceNames, summary: resourceNames.join(", ") },
     { name: "NAME", required: false, repeated: true, complete: "pods" },
@@ -258,6 +261,7 @@ export const get: Command = {
     { does: "See what changes", line: "agent get pods -w" },
     { does: "One pod as the agent knows it", line: "agent get pod web -o yaml" },
     { does: "What is wrong with the manifests", line: "agent get problems" },
+    { does: "Which devices there are, and who has them", line: "agent get devices" },
   ],
   run,
 };

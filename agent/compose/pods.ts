@@ -46,6 +46,7 @@ export interface PodParts {
   reconciler: Reconciler;
   storage: Storage;
   usage: UsageMeter;
+  devices: DeviceLedger;
   /** Which driver makes them is asked of the runtime, when the first pod needs to know. */
   cgroups(): Promise<PodCgroups>;
   credentials: NodeCredentials;
@@ -207,7 +208,8 @@ export function createPodParts(o: PodPartsOptions, leave: AbortSignal): PodParts
       images: { images, archives, pulls: createGate(config.maxParallelImagePulls ?? Infinity), credentials },
     },
   }, leave);
-  return { cni, node, labels, runtime, images, archives, reconciler, storage, usage, cgroups, credentials };
+  const parts = { cni, node, labels, runtime, images, archives, reconciler, storage, usage };
+  return { ...parts, devices: o.devices, cgroups, credentials };
 }
 
 const hugePageAmounts = (pages: ReadonlyMap<number, number>): Record<string, number> =>

@@ -298,6 +298,7 @@ function apiService(
           },
           importArchive: async (path, signal) => brought(await images.importArchive(path, signal)),
         },
+        devices: () => parts.devices.reports(),
         usage: createApiUsage({ meter: parts.usage, node: parts.node, store, host }),
         requests: reconciler,
         sessions: { runtime: parts.runtime, streams: chosen.cri.streams },

@@ -27,6 +27,7 @@ import {
   wantsDevices,
 } from "../model/devices.ts";
 import { type DeviceCheckpoint, formatCheckpoint, parseCheckpoint } from "../model/device_checkpoint.ts";
+import { type DeviceReport, deviceReports } from "../model/device_report.ts";
 import { type ContainerEdits, mergeEdits } from "../model/edits.ts";
 import { AgentError, errorText, type Problem } from "../model/errors.ts";
 import type { Container, ResourceStatus } from "../model/gen/v1.ts";
@@ -55,6 +56,8 @@ export interface DeviceLedger extends Devices {
   load(): Promise<void>;
   offers(): Offers;
   grants(): Grants;
+  /** As users see them. */
+  reports(): DeviceReport[];
   /** Calls back with the pods for which something has changed: offers, or what others have given back. */
   subscribe(listener: (uids: ReadonlySet<string>) => void, signal: AbortSignal): void;
 }
@@ -255,6 +258,7 @@ export function createDeviceLedger(o: DeviceLedgerOptions): DeviceLedger {
     },
     offers,
     grants: () => grants,
+    reports: () => deviceReports(o.sources, grants),
     subscribe(listener, signal) {
       if (signal.aborted) return;
       if (listeners.size === 0) { for (const source of o.sources) source.subscribe(offersChanged, signal); }

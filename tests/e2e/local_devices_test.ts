@@ -95,6 +95,9 @@ async function checkHostDevices({ agent, directory }: Bench): Promise<void> {
   }
   await agent.write("three.yaml", port("three"));
   await agent.untilPod("three", "finds no room", (p) => p.status?.reason === "OutOftest.local/port");
+  const { stdout } = await agent.cli("get", "devices", `${directory}/port0`, "--no-headers");
+  const by = "default/one/main, default/two/main";
+  assertEquals(stdout.trim().split(/ {2,}/), ["test.local/port", `${directory}/port0`, "Healthy", "2/2", by]);
   await mknod(`${directory}/port1`, zeroMinor);
   assertStringIncludes(await agent.untilLog("three", "main", /wrote/), `wrote ${directory}/port1`);
   const before = await agent.untilPod("three", "has a healthy device", (p) => health(p).join() === "Healthy");

@@ -57,6 +57,34 @@ export const pluginTable: Table<PluginItem> = {
   ],
 };
 
+/** What the API tells of a device. */
+export interface DeviceItem {
+  metadata: { name: string };
+  resource: string;
+  source?: string;
+  health: string;
+  numaNodes?: number[];
+  shares: number;
+  usedBy: { namespace?: string; pod?: string; uid: string; container: string }[];
+}
+
+const healthColour = { Healthy: "green", Unhealthy: "red", Unknown: "yellow" } as const;
+
+export const deviceTable: Table<DeviceItem> = {
+  head: ({ wide }) => ["RESOURCE", "DEVICE", "HEALTH", "USED", ...(wide ? ["SOURCE", "NUMA"] : []), "BY"],
+  row: ({ metadata, resource, source, health, numaNodes, shares, usedBy }, { wide }) => [
+    resource,
+    metadata.name,
+    cell(health, healthColour[health as keyof typeof healthColour]),
+    `${usedBy.length}/${shares}`,
+    ...(wide ? [source ?? "<none>", numaNodes?.join(",") ?? "<any>"] : []),
+    usedBy.map(({ namespace, pod, uid, container }) =>
+      `${pod === undefined ? uid : `${namespace}/${pod}`}/${container}`
+    )
+      .join(", "),
+  ],
+};
+
 /** What the API tells of a Secret. */
 export interface SecretItem {
   metadata: { name: string; namespace: string };

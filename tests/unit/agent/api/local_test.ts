@@ -32,6 +32,7 @@ function createStage(options: Partial<LocalApiOptions> = {}) {
       pull: (image) => Promise.resolve(`${image}@sha256:1`),
       importArchive: () => Promise.reject(new AgentError("ErrImagePull", "no such archive")),
     },
+    devices: () => [],
     usage: noUsage,
     requests: { restart: () => true, addEphemeral: () => true, probes: () => [] },
     sessions: {

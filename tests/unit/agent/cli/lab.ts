@@ -4,6 +4,7 @@
  */
 import { createHealthApi } from "../../../../agent/api/health.ts";
 import type { ApiImages } from "../../../../agent/api/images.ts";
+import type { DeviceReport } from "../../../../agent/model/device_report.ts";
 import type { PodRequests } from "../../../../agent/api/pods.ts";
 import { createLocalApi, type LocalApiOptions } from "../../../../agent/api/local.ts";
 import type { ApiUsage } from "../../../../agent/api/usage.ts";
@@ -54,6 +55,8 @@ export interface Lab extends AsyncDisposable {
   manifests: string;
   socket: string;
   store: StatusStore;
+  /** What `/devices` answers. */
+  devices: DeviceReport[];
   io: Io;
   /** Runs the command line; what it printed is in `out` and `err` of the answer. */
   agent(...argv: string[]): Promise<{ code: number; out: string; err: string }>;
@@ -97,6 +100,7 @@ export async function createLab(
   const host = createHost();
   const store = createStatusStore();
   const asked: unknown[][] = [];
+  const devices: DeviceReport[] = [];
   const requested: PodRequests = {
     restart(uid, containers) {
       asked.push(["restart", uid, containers]);
@@ -133,6 +137,7 @@ export async function createLab(
       logs: { directory: `${directory}/logs`, files: host },
       images,
       sessions,
+      devices: () => devices,
       usage,
       requests: requested,
       now: () => now,
@@ -198,6 +203,7 @@ export async function createLab(
     manifests,
     socket,
     store,
+    devices,
     io,
     stdin,
     asked,
