@@ -9,7 +9,12 @@ import type { DeviceSource } from "../plugin_ports.ts";
 import type { Host, Runtime } from "../ports.ts";
 import { locateProblems } from "../sources/locate.ts";
 import type { StatusStore } from "../status_store.ts";
-import { createCdi, createHostDevices, withDeviceGroups } from "../../plugins/local_devices/mod.ts";
+import {
+  createCdi,
+  createHostDevices,
+  createNvidia,
+  withDeviceGroups,
+} from "../../plugins/local_devices/mod.ts";
 
 export interface LocalDeviceParts {
   /** The ones before win. */
@@ -40,8 +45,9 @@ export function createLocalDevices(
     report: (problems) => store.setProblems("cdi", problems),
   });
   const nodes = createHostDevices(host, withBuiltins(config.hostDevices, config.builtinDevices));
+  const nvidia = config.builtinDevices ? [createNvidia(host)] : [];
   return {
-    sources: [cdi.source, nodes.source],
+    sources: [cdi.source, nodes.source, ...nvidia.map((each) => each.source)],
     runtime: {
       ...runtime,
       createContainer: async (spec, signal) =>
@@ -53,6 +59,7 @@ export function createLocalDevices(
     services: [
       { name: "CDI specs", run: (signal) => cdi.run(signal) },
       { name: "devices of the host", run: (signal) => nodes.run(signal) },
+      ...nvidia.map((each) => ({ name: "NVIDIA's driver", run: (signal: AbortSignal) => each.run(signal) })),
     ],
   };
 }

@@ -2,3 +2,4 @@
 export { type Cdi, type CdiRuntime, createCdi } from "./cdi.ts";
 export { createHostDevices, type LocalDevices } from "./host_devices.ts";
 export { withDeviceGroups } from "./host_nodes.ts";
+export { createNvidia, type NvidiaHost } from "./nvidia.ts";

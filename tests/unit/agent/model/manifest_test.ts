@@ -284,7 +284,7 @@ Deno.test("names that JavaScript knows are nothing special", () => {
 });
 
 Deno.test("the example manifests are right", async () => {
-  for (const name of ["hello", "web"]) {
+  for (const name of ["hello", "web", "device"]) {
     const text = await Deno.readTextFile(new URL(`../../../../manifests/${name}.yaml`, import.meta.url));
     const { pods, problems } = parseManifest(name, text);
     assertEquals(problems, []);

@@ -1,0 +1,133 @@
+/**
+ * NVIDIA's GPUs as `nvidia.com/gpu`, where neither a device plugin nor a CDI spec offers them: found in /proc, given with
+ * their nodes and the driver's libraries. Not for: MIG, sharing, graphics (a CDI spec or NVIDIA's device plugin).
+ */
+import type { ContainerEdits, DeviceEdit, MountEdit } from "../../agent/model/edits.ts";
+import {
+  isNvidiaLibrary,
+  librariesOf,
+  libraryDirectories,
+  nvidiaControlNodes,
+  type NvidiaGpu,
+  parseDriverVersion,
+  parseGpu,
+  placesOfLibrary,
+  placesOfProgram,
+} from "../../agent/model/nvidia.ts";
+import type { Device } from "../../agent/plugin_ports.ts";
+import type { Host } from "../../agent/ports.ts";
+import type { LocalDevices } from "./host_devices.ts";
+import { nodeAt, type NodeFiles, numaNodeOf } from "./host_nodes.ts";
+import { lookAlways } from "./look.ts";
+import { createLocalSource } from "./source.ts";
+
+export const nvidiaResource = "nvidia.com/gpu";
+const driver = "/proc/driver/nvidia";
+const modprobeLimitMs = 10_000;
+
+export type NvidiaHost = NodeFiles & Pick<Host, "watch" | "exec">;
+
+export function createNvidia(host: NvidiaHost): LocalDevices {
+  const local = createLocalSource("NVIDIA's driver", (_resource, ids, signal) => editsFor(host, ids, signal));
+  /** Once seen they stay, without health when they are gone. */
+  const known = new Map<string, Device>();
+  const look = async () => {
+    for (const [id, device] of known) known.set(id, { ...device, healthy: false });
+    for (const gpu of await findGpus(host)) {
+      const inSys = await host.realPath(`/sys/bus/pci/devices/${gpu.bus}`);
+      const numaNode = await numaNodeOf(host, inSys);
+      known.set(gpu.bus, {
+        id: gpu.bus,
+        healthy: await nodeAt(host, nodeOf(gpu)) !== undefined,
+        numaNodes: numaNode === undefined ? [] : [numaNode],
+      });
+    }
+    local.offer(known.size === 0 ? new Map() : new Map([[nvidiaResource, [...known.values()]]]));
+  };
+  const watches = [{ directory: "/dev", only: (name: string) => name.startsWith("nvidia") }];
+  return { source: local.source, run: (signal) => lookAlways(host, watches, look, signal) };
+}
+
+const nodeOf = (gpu: NvidiaGpu): string => `/dev/nvidia${gpu.minor}`;
+
+async function findGpus(host: NodeFiles): Promise<NvidiaGpu[]> {
+  const gpus: NvidiaGpu[] = [];
+  for (const bus of await host.list(`${driver}/gpus`) ?? []) {
+    const gpu = parseGpu(bus, await host.readText(`${driver}/gpus/${bus}/information`) ?? "");
+    if (gpu !== undefined) gpus.push(gpu);
+  }
+  return gpus;
+}
+
+async function editsFor(
+  host: NvidiaHost,
+  ids: readonly string[],
+  signal: AbortSignal,
+): Promise<ContainerEdits> {
+  const gpus = (await findGpus(host)).filter((gpu) => ids.includes(gpu.bus));
+  const missing = ids.find((id) => !gpus.some((gpu) => gpu.bus === id));
+  if (missing !== undefined) throw new Error(`the driver does not know the GPU ${missing} now`);
+  await ensureUnifiedMemory(host, signal);
+  return {
+    owner: `device ${nvidiaResource}`,
+    // NVIDIA's own hook, where a runtime handler has one, is to leave the container alone.
+    env: { NVIDIA_VISIBLE_DEVICES: "void" },
+    devices: await existingNodes(host, [...gpus.map(nodeOf), ...nvidiaControlNodes]),
+    mounts: [...await libraryMounts(host, signal), ...await programMounts(host)],
+  };
+}
+
+async function existingNodes(host: NodeFiles, paths: readonly string[]): Promise<DeviceEdit[]> {
+  const found = await Promise.all(paths.map((path) => nodeAt(host, path)));
+  return paths.filter((_, i) => found[i] !== undefined)
+    .map((path) => ({ hostPath: path, containerPath: path, permissions: "rw" }));
+}
+
+/** The node that CUDA needs is made by NVIDIA's own program, which loads the module, too. */
+async function ensureUnifiedMemory(host: NvidiaHost, signal: AbortSignal): Promise<void> {
+  if (await nodeAt(host, "/dev/nvidia-uvm") !== undefined) return;
+  const limit = AbortSignal.any([signal, AbortSignal.timeout(modprobeLimitMs)]);
+  await host.exec(["nvidia-modprobe", "-c", "0", "-u"], {}, limit).catch(() => {});
+  if (await nodeAt(host, "/dev/nvidia-uvm") === undefined) {
+    throw new Error("/dev/nvidia-uvm does not exist: load the module nvidia-uvm, or install nvidia-modprobe");
+  }
+}
+
+const bind = (hostPath: string, containerPath: string): MountEdit => ({
+  hostPath,
+  containerPath,
+  readonly: true,
+});
+
+/** By the names that programs load, not the versions behind them: those change with the driver. */
+async function libraryMounts(host: NvidiaHost, signal: AbortSignal): Promise<MountEdit[]> {
+  const version = parseDriverVersion(await host.readText(`${driver}/version`) ?? "");
+  const mounts: MountEdit[] = [];
+  for (const path of await findLibraries(host, signal)) {
+    const real = await host.realPath(path);
+    // A library of another version than the kernel module's only fails.
+    if (real === undefined || (version !== undefined && !real.endsWith(`.so.${version}`))) continue;
+    mounts.push(...placesOfLibrary(path).map((place) => bind(path, place)));
+  }
+  return mounts;
+}
+
+async function findLibraries(host: NvidiaHost, signal: AbortSignal): Promise<string[]> {
+  const limit = AbortSignal.any([signal, AbortSignal.timeout(modprobeLimitMs)]);
+  const cache = await host.exec(["/sbin/ldconfig", "-p"], {}, limit).catch(() => undefined);
+  const found = cache?.code === 0 ? librariesOf(new TextDecoder().decode(cache.stdout)) : [];
+  if (found.length > 0) return found;
+  const listed = new Map<string, string>();
+  for (const directory of libraryDirectories) {
+    const names = await host.list(directory).catch(() => undefined) ?? [];
+    for (const name of names.filter(isNvidiaLibrary)) {
+      if (!listed.has(name)) listed.set(name, `${directory}/${name}`);
+    }
+  }
+  return [...listed.values()];
+}
+
+async function programMounts(host: NodeFiles): Promise<MountEdit[]> {
+  const path = "/usr/bin/nvidia-smi";
+  return await host.stat(path) === undefined ? [] : placesOfProgram(path).map((place) => bind(path, place));
+}
