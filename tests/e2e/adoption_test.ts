@@ -3,6 +3,7 @@ import { assert, assertEquals, assertNotEquals } from "@std/assert";
 import type { Pod } from "../../agent/model/gen/v1.ts";
 import { type AgentUnderTest, createAgent, isReady } from "./agent.ts";
 import { until } from "./containerd.ts";
+import { containerdPid, cutPower } from "./power_cut.ts";
 import { identityOf, podOf, shell, statusOf, stay, waitingReason } from "./pods.ts";
 
 const names = ["one", "two", "three"];
@@ -63,22 +64,6 @@ async function checkMeanwhile(agent: AgentUnderTest): Promise<void> {
   for (const name of ["edit", "dies", "fresh"]) await agent.untilGone(name);
 }
 
-/** The pid of the containerd whose configuration lies below the instance. */
-function containerdPid(agent: AgentUnderTest): number | undefined {
-  for (const entry of Deno.readDirSync("/proc")) {
-    if (!/^\d+$/.test(entry.name)) continue;
-    try {
-      const words = Deno.readTextFileSync(`/proc/${entry.name}/cmdline`).split("\0");
-      if (words[0]!.endsWith("containerd") && words.some((w) => w.startsWith(agent.root))) {
-        return Number(entry.name);
-      }
-    } catch {
-      // It ended meanwhile.
-    }
-  }
-  return undefined;
-}
-
 async function checkRuntimeDeath(agent: AgentUnderTest): Promise<void> {
   const before = identities(await untilAllReady(agent));
   const old = containerdPid(agent)!;
@@ -101,35 +86,10 @@ async function checkRuntimeDeath(agent: AgentUnderTest): Promise<void> {
   await agent.untilGone("new");
 }
 
-/** Every process of the instance, at once, as when the power goes; mounts and namespaces stay behind as litter. */
-function killEverything(agent: AgentUnderTest): void {
-  const { directory, state } = agent.places();
-  const shims: number[] = [];
-  for (const entry of Deno.readDirSync("/proc")) {
-    if (!/^\d+$/.test(entry.name)) continue;
-    try {
-      const command = Deno.readTextFileSync(`/proc/${entry.name}/cmdline`);
-      if (command.includes(directory) || command.includes(state)) shims.push(Number(entry.name));
-      const cgroups = Deno.readTextFileSync(`/proc/${entry.name}/cgroup`);
-      if (cgroups.includes(agent.places().cgroupRoot)) shims.push(Number(entry.name));
-    } catch {
-      // It ended meanwhile.
-    }
-  }
-  for (const pid of new Set(shims)) {
-    try {
-      Deno.kill(pid, "SIGKILL");
-    } catch {
-      // It ended meanwhile.
-    }
-  }
-}
-
 async function checkPowerCut(agent: AgentUnderTest): Promise<void> {
   const before = new Map((await untilAllReady(agent)).map((p) => [p.metadata!.name!, p]));
   await agent.kill();
-  killEverything(agent);
-  await until("nothing of it runs", () => containerdPid(agent) === undefined);
+  await cutPower(agent);
   await agent.start();
   await until("all pods run in new containers", async () => {
     const pods = await agent.pods();

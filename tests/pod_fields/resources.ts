@@ -6,6 +6,11 @@ const limits = "tests/e2e/inside_test.ts: limits in its cgroup, below the cgroup
 const policy =
   "tests/unit/agent/model/resize_test.ts: resizePolicy RestartContainer: a change of that resourceName restarts, of another does not";
 
+const devices = "tests/e2e/devices_test.ts: a pod waits for its plugin; the device is usable inside";
+
+const wholeNumbers =
+  "tests/unit/agent/model/validate_resources_test.ts: ephemeral-storage is a resource of every node; limits of extended resources are whole numbers";
+
 const inPlace =
   "tests/e2e/resources_test.ts: resources change in place, wait, are refused, restart; the next agent knows";
 
@@ -20,8 +25,8 @@ export const resources: Rows = {
   },
   ResourceRequirements: {
     claims: rejected("dynamic resource allocation needs its API objects"),
-    limits: proven(limits, "tests/e2e/edits_test.ts: resources alone change in place"),
-    requests: proven(limits),
+    limits: proven(limits, "tests/e2e/edits_test.ts: resources alone change in place", devices),
+    requests: proven(limits, wholeNumbers),
   },
   ContainerResizePolicy: { resourceName: proven(policy, inPlace), restartPolicy: proven(policy, inPlace) },
 };

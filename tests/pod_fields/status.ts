@@ -58,7 +58,10 @@ export const status: Rows = {
   PodIP: { ip: proven(failing) },
   ContainerStatus: {
     allocatedResources: proven("tests/golden/new-resources-change-in-place"),
-    allocatedResourcesStatus: proven(devices),
+    allocatedResourcesStatus: proven(
+      devices,
+      "tests/e2e/devices_test.ts: allocatedResourcesStatus follows the health of devices",
+    ),
     containerID: proven(failing),
     image: proven(failing),
     imageID: proven(failing),

@@ -49,6 +49,12 @@ async function replace(path: string, text: string): Promise<void> {
   await Deno.rename(`${path}.new`, path);
 }
 
+/** How the plugin is started; its devices are to be in `devicesFile` by then. */
+export function pluginCommand(directory: string, options: DeviceOptions): string[] {
+  const main = join(import.meta.dirname ?? ".", "main.ts");
+  return [Deno.execPath(), "run", "-A", "--no-check", "--quiet", main, directory, JSON.stringify(options)];
+}
+
 /** @param directory `ROOT/device-plugins`; made where it is missing: an agent may come later */
 export async function startDevicePlugin(
   directory: string,
@@ -56,7 +62,6 @@ export async function startDevicePlugin(
   options: Omit<DeviceOptions, "state">,
 ): Promise<DevicePluginProcess> {
   const state = await Deno.makeTempDir({ prefix: "device-plugin-" });
-  const main = join(import.meta.dirname ?? ".", "main.ts");
   let child: Deno.ChildProcess | undefined;
   const tell = (list: readonly TestDevice[] | undefined) =>
     replace(devicesFile(state), list === undefined ? "" : JSON.stringify(list));
@@ -68,16 +73,8 @@ export async function startDevicePlugin(
   };
   const start = async () => {
     await kill();
-    const args = [
-      "run",
-      "-A",
-      "--no-check",
-      "--quiet",
-      main,
-      directory,
-      JSON.stringify({ ...options, state }),
-    ];
-    child = new Deno.Command(Deno.execPath(), { args, stdout: "piped", stderr: "inherit" }).spawn();
+    const [program, ...args] = pluginCommand(directory, { ...options, state });
+    child = new Deno.Command(program!, { args, stdout: "piped", stderr: "inherit" }).spawn();
     const output = child.stdout.getReader();
     const { done } = await output.read();
     await output.cancel();
