@@ -1,12 +1,16 @@
 /**
- * What plugins of a node offer, on one page: sockets that register themselves, CSI drivers, devices, networks. As in
- * ports.ts every effect ends with the signal that cancels it, and expected failures are AgentErrors.
+ * What plugins of a node offer, on one page: sockets that register themselves, CSI drivers, devices, networks; and where
+ * containers run, near to their devices. As in ports.ts every effect ends with the signal that cancels it, and expected failures are AgentErrors.
  * Not for: the runtime and the host (ports.ts), implementations.
  */
 import type { DeviceOffer } from "./model/devices.ts";
 import type { ContainerEdits } from "./model/edits.ts";
+import type { PodEnd } from "./model/end.ts";
+import type { ContainerCpus } from "./model/linux_resources.ts";
 import type { WantedNetwork } from "./model/networks.ts";
 import type { ObservedNetwork } from "./model/observed.ts";
+import type { CpuFacts } from "./model/plan.ts";
+import type { DesiredPod } from "./model/wish.ts";
 
 export type { Device, DeviceOffer } from "./model/devices.ts";
 
@@ -272,4 +276,23 @@ export interface CniDns {
   domain?: string;
   search?: string[];
   options?: string[];
+}
+
+/** Where on the machine containers run: on CPUs of their own or on those that all others share, near to their devices. */
+export interface Placement {
+  /**
+   * Gives the pod's containers what they get of their own: all of them or none. Returns why it cannot; then the pod is
+   * told of when it may try again. What they have they keep, until `release`. Idempotent.
+   */
+  place(pod: DesiredPod): PodEnd | undefined;
+  /** For the plan of this pod. */
+  facts(uid: string): CpuFacts;
+  /** Absent: any. */
+  cpusOf(uid: string, container: string): ContainerCpus | undefined;
+  /** Ends when on disk is what was given. */
+  saved(): Promise<void>;
+  /** Takes back what the pod has. Idempotent. */
+  release(uid: string): void;
+  /** Takes back what pods have that are not among these. */
+  sweep(known: ReadonlySet<string>): void;
 }

@@ -9,12 +9,12 @@ import type { ContainerEdits } from "./model/edits.ts";
 import type { PodEnd } from "./model/end.ts";
 import type { EnvFiles } from "./model/env_file.ts";
 import type { ObservedPod } from "./model/observed.ts";
+import type { VolumeImage } from "./model/plan.ts";
 import type { ProbeResult } from "./model/probe.ts";
 import type { NetworkTarget } from "./model/probe_target.ts";
 import type { Keyring, RegistryAuth } from "./model/pull_secrets.ts";
 import type { Capacity } from "./model/stats_summary.ts";
 import type { ContainerUsage, Usage } from "./model/usage.ts";
-import type { VolumeImage } from "./model/plan.ts";
 import type { GivenResources } from "./model/resize.ts";
 import type { DesiredPod, Objects } from "./model/wish.ts";
 import type {
@@ -275,11 +275,9 @@ export interface Prober {
 /** What one volume of a pod became: a path on the host, to be mounted where containers ask for it. */
 export interface PublishedVolume {
   name: string;
-  /** "" for an image, which each container brings with its own start, and for a block device. */
+  /** "" for an image, which each container brings with its own start. */
   hostPath: string;
   readonly: boolean;
-  /** Path on the host of a block device, for `volumeDevices`. */
-  device?: string;
 }
 
 /** What a container is given its mounts for. */

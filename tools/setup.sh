@@ -7,10 +7,7 @@ set -eu
 # A line for each program: how to see that it is there, and the Debian package that brings it.
 programs_of() {
   case $1 in
-    npm)
-      echo 'npm npm'
-      echo 'openssl openssl'
-      ;;
+    npm) echo 'npm npm' ;;
     run)
       echo 'containerd containerd'
       echo 'runc runc'
@@ -23,7 +20,6 @@ programs_of() {
       echo 'docker-registry docker-registry'
       echo 'skopeo skopeo'
       echo 'zstd zstd'
-      echo 'kubectl kubernetes-client'
       ;;
     bench)
       programs_of run

@@ -2,7 +2,7 @@
 import { join } from "@std/path";
 import type { Config } from "../config/config.ts";
 import type { Log } from "../lib/log.ts";
-import { createDeviceLedger, type DeviceLedger } from "../node/device_ledger.ts";
+import { createDeviceLedger, type DeviceLedger, type DeviceLedgerOptions } from "../node/device_ledger.ts";
 import type { DeviceSource, PluginTakers } from "../plugin_ports.ts";
 import type { Host } from "../ports.ts";
 import type { Reconciler } from "../reconcile/reconciler.ts";
@@ -15,6 +15,7 @@ export interface DevicePartsOptions {
   host: Host;
   log: Log;
   store: StatusStore;
+  near?: DeviceLedgerOptions["near"];
 }
 
 export interface DeviceParts {
@@ -26,7 +27,7 @@ export interface DeviceParts {
 
 /** With what was given before. Device plugins come before `others`, and those that come first win. */
 export async function createDevices(
-  { config, host, log, store }: DevicePartsOptions,
+  { config, host, log, store, near }: DevicePartsOptions,
   others: readonly DeviceSource[],
 ): Promise<DeviceParts> {
   const directory = join(config.rootDir, "device-plugins");
@@ -43,6 +44,7 @@ export async function createDevices(
     directory,
     codec: responseCodec,
     waitMs: config.deviceWait,
+    ...(near && { near }),
     report: (problems) => store.setProblems("devices", problems),
   });
   await ledger.load();

@@ -19,7 +19,7 @@ export interface Machine {
   hugePages: ReadonlyMap<number, number>;
 }
 
-const readText = (path: string) => {
+export const readText = (path: string) => {
   try {
     return Deno.readTextFileSync(path);
   } catch {

@@ -8,6 +8,7 @@ import type { Log } from "../lib/log.ts";
 import { instrument, type Metrics } from "../lib/metrics.ts";
 import { once } from "../lib/once.ts";
 import type { Cgroups, Host, Images, NodeCredentials, Runtime, Storage } from "../ports.ts";
+import type { Placement } from "../plugin_ports.ts";
 import type { StatusStore } from "../status_store.ts";
 import type { DnsConfig } from "../model/container.ts";
 import type { Pod } from "../model/gen/v1.ts";
@@ -30,7 +31,6 @@ import type { Cri } from "../../plugins/cri/mod.ts";
 import { createProber } from "../../plugins/probe/mod.ts";
 import { detectHost } from "../../plugins/containerd/mod.ts";
 import { createNodeAdmission } from "./admission.ts";
-import type { Csi } from "./csi.ts";
 import { createNetworks, createNodeCni } from "./networks.ts";
 import { nodeCredentials } from "./credentials.ts";
 import { readMachine } from "./machine.ts";
@@ -60,7 +60,7 @@ export interface PodPartsOptions {
   metrics: Metrics;
   cri: Cri;
   devices: DeviceLedger;
-  csi: Csi;
+  placement?: Placement | undefined;
   /** Uids of the pods that an earlier run of the agent took. */
   taken: readonly string[];
 }
@@ -98,7 +98,11 @@ export function createPodParts(o: PodPartsOptions, leave: AbortSignal): PodParts
     podLogsDir: config.podLogsDir,
     containerLogsDir: config.containerLogsDir,
     backOff: config.backOff,
-    allocatable: { cpu: machine.cpus, memory: machine.memory, ...hugePageAmounts(machine.hugePages) },
+    allocatable: {
+      cpu: Math.max(0, machine.cpus - config.reserved.cpu),
+      memory: Math.max(0, machine.memory - config.reserved.memory),
+      ...hugePageAmounts(machine.hugePages),
+    },
     memoryCapacity: machine.memory,
     cpu: config.cpu,
     hugePageSizes: [...machine.hugePages.keys()],
@@ -109,7 +113,6 @@ export function createPodParts(o: PodPartsOptions, leave: AbortSignal): PodParts
       rootDir: config.rootDir,
       clusterDomain: config.clusterDomain,
       images: o.cri.imageVolumes,
-      csi: o.csi.volumes,
       node,
     }),
     "storage",
@@ -148,7 +151,11 @@ export function createPodParts(o: PodPartsOptions, leave: AbortSignal): PodParts
       root: config.cgroupRoot,
       driver,
       policy: { cpu: config.cpu, ...(config.podPidsLimit > 0 && { pids: config.podPidsLimit }) },
-      limits: { cpuShares: cpuShares(machine.cpus) },
+      limits: {
+        cpuShares: cpuShares(node.allocatable["cpu"]!),
+        ...(config.reserved.memory > 0 && { memory: node.allocatable["memory"]! }),
+      },
+      hasOwnCpus: (uid) => (o.placement?.facts(uid).own.size ?? 0) > 0,
     });
   });
   const podCgroups: Cgroups = {
@@ -202,6 +209,7 @@ export function createPodParts(o: PodPartsOptions, leave: AbortSignal): PodParts
       cgroups: podCgroups,
       devices: o.devices,
       networks,
+      ...(o.placement && { placement: o.placement }),
       node,
       dns,
       userNamespaces: createUserNamespaces({ runtime, pool: userPool }),

@@ -24,14 +24,15 @@ import { mergeSnapshots, type Snapshot } from "../sources/merge.ts";
 import { watchManifests } from "../sources/static_dir.ts";
 import type { Notifier } from "../../plugins/systemd/mod.ts";
 import { createStatusStore, type StatusStore } from "../status_store.ts";
+import type { DeviceLedgerOptions } from "../node/device_ledger.ts";
 import { isEnded } from "../reconcile/admission.ts";
 import { createMetricsPage, observePodStarts } from "./metrics.ts";
 import { createApiUsage } from "./usage.ts";
-import { createCsi } from "./csi.ts";
 import { createDevices, followDevices } from "./devices.ts";
 import { createLocalDevices } from "./local_devices.ts";
 import { runPlugins } from "./plugins.ts";
 import { runLeakCollection } from "./networks.ts";
+import { createPlacementParts, followPlacement } from "./placement.ts";
 import { createPodParts, type PodParts } from "./pods.ts";
 import { createHeartbeat, type Heartbeat, systemdService } from "./liveness.ts";
 import { runSlimming } from "./slim.ts";
@@ -63,8 +64,16 @@ export async function createServices(o: RunOptions, signal: AbortSignal): Promis
   const chosen = await chooseRuntime(o, signal);
   const taken = await host.list(join(config.rootDir, "pods")) ?? [];
   const local = createLocalDevices({ config, host, runtime: chosen.cri.runtime, store });
-  const devices = await createDevices({ config, host, log, store }, local.sources);
-  const csi = createCsi({ config, host, log, store }, signal);
+  const near: DeviceLedgerOptions["near"] = (pod, container) => placement?.near(pod, container);
+  const devices = await createDevices({ config, host, log, store, near }, local.sources);
+  const placement = await createPlacementParts({
+    config,
+    host,
+    log,
+    store,
+    metrics,
+    devices: devices.ledger,
+  });
   const parts = createPodParts(
     {
       config,
@@ -75,11 +84,12 @@ export async function createServices(o: RunOptions, signal: AbortSignal): Promis
       cri: { ...chosen.cri, runtime: local.runtime },
       taken,
       devices: devices.ledger,
-      csi,
+      placement,
     },
     signal,
   );
   followDevices(devices.ledger, parts.reconciler, signal);
+  followPlacement(placement, devices.ledger, parts.reconciler, signal);
   // What has ended makes room.
   store.subscribe((change) => {
     if (change.kind === "pod" && isEnded(change.pod)) parts.reconciler.readmit();
@@ -100,12 +110,8 @@ export async function createServices(o: RunOptions, signal: AbortSignal): Promis
     ...managedServices(o, chosen),
     forever("image archives", (signal) => parts.archives.run(signal)),
     forever("manifests", (signal) => watchSource(o, store, snapshots, parts, signal)),
-    forever("plugins", (signal) => {
-      const takers = { ...devices.takers, CSIPlugin: csi.taker };
-      return runPlugins({ config, host, log, store, takers }, signal);
-    }),
+    forever("plugins", (signal) => runPlugins({ config, host, log, store, takers: devices.takers }, signal)),
     forever("device plugins", (signal) => devices.run(signal)),
-    forever("CSI volumes", (signal) => csi.run(parts.reconciler, signal)),
     forever("recovery", async (signal) => {
       await parts.reconciler.recover();
       await aborted(signal);

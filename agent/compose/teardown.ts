@@ -10,8 +10,6 @@ import type { Host } from "../ports.ts";
 import { createMetrics } from "../lib/metrics.ts";
 import { createStatusStore } from "../status_store.ts";
 import { createDevices } from "./devices.ts";
-import { createCsi } from "./csi.ts";
-import { runPlugins } from "./plugins.ts";
 import { createPodParts } from "./pods.ts";
 import { chooseRuntime, startManaged } from "./runtime.ts";
 
@@ -29,9 +27,8 @@ export async function teardown(
     await startManaged({ ...o, cri: chosen.cri, containerd: chosen.containerd }, signal);
   }
   const { ledger: devices } = await createDevices({ config, host, log, store }, []);
-  const csi = createCsi({ config, host, log, store }, leave.signal);
   const { reconciler, cgroups } = createPodParts(
-    { csi, config, host, log, store, metrics: createMetrics(), cri: chosen.cri, taken: [], devices },
+    { config, host, log, store, metrics: createMetrics(), cri: chosen.cri, taken: [], devices },
     leave.signal,
   );
   reconciler.update({
@@ -40,11 +37,6 @@ export async function teardown(
     problems: [],
     complete: true,
   });
-  // Drivers are needed to take back their volumes.
-  const following = [
-    csi.run(reconciler, leave.signal),
-    runPlugins({ config, host, log, store, takers: { CSIPlugin: csi.taker } }, leave.signal),
-  ];
   await reconciler.recover();
   const limit = AbortSignal.any([signal, AbortSignal.timeout(patienceMs)]);
   for (let left = -1; reconciler.known().size > 0 && !limit.aborted;) {
@@ -55,7 +47,6 @@ export async function teardown(
   const ourCgroups = await cgroups();
   leave.abort();
   await reconciler.finished();
-  await Promise.all(following);
   chosen.cri.close();
   signal.throwIfAborted();
   if (open > 0) o.report(`${open} pods did not end in time`);

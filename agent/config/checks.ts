@@ -2,6 +2,7 @@
 import type { Problem } from "../model/errors.ts";
 import { readHostDevices } from "../model/host_devices.ts";
 import { dnsLabel, labelValue, qualifiedName } from "../model/names.ts";
+import { parseCpuSet } from "../model/cpu_set.ts";
 import { parseQuantity } from "../model/quantity.ts";
 import { checkSysctlPattern } from "../model/sysctls.ts";
 import { parseDuration } from "../model/duration.ts";
@@ -80,6 +81,19 @@ const checks: readonly Check[] = [
     (get) => checkPeriod(String(get("crashLoopBackOff.maxContainerRestartPeriod"))),
   ],
   ["cpuCFSQuotaPeriod", (get) => checkQuotaPeriod(String(get("cpuCFSQuotaPeriod")))],
+  ["cpuManagerPolicy", (get) => checkStaticPolicy(get)],
+  ["cpuManagerPolicyOptions", (get) => checkCpuOptions(get)],
+  [
+    "topologyManagerPolicyOptions",
+    (get) => checkTopologyOptions(get("topologyManagerPolicyOptions") as Texts),
+  ],
+  [
+    "reservedSystemCPUs",
+    (get) =>
+      parseCpuSet(String(get("reservedSystemCPUs"))) === undefined
+        ? `is ${JSON.stringify(get("reservedSystemCPUs"))}: expected CPUs such as 0-1,8`
+        : undefined,
+  ],
   [
     "containerLogMaxSize",
     (get) =>
@@ -131,6 +145,49 @@ function checkRuntimes(runtimes: Readonly<Record<string, string>>): string | und
     }
   }
   return undefined;
+}
+
+type Texts = Readonly<Record<string, string>>;
+
+/** The host keeps at least one CPU. */
+function checkStaticPolicy(get: Get): string | undefined {
+  const reserves = ["systemReserved", "kubeReserved"].some((key) =>
+    (parseQuantity((get(key) as Texts)["cpu"] ?? "0") ?? 0) > 0
+  );
+  if (get("cpuManagerPolicy") !== "static" || reserves || get("reservedSystemCPUs") !== "") return undefined;
+  return "is static and no CPU is kept for the host: expected reservedSystemCPUs, or cpu in systemReserved or kubeReserved";
+}
+
+const isSwitch = (value: string) => value === "true" || value === "false";
+
+function checkCpuOptions(get: Get): string | undefined {
+  const options = get("cpuManagerPolicyOptions") as Texts;
+  if (Object.keys(options).length > 0 && get("cpuManagerPolicy") !== "static") {
+    return "has options of the policy static: expected cpuManagerPolicy: static";
+  }
+  const known = [
+    "full-pcpus-only",
+    "distribute-cpus-across-numa",
+    "align-by-socket",
+    "strict-cpu-reservation",
+  ];
+  const wrong = Object.entries(options).find(([name, value]) => !known.includes(name) || !isSwitch(value));
+  if (wrong !== undefined) {
+    return `holds ${wrong.join("=")}: expected ${known.join(", ")}, each true or false`;
+  }
+  return options["align-by-socket"] === "true" && get("topologyManagerPolicy") === "single-numa-node"
+    ? "holds align-by-socket=true, which may need several nodes: expected another topologyManagerPolicy than single-numa-node"
+    : undefined;
+}
+
+function checkTopologyOptions(options: Texts): string | undefined {
+  const expected = "prefer-closest-numa-nodes: true or false, or max-allowable-numa-nodes: 8 to 16";
+  const wrong = Object.entries(options).find(([name, value]) =>
+    name === "max-allowable-numa-nodes"
+      ? !/^\d+$/.test(value) || Number(value) < 8 || Number(value) > 16
+      : name !== "prefer-closest-numa-nodes" || !isSwitch(value)
+  );
+  return wrong && `holds ${wrong.join("=")}: expected ${expected}`;
 }
 
 function checkCgroup(path: string): string | undefined {

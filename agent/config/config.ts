@@ -11,10 +11,11 @@ import { type ConfigFile, readConfigFile } from "./documents.ts";
 import { parseDuration } from "../model/duration.ts";
 import { settingsFromEnvironment, settingsFromFlags } from "./flags.ts";
 import { keyByName } from "./keys.ts";
+import { type PlacementConfig, toPlacement } from "./placement.ts";
 import { mergeSettings, placeText, type Setting, unsupportedWarnings } from "./settings.ts";
 
 /** Paths are absolute and plain, times are milliseconds, sizes bytes. */
-export interface Config extends Instance {
+export interface Config extends Instance, PlacementConfig {
   nodeName: string;
   /** Empty: those of the default route. At most one of each family. */
   nodeIPs: string[];
@@ -189,6 +190,7 @@ function toConfig(instance: Instance, values: ReadonlyMap<string, unknown>, node
   const cap = time("crashLoopBackOff.maxContainerRestartPeriod");
   return {
     ...instance,
+    ...toPlacement(values),
     nodeName,
     nodeIPs: texts("nodeIPs"),
     stateDir: stateDirOf(instance.rootDir),

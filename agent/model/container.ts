@@ -81,5 +81,7 @@ export interface LinuxResources {
   /** Bytes. */
   memoryLimit?: number;
   oomScoreAdj?: number;
+  /** CPUs that it runs on, as the kernel lists them (`0-3,8`); absent: any. */
+  cpus?: string;
   hugepages?: { pageSize: string; limit: number }[];
 }

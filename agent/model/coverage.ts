@@ -78,7 +78,6 @@ const supportedVolumes = [
   "projected",
   "image",
   "nfs",
-  "csi",
 ];
 /** Paths of `unless` aside, every field below `root` that stands in `rows` is reported. */
 function applyRows(root: unknown, at: FieldPath, rows: readonly Row[], report: Report): void {

@@ -7,6 +7,7 @@
 import { cpusOfNodes, takeDistributed, takePacked, threadsPerCore } from "./cpu_assignment.ts";
 import { type CpuSet, unionOf } from "./cpu_set.ts";
 import { allCpus, type CpuTopology } from "./cpu_topology.ts";
+import { containersOf } from "./devices.ts";
 import { toMilli } from "./downward.ts";
 import type { PodEnd } from "./end.ts";
 import type { Container, Pod } from "./gen/v1.ts";
@@ -54,11 +55,6 @@ export function wantedCpus(pod: Pod, container: Container): number {
   const milli = toMilli(requestsOf(container)["cpu"] ?? 0);
   return milli % 1000 === 0 ? milli / 1000 : 0;
 }
-
-const containersOf = (pod: Pod): Container[] => [
-  ...pod.spec?.initContainers ?? [],
-  ...pod.spec?.containers ?? [],
-];
 
 /** What the pod already has and a container of it that starts now may use again: CPUs of init containers that end. */
 function reusableFor(pod: Pod, container: Container, own: ReadonlyMap<string, CpuSet>): Set<number> {

@@ -19,20 +19,35 @@ export interface ContainerLimitFacts {
   hugePageSizes: readonly number[];
 }
 
+/** What a container runs on. */
+export interface ContainerCpus {
+  /** As the kernel lists them. */
+  cpus: string;
+  /** No other container runs on them: a limit of CPU would only throttle it. */
+  own: boolean;
+}
+
 /** A container that sets no limit of its own has that of its pod. */
-export function linuxResources(pod: Pod, container: Container, facts: ContainerLimitFacts): LinuxResources {
+export function linuxResources(
+  pod: Pod,
+  container: Container,
+  facts: ContainerLimitFacts,
+  place?: ContainerCpus,
+): LinuxResources {
   const limit = (name: string): number =>
     quantity(container.resources?.limits?.[name]) || quantity(pod.spec?.resources?.limits?.[name]);
   const request = container.resources?.requests?.["cpu"];
-  const quota = cpuQuota(limit("cpu"), facts.cpu);
+  const enforced = facts.cpu.enforced && place?.own !== true;
+  const quota = cpuQuota(limit("cpu"), { ...facts.cpu, enforced });
   const memory = Math.ceil(limit("memory"));
   const hugePages = hugePageLimits(pod, container, facts.hugePageSizes);
   return {
     cpuShares: cpuShares(request === undefined ? limit("cpu") : quantity(request)),
-    ...(facts.cpu.enforced ? { cpuPeriod: facts.cpu.period } : {}),
+    ...(enforced ? { cpuPeriod: facts.cpu.period } : {}),
     ...(quota === undefined ? {} : { cpuQuota: quota }),
     ...(memory === 0 ? {} : { memoryLimit: memory }),
     ...(hugePages.length === 0 ? {} : { hugepages: hugePages }),
+    ...(place === undefined ? {} : { cpus: place.cpus }),
     oomScoreAdj: oomScoreAdj(pod, container, facts.memoryCapacity),
   };
 }

@@ -23,6 +23,7 @@ export type StepResult =
   | { kind: "image"; image: ReadyImage }
   | { kind: "volumes"; hash: string; stale?: boolean }
   | { kind: "resources"; given: readonly [id: string, text: string][] }
+  | { kind: "cpus"; given: readonly { id: string; cpus: string }[] }
   /** Of a container that was started, or whose hook was run; undefined: there is none, or it has succeeded. */
   | { kind: "postStart"; containerId: string; hook: PostStart | undefined };
 
@@ -33,6 +34,7 @@ export function remember(memory: Memory, outcomes: readonly StepOutcome[], { now
   const images = new Map(memory.images);
   const stoppedSandboxes = new Set(memory.stoppedSandboxes);
   const resources = new Map(memory.resources);
+  const moved = new Map(memory.cpus);
   let { volumesHash, staleVolumes, cleared, end, asked, firstSeen } = memory;
   for (const o of outcomes) {
     const key = failureKey(o.step);
@@ -43,6 +45,7 @@ export function remember(memory: Memory, outcomes: readonly StepOutcome[], { now
       // Whatever of the pod is left on record, it is not the end of the one that may come back.
       if (o.step.kind === "removePod") end = end && { ...end, spec: "" };
       if (o.step.kind === "runContainer") images.delete(o.step.container);
+      if (o.step.kind === "updateCpus") { for (const { id } of o.step.containers) moved.set(id, ""); }
       continue;
     }
     failures.delete(key);
@@ -55,12 +58,16 @@ export function remember(memory: Memory, outcomes: readonly StepOutcome[], { now
     if (o.step.kind === "sweepVolumes") staleVolumes = false;
     if (o.step.kind === "clearVolumes") [volumesHash, cleared] = [undefined, true];
     if (o.result.kind === "resources") { for (const [id, text] of o.result.given) resources.set(id, text); }
+    if (o.result.kind === "cpus") { for (const { id, cpus } of o.result.given) moved.set(id, cpus); }
     if (o.step.kind === "stopSandbox") stoppedSandboxes.add(o.step.sandboxId);
     if (o.step.kind === "removeSandbox") {
       stoppedSandboxes.delete(o.step.sandboxId);
       resources.delete(o.step.sandboxId);
     }
-    if (o.step.kind === "removeContainer") resources.delete(o.step.containerId);
+    if (o.step.kind === "removeContainer") {
+      resources.delete(o.step.containerId);
+      moved.delete(o.step.containerId);
+    }
     if (o.step.kind === "keepEnd") {
       [end, asked] = [o.step.end, { ...asked, end: undefined }];
       if (end === undefined) firstSeen = now;
@@ -72,6 +79,7 @@ export function remember(memory: Memory, outcomes: readonly StepOutcome[], { now
     images,
     stoppedSandboxes,
     resources,
+    cpus: moved,
     volumesHash,
     staleVolumes,
     cleared,
@@ -155,15 +163,6 @@ export function askRestart(memory: Memory, o: ObservedPod, names: readonly strin
   if (names === undefined) return { ...forgiven, asked: { ...asked, run: runOf(o) + 1 } };
   const ids = names.flatMap((name) => newestOf(o, name)?.id ?? []);
   return { ...forgiven, asked: { ...asked, restart: new Set([...asked.restart, ...ids]) } };
-}
-
-/** As `forgive`, for what is done with the pod's volumes and their removal: who has them is there again. */
-export function forgiveVolumes(memory: Memory): Memory {
-  const failures = new Map(memory.failures);
-  for (const kind of ["publishVolumes", "sweepVolumes", "removePod"] as const) {
-    failures.delete(failureKey({ kind }));
-  }
-  return { ...memory, failures };
 }
 
 /** As `forgive`, for pulls of the images that are here now. */

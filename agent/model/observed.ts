@@ -84,6 +84,8 @@ export interface ObservedContainer {
   ephemeral?: EphemeralContainer;
   /** Resources applied when created, from its annotation; in-place changes after that are known to the worker only. */
   resources?: ResourceRequirements;
+  /** CPUs that it was created on, from its annotation; absent: all. */
+  cpus?: string;
   /** The user of its first process, where the runtime tells. */
   user?: LinuxContainerUser;
   /** What became of its volumeMounts, from its annotation. */

@@ -55,6 +55,8 @@ export type Step =
   | { kind: "removeContainer"; container: string; containerId: string; attempt: number }
   /** Of these running containers, and of the pod as a whole, in place. */
   | { kind: "updateResources"; sandboxId: string; containers: { name: string; id: string }[] }
+  /** Of these running containers, in place. */
+  | { kind: "updateCpus"; containers: { name: string; id: string; cpus: string }[] }
   /** Puts on record that the pod has been ended as a whole; `undefined` takes the record away. */
   | { kind: "keepEnd"; end: KeptEnd | undefined }
   /** Takes away what the pod's emptyDirs hold. */
@@ -95,6 +97,8 @@ export interface Memory {
   stoppedSandboxes: ReadonlySet<string>;
   /** Resources applied in place, as JSON (model/resize.ts), by id of container or sandbox; "": that was cut off. */
   resources: ReadonlyMap<string, string>;
+  /** CPUs that containers were moved to, by id; "": by an earlier run of the agent, and nobody can tell to which. */
+  cpus: ReadonlyMap<string, string>;
   /** Hash of what is published in the pod's volumes. */
   volumesHash: string | undefined;
   /** An edit has left volumes that the pod no longer asks for. */
@@ -133,6 +137,7 @@ export const emptyMemory: Memory = {
   failures: new Map(),
   stoppedSandboxes: new Set(),
   resources: new Map(),
+  cpus: new Map(),
   volumesHash: undefined,
   staleVolumes: false,
   firstSeen: Infinity,
@@ -151,10 +156,21 @@ export interface Facts extends Clocks {
   probes: ReadonlyMap<string, Verdict>;
   /** By container id, where it is known: the runtime's own times are of a clock that may be set. */
   spans?: Spans;
+  /** CPUs of the node and who runs where; absent: everybody anywhere. */
+  cpus?: CpuFacts;
   /** This node does not take the pod: nothing of it runs, as long as pod and node are as they are. */
   rejected?: PodEnd | undefined;
   /** Its devices are not there: nothing that needs them starts, what runs stays. */
   held?: Held | undefined;
+}
+
+/** All as the kernel lists CPUs. */
+export interface CpuFacts {
+  all: string;
+  /** Where containers run that have no CPUs of their own. */
+  shared: string;
+  /** By name of the container. */
+  own: ReadonlyMap<string, string>;
 }
 
 export type { Objects };
@@ -191,6 +207,8 @@ export function failureKey(step: Step): string {
       return "end";
     case "updateResources":
       return "resources";
+    case "updateCpus":
+      return "cpus";
     case "clearVolumes":
       return "clear";
     case "removePod":

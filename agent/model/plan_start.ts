@@ -198,6 +198,7 @@ function planContainers(
     ...imageSteps(able, facts),
     ...oneAfterTheOther(able, acts),
     ...resizeSteps(pod, needs, sandbox, facts),
+    ...cpuSteps(pod, sandbox, o, facts),
     ...tidySteps(pod, sandbox, o, facts),
   ];
   const waits = needs.map(({ need }) => need.kind === "start" && need.at > facts.now ? need.at : undefined);
@@ -214,6 +215,21 @@ function resizeSteps(pod: Pod, needs: Assessment["needs"], sandbox: ObservedSand
   );
   const due = containers.length > 0 || isPodOutdated(pod, sandbox, facts.memory);
   return due ? [{ kind: "updateResources", sandboxId: sandbox.id, containers }] : [];
+}
+
+/** What runs elsewhere than where it should is moved. */
+function cpuSteps(pod: Pod, sandbox: ObservedSandbox, o: ObservedPod, { cpus, memory }: Facts): Step[] {
+  if (cpus === undefined) return [];
+  const spec = pod.spec!;
+  const all = [...spec.initContainers ?? [], ...spec.containers, ...spec.ephemeralContainers ?? []];
+  const names = new Set(all.map((c) => c.name));
+  const containers = o.containers.flatMap(({ id, name, state, sandboxId, ...c }) => {
+    const wanted = cpus.own.get(name) ?? cpus.shared;
+    const runs = state === "running" && sandboxId === sandbox.id && names.has(name);
+    const isThere = wanted === (memory.cpus.get(id) ?? c.cpus ?? cpus.all);
+    return runs && !isThere ? [{ name, id, cpus: wanted }] : [];
+  });
+  return containers.length === 0 ? [] : [{ kind: "updateCpus", containers }];
 }
 
 /** A container with a postStart hook holds the start of those after it until the hook has run. */

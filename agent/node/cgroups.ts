@@ -27,6 +27,8 @@ export interface CgroupOptions {
   root: string;
   driver: CgroupDriver;
   policy: PodLimitPolicy;
+  /** Whether a container of the pod has CPUs of its own: no limit of CPU holds for the pod. Absent: none has. */
+  hasOwnCpus?(uid: string): boolean;
   /** Limits of all pods together (node allocatable); absent leaves them open. */
   limits?: CgroupLimits;
 }
@@ -65,7 +67,8 @@ const createDirectories = (host: Host, hierarchies: () => Promise<Hierarchies>):
   uidIn: (name) => /^pod(.+)$/.exec(name)?.[1],
 });
 
-export function createCgroups({ host, root, driver, limits, policy }: CgroupOptions): PodCgroups {
+export function createCgroups(o: CgroupOptions): PodCgroups {
+  const { host, root, driver, limits } = o;
   /** What this agent wrote, by path: the same again is not written. */
   const written = new Map<string, string>();
   let weighing: Promise<void> = Promise.resolve();
@@ -74,6 +77,13 @@ export function createCgroups({ host, root, driver, limits, policy }: CgroupOpti
   const parentOf = (qos: QosClass) => classCgroup(root, qos, driver);
   const pathOf = (qos: QosClass, uid: string) => podCgroup(root, qos, checked(uid), driver);
   const kubepods = parentOf("Guaranteed");
+  const limitsOf = ({ pod, uid }: Parameters<Cgroups["ensure"]>[0]) => {
+    const { cpu } = o.policy;
+    return podCgroupLimits(
+      pod,
+      o.hasOwnCpus?.(uid) === true ? { ...o.policy, cpu: { ...cpu, enforced: false } } : o.policy,
+    );
+  };
   const shares = once(() => readShares(host, hierarchies, parentOf("Burstable"), maker.uidIn));
 
   async function write(path: string, cgroup: CgroupLimits): Promise<void> {
@@ -104,10 +114,11 @@ export function createCgroups({ host, root, driver, limits, policy }: CgroupOpti
     await write(parentOf("Burstable"), { cpuShares: boundedShares(sum) });
   }
 
-  async function ensure({ pod, uid }: Parameters<Cgroups["ensure"]>[0]): Promise<string> {
+  async function ensure(desired: Parameters<Cgroups["ensure"]>[0]): Promise<string> {
+    const { pod, uid } = desired;
     const qos = qosClass(pod);
     const path = pathOf(qos, uid);
-    const own = podCgroupLimits(pod, policy);
+    const own = limitsOf(desired);
     try {
       await write(kubepods, limits ?? { cpuShares: 1024 });
       if (qos === "BestEffort") await write(parentOf(qos), { cpuShares: 2 });
@@ -121,10 +132,11 @@ export function createCgroups({ host, root, driver, limits, policy }: CgroupOpti
     return path;
   }
 
-  async function makeRoom({ pod, uid }: Parameters<Cgroups["makeRoom"]>[0]): Promise<void> {
+  async function makeRoom(desired: Parameters<Cgroups["makeRoom"]>[0]): Promise<void> {
+    const { pod, uid } = desired;
     const path = pathOf(qosClass(pod), uid);
     const now = await readLimits(host, await hierarchies(), path);
-    if (now !== undefined) await write(path, roomForBoth(now, podCgroupLimits(pod, policy)));
+    if (now !== undefined) await write(path, roomForBoth(now, limitsOf(desired)));
   }
 
   const usage: PodCgroups["usage"] = async ({ pod, uid }) =>

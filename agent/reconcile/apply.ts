@@ -4,6 +4,7 @@
 import { laneOf, type Step } from "../model/plan.ts";
 import { nothing, type StepOutcome, type StepResult } from "../model/memory.ts";
 import { AgentError, errorText } from "../model/errors.ts";
+import { updateCpus } from "./cpus.ts";
 import { updateResources } from "./resize.ts";
 import type { IdRange } from "../model/user_namespace.ts";
 import { volumesHash } from "../model/volumes.ts";
@@ -110,6 +111,8 @@ async function effectOf(
       return await removeContainer(o, round, step.containerId, short);
     case "updateResources":
       return await updateResources(o, round, step, short);
+    case "updateCpus":
+      return await updateCpus(o, round, step, short);
     case "keepEnd":
       await o.storage.claim(round.uid);
       await o.storage.keepNote(round.uid, "end", step.end && JSON.stringify(step.end));

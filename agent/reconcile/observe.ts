@@ -49,6 +49,9 @@ export async function observePod(
 /** Name of the note on what the pod as a whole was given in place. */
 export const podResourcesNote = "resources";
 
+/** Name of the note on containers, by id, that no longer run on the CPUs on which they were created. */
+export const movedNote = "cpus";
+
 /** Name of the note on what probes have said. */
 export const probesNote = "probes";
 
@@ -56,7 +59,7 @@ export const probesNote = "probes";
 export async function recall(
   storage: Storage,
   observed: ObservedPod,
-): Promise<Pick<Memory, "resources" | "end" | "postStart"> & { probes: string | undefined }> {
+): Promise<Pick<Memory, "resources" | "cpus" | "end" | "postStart"> & { probes: string | undefined }> {
   const running = observed.containers.filter((c) => c.state === "running");
   const [notes, ...given] = await Promise.all([
     storage.notes(observed.uid),
@@ -69,5 +72,7 @@ export async function recall(
   if (pod !== undefined) resources.set(pod.id, pod.text);
   const hooked = running.filter((c) => notes.get(postStartNote(c.name)) === c.id);
   const postStart = new Map(hooked.map((c) => [c.id, { kind: "pending" } as const]));
-  return { resources, end: parseEnd(notes.get("end")), postStart, probes: notes.get(probesNote) };
+  const moved = new Set((notes.get(movedNote) ?? "").split(" "));
+  const cpus = new Map(running.filter((c) => moved.has(c.id)).map((c) => [c.id, ""]));
+  return { resources, cpus, end: parseEnd(notes.get("end")), postStart, probes: notes.get(probesNote) };
 }

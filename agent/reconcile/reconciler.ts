@@ -34,8 +34,6 @@ export interface Reconciler {
   probes(uid: string): ProbeReport[];
   /** Images have come: pods that wait in back-off for one of them try again now. */
   retryImages(brings: (image: string) => boolean): void;
-  /** Somebody who has volumes has come: pods that wait in back-off for theirs, or for their end, try again now. */
-  retryVolumes(): void;
   /** Takes over what an earlier run of the agent left: sandboxes, containers, pod directories. Throws when the runtime is away. */
   recover(): Promise<void>;
   /** Takes over the pods among these that have no worker: the runtime may end a creation after its caller is gone. */
@@ -105,7 +103,9 @@ export function createReconciler(o: ReconcilerOptions, leave: AbortSignal): Reco
   const takeBackDevices = (desired: Desired) => {
     if (!recovered || !desired.complete) return;
     const wanted = [...desired.pods.values()].map((p) => p.uid);
-    o.apply.devices?.sweep(new Set([...workers.keys(), ...found.keys(), ...wanted]));
+    const known = new Set([...workers.keys(), ...found.keys(), ...wanted]);
+    o.apply.devices?.sweep(known);
+    o.apply.placement?.sweep(known);
   };
 
   const apply = (desired: Desired) => {
@@ -162,9 +162,6 @@ export function createReconciler(o: ReconcilerOptions, leave: AbortSignal): Reco
     probes: (uid) => workers.get(uid)?.probes() ?? [],
     retryImages(brings) {
       for (const worker of workers.values()) worker.retryImages(brings);
-    },
-    retryVolumes() {
-      for (const worker of workers.values()) worker.retryVolumes();
     },
     async recover() {
       const pods: PodIdentity[] = await o.runtime.observe(undefined, leave);

@@ -4,13 +4,12 @@
  */
 import { AgentError, errorText } from "../model/errors.ts";
 import type { Container } from "../model/gen/v1.ts";
-import { linuxResources } from "../model/linux_resources.ts";
 import type { StepResult } from "../model/memory.ts";
 import type { Step } from "../model/plan.ts";
 import { podMemoryLimit } from "../model/pod_cgroup.ts";
 import { podGivenText, resizeText } from "../model/resize.ts";
 import type { DesiredPod } from "../model/wish.ts";
-import type { ApplyOptions, PodRound } from "./specs.ts";
+import { type ApplyOptions, linuxOf, type PodRound } from "./specs.ts";
 import { podResourcesNote } from "./observe.ts";
 
 type Resize = Extract<Step, { kind: "updateResources" }>;
@@ -62,7 +61,7 @@ async function give(
   await keep(() => "");
   await o.cgroups.makeRoom(desired);
   for (const { container, id } of parts) {
-    await o.runtime.updateContainerResources(id, linuxResources(pod, container, o.node), signal);
+    await o.runtime.updateContainerResources(id, linuxOf(o, desired, container), signal);
   }
   await o.cgroups.ensure(desired);
   await keep(textOf);
@@ -86,7 +85,7 @@ async function refuseBelowUsage(
   const limit = podMemoryLimit(desired.pod);
   if (limit !== undefined) check("pod", limit, (await o.cgroups.usage(desired))?.memory);
   const limited = parts.map(({ container, id }) => {
-    const { memoryLimit } = linuxResources(desired.pod, container, o.node);
+    const { memoryLimit } = linuxOf(o, desired, container);
     return { name: container.name, id, memoryLimit };
   }).filter(({ memoryLimit }) => memoryLimit !== undefined);
   const stats = limited.length === 0 ? [] : await o.runtime.stats(signal);

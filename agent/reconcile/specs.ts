@@ -5,7 +5,7 @@
 import type { Container, Pod } from "../model/gen/v1.ts";
 import type { ContainerSpec } from "../model/container.ts";
 import type { PodDns } from "../model/dns.ts";
-import type { Networks } from "../plugin_ports.ts";
+import type { Networks, Placement } from "../plugin_ports.ts";
 import type { Cgroups, Devices, Host, Prober, PublishedVolume, Runtime, Storage } from "../ports.ts";
 import type { DesiredPod, Objects } from "../model/wish.ts";
 import type { ObservedPod } from "../model/observed.ts";
@@ -50,6 +50,8 @@ export interface ApplyOptions {
   userNamespaces: UserNamespaces;
   /** Absent: there are none. */
   devices?: Devices;
+  /** Absent: containers run anywhere. */
+  placement?: Placement;
   node: NodeFacts;
   /** The pod's DNS configuration from its policy and the node's resolv.conf. */
   dns(pod: Pod): Promise<PodDns>;
@@ -96,6 +98,10 @@ export function environmentOf(
   return resolved;
 }
 
+/** What the container may use, and the CPUs that it runs on. */
+export const linuxOf = (o: ApplyOptions, { pod, uid }: DesiredPod, container: Container) =>
+  linuxResources(pod, container, o.node, o.placement?.cpusOf(uid, container.name));
+
 export async function containerSpec(
   o: ApplyOptions,
   round: PodRound,
@@ -111,6 +117,7 @@ export async function containerSpec(
   const { env, warnings } = environmentOf(o, round, step.container, podIPs, files);
   for (const w of warnings) round.record("Warning", "InvalidEnvironmentVariableNames", w, container.name);
   const devices = await o.devices?.prepare(desired, container, AbortSignal.any([signal, abandon]));
+  await o.placement?.saved();
   const [sandboxOf, edits] = await Promise.all([
     sandboxSpec(o, round, { ...sandbox, podStart: sandbox.podStart ?? sandbox.createdAt }),
     o.storage.containerEdits({
@@ -138,7 +145,7 @@ export async function containerSpec(
     ...expandCommand(container, env),
     env,
     resources: container.resources ?? {},
-    linux: linuxResources(pod, container, o.node),
+    linux: linuxOf(o, desired, container),
     imageUser: round.memory.images.get(step.container)?.user ?? "",
     edits: devices === undefined ? edits : mergeEdits(edits, devices),
     logPath: containerLogPath(container.name, step.attempt),

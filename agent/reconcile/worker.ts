@@ -24,7 +24,6 @@ import {
   askRestart,
   forgive,
   forgiveImages,
-  forgiveVolumes,
   learnHooks,
   remember,
   type StepOutcome,
@@ -63,8 +62,6 @@ export interface Worker {
   nudge(): void;
   /** Forgets failed pulls of images that have come another way, and looks again. */
   retryImages(brings: (image: string) => boolean): void;
-  /** As above, for whatever failed with the pod's volumes. */
-  retryVolumes(): void;
   /** Ends the pod as a whole, whatever its restart policy says, until it is edited or restarted. */
   end(end: PodEnd): void;
   /**
@@ -115,6 +112,9 @@ export function createWorker(o: WorkerOptions, id: PodIdentity, leave: AbortSign
   let seen = "";
   let blind = 0;
   let isNew = true;
+  /** Why the pod has no place on the machine, and what was last said of that. */
+  let misplaced: PodEnd | undefined;
+  let toldMisplaced: string | undefined;
   /** A start that failed may have succeeded all the same. */
   let doubtful = false;
 
@@ -134,7 +134,7 @@ export function createWorker(o: WorkerOptions, id: PodIdentity, leave: AbortSign
 
   const clocks = () => ({ now: o.apply.host.now(), steady: o.apply.host.monotonic() });
   const refusal = (): Pick<Facts, "rejected"> => {
-    const rejected = desired && o.admit?.(desired);
+    const rejected = desired && (o.admit?.(desired) ?? misplaced);
     return rejected === undefined ? {} : { rejected };
   };
 
@@ -153,6 +153,7 @@ export function createWorker(o: WorkerOptions, id: PodIdentity, leave: AbortSign
     backOff: o.apply.node.backOff,
     memory,
     probes: probes.verdicts(),
+    ...(o.apply.placement === undefined ? {} : { cpus: o.apply.placement.facts(id.uid) }),
     ...devicesOf(observed),
     ...refusal(),
   });
@@ -228,6 +229,23 @@ export function createWorker(o: WorkerOptions, id: PodIdentity, leave: AbortSign
     o.apply.devices?.release(id.uid, new Set([...alive, ...wanted]));
   };
 
+  /** The plan, after what is to run was given its place on the machine. What runs stays, with or without one. */
+  const decide = (observed: ObservedPod, given: DesiredPod | undefined): Plan => {
+    const plan = (known: Facts) => planPod(withPod(wish!, given), observed, known);
+    misplaced = undefined;
+    const known = facts(observed);
+    const first = plan(known);
+    const runs = ["starting", "running", "restarting"].includes(first.state);
+    if (o.apply.placement === undefined || given === undefined || !runs || known.held !== undefined) {
+      return first;
+    }
+    const why = o.apply.placement.place(given);
+    if (why !== undefined && why.message !== toldMisplaced) record("Warning", why.reason, why.message);
+    toldMisplaced = why?.message;
+    if (!observed.containers.some(isAlive)) misplaced = why;
+    return plan(facts(observed));
+  };
+
   const show = (observed: ObservedPod, decided = allocation(observed)) =>
     reporter.status(whole(observed), wish!, observed, { ...facts(observed), messages, ...decided });
 
@@ -254,9 +272,12 @@ export function createWorker(o: WorkerOptions, id: PodIdentity, leave: AbortSign
       messages = await readLastWords(o.observe, pod?.pod, observed, messages);
       const decided = allocation(observed);
       const { given } = decided;
-      const plan = planPod(withPod(wish!, given), observed, facts(observed));
+      const plan = decide(observed, given);
       show(last = observed, decided);
-      if (plan.state === "finished" || plan.state === "gone") o.allocations?.release(id.uid);
+      if (plan.state === "finished" || plan.state === "gone") {
+        o.allocations?.release(id.uid);
+        o.apply.placement?.release(id.uid);
+      }
       takeBackDevices(observed, plan);
       if (plan.steps.length === 0 || leave.aborted) return plan;
       const objects = wish!.kind === "present" ? wish!.objects : noObjects;
@@ -322,7 +343,6 @@ export function createWorker(o: WorkerOptions, id: PodIdentity, leave: AbortSign
       arrived.push(brings);
       mailbox.nudge();
     },
-    retryVolumes: () => ask(forgiveVolumes),
     end: (end) => ask((memory) => askEnd(memory, end)),
     addEphemeral: (container) => ask((memory) => askEphemeral(memory, container)),
     restart: (containers) => ask((memory, observed) => askRestart(memory, observed, containers)),

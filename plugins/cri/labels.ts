@@ -38,6 +38,7 @@ const RUN = "agent/run";
 /** Place among the init containers of one that is a sidecar. */
 const SIDECAR = "agent/sidecar";
 const RESOURCES = "agent/resources";
+const CPUS = "agent/cpus";
 const VOLUME_MOUNTS = "agent/volume-mounts";
 /** An ephemeral container as it was asked for: no manifest tells of it. */
 const EPHEMERAL = "agent/ephemeral";
@@ -94,6 +95,7 @@ export function containerAnnotations(spec: ContainerSpec): Words {
     ...sidecarPlace(spec),
     ...(spec.run === 0 ? {} : { [RUN]: String(spec.run) }),
     [RESOURCES]: JSON.stringify(spec.resources),
+    ...(spec.linux.cpus === undefined ? {} : { [CPUS]: spec.linux.cpus }),
     [IMAGE]: container.image ?? "",
     ...(spec.ephemeral === undefined ? {} : { [EPHEMERAL]: JSON.stringify(spec.ephemeral) }),
   };
@@ -129,6 +131,7 @@ export interface ContainerNotes {
   /** "" when it bears none. */
   image: string;
   resources?: ResourceRequirements;
+  cpus?: string;
   preStop?: LifecycleHandler;
   ports?: ContainerPort[];
   sidecar?: number;
@@ -150,6 +153,7 @@ export function parseContainerNotes(annotations: Words): ContainerNotes {
     graceSeconds: parseNumber(annotations[GRACE_PERIOD], DEFAULT_GRACE_SECONDS),
     image: annotations[IMAGE] ?? "",
     ...(resources === undefined ? {} : { resources }),
+    ...(annotations[CPUS] === undefined ? {} : { cpus: annotations[CPUS] }),
     ...(preStop === undefined ? {} : { preStop }),
     ...(ports === undefined ? {} : { ports }),
     ...(sidecar < 0 ? {} : { sidecar }),

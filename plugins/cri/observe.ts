@@ -85,6 +85,7 @@ export function toObservedContainer(container: Container, status: ContainerStatu
     ...(notes.ephemeral === undefined ? {} : { ephemeral: notes.ephemeral }),
     ...(notes.run === 0 ? {} : { run: notes.run }),
     ...(notes.resources === undefined ? {} : { resources: notes.resources }),
+    ...(notes.cpus === undefined ? {} : { cpus: notes.cpus }),
     ...(notes.volumeMounts === undefined ? {} : { volumeMounts: notes.volumeMounts }),
     ...userOf(status),
     logPath: status.logPath,

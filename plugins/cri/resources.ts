@@ -11,6 +11,7 @@ export function toCriResources(resources: LinuxResources): LinuxContainerResourc
     cpuShares: BigInt(resources.cpuShares ?? 0),
     memoryLimitInBytes: BigInt(resources.memoryLimit ?? 0),
     oomScoreAdj: BigInt(resources.oomScoreAdj ?? 0),
+    cpusetCpus: resources.cpus ?? "",
     hugepageLimits: (resources.hugepages ?? []).map((h) => ({
       pageSize: h.pageSize,
       limit: BigInt(h.limit),

@@ -3,7 +3,7 @@ import { assert, assertEquals, assertMatch, assertNotEquals } from "@std/assert"
 import type { Container, Pod, PodSpec, ResourceRequirements } from "../../agent/model/gen/v1.ts";
 import { type AgentUnderTest, createAgent, isReady } from "./agent.ts";
 import { until } from "./containerd.ts";
-import { cgroupMounts } from "./leftovers.ts";
+import { idOf, quotaOf, value } from "./cgroups.ts";
 import { podOf, shell, statusOf, stay } from "./pods.ts";
 
 const pidsLimit = 48;
@@ -18,40 +18,9 @@ evictionBackOff: { initialPeriod: 1s, maxPeriod: 1s }
 `;
 const mi = 2 ** 20;
 
-const idOf = (pod: Pod, container: string): string =>
-  statusOf(pod, container).containerID!.replace(/^.*\/\//, "");
-
-/** A file of the pod's cgroup, or of one of its containers', under its name in v1 or v2. */
-function value(
-  agent: AgentUnderTest,
-  pod: Pod,
-  container: string | undefined,
-  names: string[],
-): string | undefined {
-  const qos = pod.status?.qosClass === "Guaranteed" ? "" : `/${pod.status?.qosClass?.toLowerCase()}`;
-  const parts = [
-    "kubepods" + qos,
-    `pod${pod.metadata!.uid}`,
-    ...(container === undefined ? [] : [idOf(pod, container)]),
-  ];
-  for (const mount of cgroupMounts()) {
-    for (const name of names) {
-      try {
-        return Deno.readTextFileSync(`${mount}${agent.places().cgroupRoot}/${parts.join("/")}/${name}`)
-          .trim();
-      } catch {
-        // Another hierarchy has it.
-      }
-    }
-  }
-  return undefined;
-}
-
 const unlimited = (text: string | undefined) => text === "max" || Number(text) >= 2 ** 62;
 const memoryOf = (agent: AgentUnderTest, pod: Pod, container?: string) =>
   value(agent, pod, container, ["memory.limit_in_bytes", "memory.max"]);
-const quotaOf = (agent: AgentUnderTest, pod: Pod, container?: string) =>
-  value(agent, pod, container, ["cpu.cfs_quota_us", "cpu.max"])?.split(" ")[0];
 const conditionOf = (pod: Pod, type: string) => pod.status?.conditions?.find((c) => c.type === type);
 
 async function checkPodLevel(agent: AgentUnderTest): Promise<void> {

@@ -121,6 +121,7 @@ export function createWorld(now: () => number, publish: (event: RuntimeEvent) =>
       ...(spec.ephemeral === undefined ? {} : { ephemeral: spec.ephemeral }),
       graceSeconds: spec.sandbox.pod.spec?.terminationGracePeriodSeconds ?? 30,
       resources: spec.resources,
+      ...(spec.linux.cpus === undefined ? {} : { cpus: spec.linux.cpus }),
       ...fromAnnotations(spec),
       logPath: `${spec.sandbox.logDirectory}/${spec.logPath}`,
       spec,

@@ -212,6 +212,8 @@ function effect(
           { name, id },
         ) => [id, JSON.stringify(specOf(pod!, name).resources ?? {})]),
       };
+    case "updateCpus":
+      return { kind: "cpus", given: step.containers };
     case "clearVolumes":
       return nothing;
     case "keepEnd":

@@ -37,6 +37,10 @@ interface StoryFacts {
   ended?: PodEnd & { spec?: string };
   asked?: { end?: PodEnd; restart?: string[]; run?: number };
   rejected?: PodEnd;
+  /** `own` by name of the container. */
+  cpus?: { all: string; shared: string; own: [string, string][] };
+  /** CPUs that containers were moved to, by id. */
+  moved?: [string, string][];
   /** Devices that are not there; `until` as an ISO time. */
   held?: PodEnd & { containers: string[]; until?: string };
   /** Of containers by name, as their status tells them. */
@@ -93,6 +97,7 @@ function readMemory(facts: StoryFacts, pod: Pod): Memory {
     images: new Map(facts.images ?? []),
     failures: new Map((facts.failures ?? []).map(([k, v]) => [k, reviveTime({ ...v }) as never])),
     cleared: facts.cleared ?? false,
+    cpus: new Map(facts.moved ?? []),
     stoppedSandboxes: new Set(facts.stoppedSandboxes ?? []),
     postStart: new Map(facts.postStart ?? []),
     preStopped: new Set(facts.preStopped ?? []),
@@ -124,7 +129,9 @@ function tell(directory: string) {
   const memory = readMemory(facts, pod);
   const { rejected } = facts;
   const held = facts.held && readHeld(facts.held);
-  const base = { now, steady: now, backOff: defaultBackOff, memory, probes, rejected, held };
+  const cpus = facts.cpus && { ...facts.cpus, own: new Map(facts.cpus.own) };
+  const told = { rejected, held, ...(cpus && { cpus }) };
+  const base = { now, steady: now, backOff: defaultBackOff, memory, probes, ...told };
   const wish: Wish = facts.absent === true
     ? {
       kind: "absent",

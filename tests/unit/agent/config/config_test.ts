@@ -63,6 +63,8 @@ Deno.test("nothing given: the defaults of a node's one agent", () => {
     clusterDomain: "",
     resolvConf: "/etc/resolv.conf",
     seccompDefault: false,
+    topology: { name: "none", scope: "container", preferClosest: false, maxNodes: 8 },
+    reserved: { cpu: 0, memory: 0 },
     userNamespaceIds: 65536,
     nodeLabels: {},
     maxPods: 110,
@@ -179,6 +181,46 @@ Deno.test("pulls: several at once are not one by one", () => {
   assertEquals(pulls("serializeImagePulls: true"), [true, 1, 0]);
   assertEquals(pulls("serializeImagePulls: no\nmaxParallelImagePulls: 2"), [false, 2, 0]);
   assertEquals(pulls("serializeImagePulls: true\nmaxParallelImagePulls: 2"), [true, 1, 1]);
+});
+
+Deno.test("CPUs of their own: what is kept for the host, options and what contradicts them", () => {
+  const { config, problems } = parse({
+    text: `${kubelet}cpuManagerPolicy: static\nsystemReserved: {cpu: 500m, memory: 1Gi}\n` +
+      `kubeReserved: {cpu: 250m}\ncpuManagerPolicyOptions: {full-pcpus-only: "true"}\n` +
+      `topologyManagerPolicy: restricted\ntopologyManagerPolicyOptions: {max-allowable-numa-nodes: "12"}\n`,
+  });
+  assertEquals(problems, []);
+  assertEquals(config.reserved, { cpu: 0.75, memory: 2 ** 30 });
+  assertEquals(config.exclusiveCpus, {
+    wholeCores: true,
+    distribute: false,
+    bySocket: false,
+    strictReservation: false,
+  });
+  assertEquals([config.topology.name, config.topology.maxNodes], ["restricted", 12]);
+  const named = parse({ flags: { "reserved-cpus": "0,2-3", "cpu-manager-policy": "static" } });
+  assertEquals(named.config.reserved, { cpus: new Set([0, 2, 3]), cpu: 3, memory: 0 });
+  const wrong = (text: string) =>
+    parse({ text: kubelet + text }).problems.map((p) => `${p.field} ${p.message}`);
+  const reserved = "cpuManagerPolicy: static\nreservedSystemCPUs: '0'\n";
+  for (
+    const [text, says] of [
+      ["cpuManagerPolicy: static", "no CPU is kept for the host"],
+      ["reservedSystemCPUs: 3-1", 'is "3-1": expected CPUs'],
+      ["cpuManagerPolicyOptions: {full-pcpus-only: 'true'}", "expected cpuManagerPolicy: static"],
+      [`${reserved}cpuManagerPolicyOptions: {full-pcpus-only: 'yes'}`, "holds full-pcpus-only,yes"],
+      [`${reserved}cpuManagerPolicyOptions: {other: 'true'}`, "holds other,true: expected full-pcpus-only"],
+      [
+        `${reserved}topologyManagerPolicy: single-numa-node\ncpuManagerPolicyOptions: {align-by-socket: 'true'}`,
+        "may need several nodes",
+      ],
+      ["topologyManagerPolicyOptions: {max-allowable-numa-nodes: '17'}", "8 to 16"],
+    ] as const
+  ) {
+    const found = wrong(text);
+    assertEquals(found.length, 1, found.join());
+    assert(found[0]!.includes(says.replace(",", "=")) || found[0]!.includes(says), found[0]);
+  }
 });
 
 Deno.test("flags of every shape", () => {
