@@ -1,0 +1,78 @@
+/**
+ * Connections to one API server: fetch with the cluster's CA, a client certificate and a proxy. The only place here that
+ * names the platform. Not for: what is asked (api.ts), nor where credentials come from (credentials.ts).
+ */
+
+export interface Identity {
+  /** PEM, both or none. */
+  certificate?: string;
+  key?: string;
+  token?: string;
+}
+
+export interface Trust {
+  /** `https://…` */
+  server: string;
+  /** PEM; absent: what the system trusts. */
+  ca?: string;
+  proxyUrl?: string;
+}
+
+export interface Sent {
+  method: string;
+  /** With its query. */
+  path: string;
+  headers: Record<string, string>;
+  body?: string;
+  /** Ends the wait for the head of the answer; its body is to be cancelled by who reads it. */
+  signal: AbortSignal;
+}
+
+export interface Connection {
+  /** Rejects with the signal's reason, or with whatever the platform says when there is no answer. */
+  send(identity: Identity, sent: Sent): Promise<Response>;
+  /** The next request makes a connection of its own: a dead one would be used for ever. Answers under way go on. */
+  renew(): void;
+  close(): void;
+}
+
+export function createConnection(trust: Trust): Connection {
+  let client: Deno.HttpClient | undefined;
+  let made: Identity | undefined;
+
+  function drop(): void {
+    client?.close();
+    client = undefined;
+  }
+  function clientFor(identity: Identity): Deno.HttpClient {
+    const changed = made?.certificate !== identity.certificate || made?.key !== identity.key;
+    if (changed) drop();
+    made = identity;
+    return client ??= open(trust, identity);
+  }
+
+  return {
+    async send(identity, { method, path, headers, body, signal }) {
+      return await fetch(trust.server + path, {
+        client: clientFor(identity),
+        method,
+        headers: identity.token === undefined
+          ? headers
+          : { ...headers, authorization: `Bearer ${identity.token}` },
+        ...(body === undefined ? {} : { body }),
+        redirect: "manual",
+        signal,
+      });
+    },
+    renew: drop,
+    close: drop,
+  };
+}
+
+function open({ ca, proxyUrl }: Trust, { certificate, key }: Identity): Deno.HttpClient {
+  return Deno.createHttpClient({
+    ...(ca === undefined ? {} : { caCerts: [ca] }),
+    ...(proxyUrl === undefined ? {} : { proxy: { url: proxyUrl } }),
+    ...(certificate === undefined || key === undefined ? {} : { cert: certificate, key }),
+  });
+}
