@@ -7,7 +7,10 @@ set -eu
 # A line for each program: how to see that it is there, and the Debian package that brings it.
 programs_of() {
   case $1 in
-    npm) echo 'npm npm' ;;
+    npm)
+      echo 'npm npm'
+      echo 'openssl openssl'
+      ;;
     run)
       echo 'containerd containerd'
       echo 'runc runc'
@@ -20,6 +23,7 @@ programs_of() {
       echo 'docker-registry docker-registry'
       echo 'skopeo skopeo'
       echo 'zstd zstd'
+      echo 'kubectl kubernetes-client'
       ;;
     bench)
       programs_of run
