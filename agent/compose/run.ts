@@ -31,7 +31,7 @@ import { createApiUsage } from "./usage.ts";
 import { createDevices, followDevices } from "./devices.ts";
 import { createLocalDevices } from "./local_devices.ts";
 import { runPlugins } from "./plugins.ts";
-import { runLeakCollection } from "./networks.ts";
+import { networkServices, withNetworkStatus } from "./networks.ts";
 import { createPlacementParts, followPlacement } from "./placement.ts";
 import { createPodParts, type PodParts } from "./pods.ts";
 import { createHeartbeat, type Heartbeat, systemdService } from "./liveness.ts";
@@ -155,9 +155,8 @@ export async function createServices(o: RunOptions, signal: AbortSignal): Promis
         end: (uid, end) => parts.reconciler.end(uid, end),
         restart: (uid) => parts.reconciler.restart(uid),
       }, signal)),
-    ...(config.network.collectLeaks
-      ? [forever("network leaks", (signal) => runLeakCollection({ ...o, ...parts, store }, signal))]
-      : []),
+    ...networkServices({ ...o, ...parts, store, isManaged: chosen.containerd !== undefined })
+      .map(([name, run]) => forever(name, run)),
     forever("slimming", (signal) => runSlimming({ host, store, quietMs: 5000 }, signal)),
     ...(o.notifier.listening ? [systemdService(o.notifier, heartbeat, store)] : []),
     { name: "pods", start: () => ({ finished: parts.reconciler.finished().then(() => chosen.cri.close()) }) },
@@ -214,7 +213,7 @@ function nodeStatus(o: RunOptions, seen: Seen, signal: AbortSignal): Promise<voi
   const { config, host } = o;
   return runNodeStatus({
     host,
-    runtime: parts.runtime,
+    runtime: withNetworkStatus(parts.runtime, parts.cni),
     store,
     base: {
       nodeName: config.nodeName,

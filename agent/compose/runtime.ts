@@ -91,6 +91,7 @@ async function createManaged(o: { config: Config; log: Log }): Promise<ChosenRun
     bridge: bridgeName(instance),
     ...(m.podCIDR === undefined ? {} : { podCIDR: m.podCIDR }),
     ...(m.podCIDRv6 === undefined ? {} : { podCIDRv6: m.podCIDRv6 }),
+    bandwidth: config.network.bandwidth,
     sandboxImage: PAUSE_IMAGE,
     cgroupDriver: config.cgroupDriver === "" ? detected.cgroupDriver : config.cgroupDriver,
     restrictOomScoreAdj: detected.restrictOomScoreAdj,

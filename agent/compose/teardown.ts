@@ -10,6 +10,7 @@ import type { Host } from "../ports.ts";
 import { createMetrics } from "../lib/metrics.ts";
 import { createStatusStore } from "../status_store.ts";
 import { createDevices } from "./devices.ts";
+import { removeNetwork } from "./networks.ts";
 import { createPodParts } from "./pods.ts";
 import { chooseRuntime, startManaged } from "./runtime.ts";
 
@@ -51,6 +52,7 @@ export async function teardown(
   signal.throwIfAborted();
   if (open > 0) o.report(`${open} pods did not end in time`);
   if (chosen.containerd !== undefined) await chosen.containerd.stopForGood(signal);
+  else if (config.network.write) await removeNetwork(o);
   await ourCgroups.removeRoot();
   // An agent that was killed leaves its socket.
   await host.remove(config.socket).catch(() => {});

@@ -91,6 +91,10 @@ export interface ImageCredentialConfig {
 }
 
 export interface NetworkConfig {
+  /** A network for pods is written for a runtime that is not the agent's own, too. */
+  write: boolean;
+  /** The network that is written obeys the annotations of pods that limit their bandwidth. */
+  bandwidth: boolean;
   /** What pods that are gone had attached is detached. */
   collectLeaks: boolean;
 }
@@ -212,7 +216,11 @@ function toConfig(instance: Instance, values: ReadonlyMap<string, unknown>, node
       texts,
       (values.get("managedRuntime.runtimes") ?? {}) as Record<string, string>,
     ),
-    network: { collectLeaks: values.get("network.collectLeaks") === true },
+    network: {
+      write: values.get("network.write") === true,
+      bandwidth: values.get("network.bandwidth") === true,
+      collectLeaks: values.get("network.collectLeaks") === true,
+    },
     nodeLabels: (values.get("nodeLabels") ?? {}) as Record<string, string>,
     maxPods: number("maxPods"),
     podsPerCore: number("podsPerCore"),

@@ -251,6 +251,8 @@ const agent = table("agent", true, [
   ["managedRuntime.cniConfDir", "path", "", "", "directory of the managed containerd's network configuration"],
   ["managedRuntime.cniBinDirs", "paths", [], "", "where CNI plugins are looked for besides the usual places"],
   ["managedRuntime.runtimes", "textMap", {}, "", "further handlers for RuntimeClasses: name and path of an OCI runtime such as crun"],
+  ["network.write", "bool", false, "", "write a bridge network for pods also for a runtime of somebody else, where its directory of networks (managedRuntime.cniConfDir) is empty"],
+  ["network.bandwidth", "bool", false, "", "obey kubernetes.io/ingress-bandwidth and egress-bandwidth in the network that the agent writes"],
   ["network.collectLeaks", "bool", true, "", "give back addresses and interfaces of pods that are gone"],
   ["managedRuntime.registryConfigDir", "path", "/etc/containerd/certs.d", "", "directory of HOST/hosts.toml files"],
 ]);

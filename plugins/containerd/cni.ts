@@ -118,6 +118,8 @@ export interface NetworkSpec {
   ipamDir: string;
   /** Adds the firewall plugin: needed where the host's FORWARD chain drops by default. */
   firewall: boolean;
+  /** Adds the bandwidth plugin, which obeys the annotations of pods that limit it. */
+  bandwidth?: boolean;
 }
 
 /** The default bridge network: gateway on the bridge, masquerading, hostPorts, pods reach their own hostPort. */
@@ -136,7 +138,12 @@ export function defaultConflist(n: NetworkSpec): Conflist {
   return {
     cniVersion: ["1.0.0", "0.4.0"].find((v) => n.supportedVersions.includes(v)) ?? "0.3.1",
     name: n.bridge,
-    plugins: [bridge, portmap, ...(n.firewall ? [{ type: "firewall" }] : [])],
+    plugins: [
+      bridge,
+      portmap,
+      ...(n.firewall ? [{ type: "firewall" }] : []),
+      ...(n.bandwidth === true ? [{ type: "bandwidth", capabilities: { bandwidth: true } }] : []),
+    ],
   };
 }
 

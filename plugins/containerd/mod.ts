@@ -27,6 +27,7 @@ import { endShims, removeShimSockets, unmountBelow } from "./teardown.ts";
 export { answers } from "./calls.ts";
 export { bridgeName, choosePodCIDR, preferredPodCIDR } from "./cni.ts";
 export { CNI_BIN_DIRS, findBinaries, type RuntimeBinaries } from "./binaries.ts";
+export { addressesInUse, type DefaultNetwork, removeDefaultNetwork, writeDefaultNetwork } from "./network.ts";
 export { detectHost } from "./detect.ts";
 
 export interface ManagedRuntimeOptions {
@@ -47,6 +48,8 @@ export interface ManagedRuntimeOptions {
   /** Absent: a range that is free on this machine. */
   podCIDR?: string;
   podCIDRv6?: string;
+  /** The default network obeys the annotations of pods that limit it. */
+  bandwidth?: boolean;
   sandboxImage: string;
   cgroupDriver: "cgroupfs" | "systemd";
   restrictOomScoreAdj: boolean;
@@ -103,6 +106,7 @@ export function createManagedContainerd(options: ManagedRuntimeOptions): Managed
     bridge: options.bridge,
     stateDir: options.stateDir,
     instance: options.instance,
+    bandwidth: options.bandwidth === true,
     ...(options.podCIDR === undefined ? {} : { podCIDR: options.podCIDR }),
     ...(options.podCIDRv6 === undefined ? {} : { podCIDRv6: options.podCIDRv6 }),
   };

@@ -22,6 +22,8 @@ export interface DefaultNetwork {
   /** Absent: one that nothing on this machine uses, kept from then on. */
   podCIDR?: string;
   podCIDRv6?: string;
+  /** Obeys the annotations of pods that limit it. */
+  bandwidth?: boolean;
   /** The instance's own directory for IPAM and for the record of what we wrote. */
   stateDir: string;
   /** "" for the node's one agent. */
@@ -82,6 +84,7 @@ async function conflist(network: DefaultNetwork, previous: string | undefined): 
     ...(network.podCIDRv6 === undefined ? {} : { podCIDRv6: network.podCIDRv6 }),
     ipamDir: join(network.stateDir, "ipam"),
     firewall: await dropsForwarding(),
+    bandwidth: network.bandwidth === true,
   });
 }
 
@@ -98,6 +101,13 @@ function parseVersions(text: string): string[] {
 /** Pods keep their addresses over restarts of the agent: the range in use stays. */
 function previousCIDR(conflist: string | undefined): string | undefined {
   return /"subnet": "([0-9.]+\/[0-9]+)"/.exec(conflist ?? "")?.[1];
+}
+
+/** How many addresses of the network are given away; pods of others may have some where the runtime is not ours. */
+export async function addressesInUse(network: DefaultNetwork): Promise<number> {
+  const directory = join(network.stateDir, "ipam", network.bridge);
+  const entries = await Array.fromAsync(Deno.readDir(directory)).catch(() => []);
+  return entries.filter((e) => /^[0-9a-f.:]+$/i.test(e.name)).length;
 }
 
 /** Removes bridge, packet filter chains, addresses and our conflist. What is gone already is no error. */

@@ -25,14 +25,16 @@ export interface PrivateContainerd {
 const CNI_DIRECTORIES = ["/usr/lib/cni", "/opt/cni/bin", "/usr/libexec/cni"];
 const CAP_SYS_RESOURCE = 24n;
 
-export async function startPrivateContainerd(): Promise<PrivateContainerd> {
+/** Without `network` its directory of networks is empty. */
+export async function startPrivateContainerd({ network = true } = {}): Promise<PrivateContainerd> {
   const directory = await Deno.makeTempDir({ prefix: "agent-e2e-", dir: "/run" });
   const id = crypto.randomUUID().slice(0, 6);
   const bridge = `agt${id}`;
   const endpoint = `${directory}/containerd.sock`;
   const config = `${directory}/config.toml`;
   await Deno.mkdir(`${directory}/cni`);
-  await Deno.writeTextFile(`${directory}/cni/10-test.conflist`, JSON.stringify(cniConfig(bridge, directory)));
+  const conflist = JSON.stringify(cniConfig(bridge, directory));
+  if (network) await Deno.writeTextFile(`${directory}/cni/10-test.conflist`, conflist);
   await Deno.writeTextFile(config, containerdConfig(directory));
 
   let child: Deno.ChildProcess | undefined;

@@ -1,5 +1,5 @@
 /** A containerd that somebody else runs: the agent uses it, marks what is its own, and leaves it as it was. */
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertMatch } from "@std/assert";
 import { createAgent } from "./agent.ts";
 import { startPrivateContainerd } from "./containerd.ts";
 import { podOf, shell, statusOf, stay } from "./pods.ts";
@@ -34,4 +34,30 @@ Deno.test("the agent drives a containerd that it did not start, survives its res
     foreign,
     "teardown took ours along, and only ours",
   );
+});
+
+Deno.test("a containerd of somebody else without a network gets one where that is asked for, and loses it again", async () => {
+  await using containerd = await startPrivateContainerd({ network: false });
+  const confDir = `${containerd.directory}/cni`;
+  const names = async () => (await Array.fromAsync(Deno.readDir(confDir))).map((e) => e.name);
+  {
+    const config = JSON.stringify({
+      apiVersion: "agent/v1alpha1",
+      kind: "AgentConfiguration",
+      network: { write: true, bandwidth: true },
+      managedRuntime: { cniConfDir: confDir },
+    });
+    await using agent = await createAgent({ config });
+    await agent.start(["--container-runtime-endpoint", `unix://${containerd.endpoint}`]);
+    const { plugins } = JSON.parse(await Deno.readTextFile(`${confDir}/10-agent.conflist`));
+    assertEquals(plugins.map((p: { type: string }) => p.type), ["bridge", "portmap", "bandwidth"]);
+    const annotations = { "kubernetes.io/egress-bandwidth": "10M" };
+    await agent.write("web.yaml", podOf("web", [shell("main", stay)], {}, { annotations }));
+    assert((await agent.untilReady("web")).status!.podIP!.startsWith("10."));
+    const queues = new TextDecoder().decode(
+      (await new Deno.Command("tc", { args: ["qdisc", "show"] }).output()).stdout,
+    );
+    assertMatch(queues, /qdisc tbf .* rate 10Mbit/);
+  }
+  assertEquals(await names(), []);
 });

@@ -39,7 +39,7 @@ Deno.test("nothing given: the defaults of a node's one agent", () => {
     nodeStatusUpdateFrequency: 10_000,
     containerRuntimeEndpoint: "",
     imageServiceEndpoint: "",
-    network: { collectLeaks: true },
+    network: { write: false, bandwidth: false, collectLeaks: true },
     managedRuntime: {
       root: "/var/lib/kubelet/agent/containerd",
       state: "/run/agent/containerd",

@@ -104,8 +104,10 @@ Deno.test("the default conflist: bridge with IPAM of its own, hostPorts, the new
     supportedVersions: ["0.4.0"],
     podCIDRv6: "fd85::/64",
     firewall: true,
+    bandwidth: true,
   });
   assertEquals(other.cniVersion, "0.4.0");
-  assertEquals(other.plugins.map((p) => p["type"]), ["bridge", "portmap", "firewall"]);
+  assertEquals(other.plugins.map((p) => p["type"]), ["bridge", "portmap", "firewall", "bandwidth"]);
+  assertEquals(other.plugins[3]?.["capabilities"], { bandwidth: true });
   assertEquals((other.plugins[0]?.["ipam"] as { ranges: unknown[] }).ranges.length, 2);
 });
