@@ -95,6 +95,11 @@ async function checkAttached(agent: AgentUnderTest, site: Site): Promise<void> {
     ["lab0", "10.88.0.7"],
   ]);
   assertMatch(status[1].mac, /^[0-9a-f:]{17}$/);
+  const described = (await agent.cli("describe", "pod", "web")).stdout;
+  assertMatch(
+    described,
+    /Networks:\n +eth0: .*\n +net1: +10\.77\.5\.2, default\/lan\n +lab0: +10\.88\.0\.7, default\/direct\n/,
+  );
   assertEquals(await site.leases(), ["10.77.5.2"]);
 }
 

@@ -1,6 +1,7 @@
 /** Networks, attachments and results of CNI as tables. Pure. */
 import { isJson, type Json } from "../../model/cni_config.ts";
 import type { FoundNetworks, RecordedAttachment } from "../cni_tool.ts";
+import type { Field } from "./fields.ts";
 import { formatTable, type Paint } from "./text.ts";
 
 const textsIn = (value: unknown, key: string): string[] =>
@@ -37,6 +38,21 @@ export function attachmentTable(attachments: readonly RecordedAttachment[], pain
     a.netns || "<none>",
   ]);
   return formatTable(["NETWORK", "CONTAINER", "INTERFACE", "ADDRESSES", "OWNER", "NAMESPACE"], rows, paint);
+}
+
+/** The annotation network-status of a pod, an interface a line. */
+export function networkFields(annotation: string | undefined): Field[] {
+  let value: unknown;
+  try {
+    value = JSON.parse(annotation ?? "[]");
+  } catch {
+    return [["Networks", annotation ?? ""]];
+  }
+  const lines = (Array.isArray(value) ? value : []).filter(isJson).map((n): Field => {
+    const ips = Array.isArray(n["ips"]) ? n["ips"].join(", ") : "";
+    return [String(n["interface"]), `${ips || "no address"}, ${n["name"]}`];
+  });
+  return lines.length === 0 ? [] : [["Networks", lines]];
 }
 
 /** `eth0   10.1.0.2/24   gateway 10.1.0.1`. */

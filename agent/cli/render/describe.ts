@@ -2,6 +2,8 @@
 import { formatProblem, type Problem } from "../../model/errors.ts";
 import type { Container, Event, Pod, PodCondition, Toleration, Volume } from "../../model/gen/v1.ts";
 import type { ProbeReport } from "../../model/probe_report.ts";
+import { NETWORK_STATUS } from "../../model/networks.ts";
+import { networkFields } from "./cni.ts";
 import { describeContainer, describeTime } from "./describe_container.ts";
 import { ageOf } from "./duration.ts";
 import { type Field, formatFields, keyed } from "./fields.ts";
@@ -20,6 +22,7 @@ export interface PodStory {
 
 function headFields(pod: Pod): Field[] {
   const { metadata = {}, spec, status = {} } = pod;
+  const { [NETWORK_STATUS]: networks, ...annotations } = metadata.annotations ?? {};
   const given = (name: string, value: string | undefined): Field[] => value ? [[name, value]] : [];
   return [
     ["Name", metadata.name ?? ""],
@@ -30,12 +33,13 @@ function headFields(pod: Pod): Field[] {
     ["Node", `${spec?.nodeName || "<none>"}${status.hostIP ? `/${status.hostIP}` : ""}`],
     ["Start Time", describeTime(status.startTime)],
     keyed("Labels", metadata.labels, "="),
-    keyed("Annotations", metadata.annotations, ": "),
+    keyed("Annotations", annotations, ": "),
     ["Status", metadata.deletionTimestamp === undefined ? status.phase ?? "Unknown" : "Terminating"],
     ...given("Reason", status.reason),
     ...given("Message", status.message),
     ["IP", status.podIP ?? ""],
     ["IPs", status.podIPs?.length ? status.podIPs.map(({ ip }): Field => ["IP", ip]) : "<none>"],
+    ...networkFields(networks),
   ];
 }
 
