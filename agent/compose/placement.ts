@@ -12,7 +12,9 @@ import { AgentError } from "../model/errors.ts";
 import type { CpuNode } from "../model/exclusive_cpus.ts";
 import type { DeviceLedger } from "../node/device_ledger.ts";
 import { createPlacement, type PlacementLedger } from "../node/placement.ts";
+import { allocatableUse, podUses } from "../model/pod_resources.ts";
 import type { Host } from "../ports.ts";
+import { runPodResources } from "../../plugins/podresources/mod.ts";
 import type { Reconciler } from "../reconcile/reconciler.ts";
 import type { StatusStore } from "../status_store.ts";
 import { readText } from "./machine.ts";
@@ -75,6 +77,23 @@ function checkNodes({ topology: { maxNodes, name } }: Config, { numa }: CpuTopol
   throw wrong(
     `topologyManagerPolicy ${name}: this machine has ${numa.nodes.length} NUMA nodes with CPUs, ${advice}`,
   );
+}
+
+/** Answers who has which devices and CPUs. */
+export function servePodResources(
+  o: Pick<PlacementPartsOptions, "config" | "host" | "store" | "metrics" | "devices">,
+  placement: PlacementLedger | undefined,
+  signal: AbortSignal,
+): Promise<void> {
+  const { host, store, metrics, devices } = o;
+  return runPodResources({
+    host,
+    directory: join(o.config.rootDir, "pod-resources"),
+    metrics,
+    pods: () =>
+      podUses(store.pods(), { grants: devices.grants(), assignments: placement?.assignments() ?? new Map() }),
+    allocatable: () => allocatableUse(devices.offers(), placement?.allocatable() ?? new Set()),
+  }, signal);
 }
 
 /** Pods look again when the CPUs that they share change, and those that were refused when others give something back. */

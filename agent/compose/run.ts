@@ -32,7 +32,7 @@ import { createDevices, followDevices } from "./devices.ts";
 import { createLocalDevices } from "./local_devices.ts";
 import { runPlugins } from "./plugins.ts";
 import { networkServices, withNetworkStatus } from "./networks.ts";
-import { createPlacementParts, followPlacement } from "./placement.ts";
+import { createPlacementParts, followPlacement, servePodResources } from "./placement.ts";
 import { createPodParts, type PodParts } from "./pods.ts";
 import { createHeartbeat, type Heartbeat, systemdService } from "./liveness.ts";
 import { runSlimming } from "./slim.ts";
@@ -66,14 +66,8 @@ export async function createServices(o: RunOptions, signal: AbortSignal): Promis
   const local = createLocalDevices({ config, host, runtime: chosen.cri.runtime, store });
   const near: DeviceLedgerOptions["near"] = (pod, container) => placement?.near(pod, container);
   const devices = await createDevices({ config, host, log, store, near }, local.sources);
-  const placement = await createPlacementParts({
-    config,
-    host,
-    log,
-    store,
-    metrics,
-    devices: devices.ledger,
-  });
+  const placed = { config, host, log, store, metrics, devices: devices.ledger };
+  const placement = await createPlacementParts(placed);
   const parts = createPodParts(
     {
       config,
@@ -112,6 +106,7 @@ export async function createServices(o: RunOptions, signal: AbortSignal): Promis
     forever("manifests", (signal) => watchSource(o, store, snapshots, parts, signal)),
     forever("plugins", (signal) => runPlugins({ config, host, log, store, takers: devices.takers }, signal)),
     forever("device plugins", (signal) => devices.run(signal)),
+    forever("pod resources", (signal) => servePodResources(placed, placement, signal)),
     forever("recovery", async (signal) => {
       await parts.reconciler.recover();
       await aborted(signal);

@@ -115,6 +115,7 @@ export function createWorker(o: WorkerOptions, id: PodIdentity, leave: AbortSign
   /** Why the pod has no place on the machine, and what was last said of that. */
   let misplaced: PodEnd | undefined;
   let toldMisplaced: string | undefined;
+  let toldCpus = "";
   /** A start that failed may have succeeded all the same. */
   let doubtful = false;
 
@@ -229,6 +230,12 @@ export function createWorker(o: WorkerOptions, id: PodIdentity, leave: AbortSign
     o.apply.devices?.release(id.uid, new Set([...alive, ...wanted]));
   };
 
+  const tellCpus = (own: ReadonlyMap<string, string>) => {
+    const text = [...own].map(([name, cpus]) => `${name} ${cpus}`).join(", ");
+    if (text !== toldCpus && text !== "") record("Normal", "ExclusiveCPUs", `CPUs of their own: ${text}`);
+    toldCpus = text;
+  };
+
   /** The plan, after what is to run was given its place on the machine. What runs stays, with or without one. */
   const decide = (observed: ObservedPod, given: DesiredPod | undefined): Plan => {
     const plan = (known: Facts) => planPod(withPod(wish!, given), observed, known);
@@ -240,6 +247,7 @@ export function createWorker(o: WorkerOptions, id: PodIdentity, leave: AbortSign
       return first;
     }
     const why = o.apply.placement.place(given);
+    tellCpus(o.apply.placement.facts(id.uid).own);
     if (why !== undefined && why.message !== toldMisplaced) record("Warning", why.reason, why.message);
     toldMisplaced = why?.message;
     if (!observed.containers.some(isAlive)) misplaced = why;

@@ -3,6 +3,8 @@ import { assertEquals, assertStringIncludes } from "@std/assert";
 import type { Pod } from "../../agent/model/gen/v1.ts";
 import { parseCpuCheckpoint } from "../../agent/model/cpu_checkpoint.ts";
 import { formatCpuSet, parseCpuSet } from "../../agent/model/cpu_set.ts";
+import { PodResourcesListerDefinition } from "../../plugins/rpc/gen/podresources.ts";
+import { createChannel, createClient } from "../../plugins/rpc/mod.ts";
 import { type AgentUnderTest, createAgent } from "./agent.ts";
 import { quotaOf, value } from "./cgroups.ts";
 import { until } from "./containerd.ts";
@@ -46,6 +48,20 @@ const assignments = (agent: AgentUnderTest) => {
   );
 };
 
+/** As exporters see them. */
+async function usesOf(agent: AgentUnderTest): Promise<string[][]> {
+  const channel = createChannel(`${agent.root}/pod-resources/kubelet.sock`);
+  try {
+    const signal = AbortSignal.timeout(5000);
+    const { podResources } = await createClient(PodResourcesListerDefinition, channel).list({}, { signal });
+    return podResources.flatMap((pod) =>
+      pod.containers.map((c) => [`${pod.name}/${c.name}`, formatCpuSet(new Set(c.cpuIds.map(Number)))])
+    ).sort();
+  } finally {
+    channel.close();
+  }
+}
+
 const both = async (agent: AgentUnderTest) =>
   (await Promise.all(["own", "free"].map(async (name) => await agent.untilReady(name)))).map(identityOf);
 
@@ -67,8 +83,14 @@ Deno.test({
     await untilOn(agent, "own", last);
     await untilOn(agent, "free", withoutLast);
     assertEquals([await allowedIn(agent, "own"), await allowedIn(agent, "free")], [last, withoutLast]);
-    assertEquals([await quotasOf(agent, "own"), assignments(agent)], [["none", "none"], [["main", last]]]);
+    await until("nothing limits it", async () => (await quotasOf(agent, "own")).every((q) => q === "none"));
+    assertEquals(assignments(agent), [["main", last]]);
     assertEquals(await both(agent), before, "nothing is restarted");
+    assertEquals(await usesOf(agent), [["free/main", ""], ["own/main", last]]);
+    assertStringIncludes(
+      (await agent.cli("describe", "pod", "own")).stdout,
+      `CPUs of their own: main ${last}`,
+    );
 
     await agent.kill();
     await agent.start(staticPolicy);
@@ -96,7 +118,8 @@ Deno.test({
     await agent.kill();
     await agent.start();
     for (const pod of ["own", "free", "late"]) await untilOn(agent, pod, all);
-    assertEquals([await quotasOf(agent, "own"), await both(agent)], [["100000", "100000"], now]);
+    await until("limits hold again", async () => (await quotasOf(agent, "own")).every((q) => q === "100000"));
+    assertEquals(await both(agent), now);
   },
 });
 
