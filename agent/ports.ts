@@ -386,6 +386,8 @@ export interface Devices {
    * Throws UnexpectedAdmissionError, or CreateContainerConfigError when devices cannot be readied.
    */
   prepare(pod: DesiredPod, container: Container, signal: AbortSignal): Promise<ContainerEdits | undefined>;
+  /** Names of containers of which a device is unhealthy that the pod wants to be replaced. */
+  ailing(pod: DesiredPod): ReadonlySet<string>;
   /** By container: its devices as its status tells them. */
   health(uid: string): ReadonlyMap<string, ResourceStatus[]>;
   /** Takes back what the pod's containers have, except those named. Idempotent. */

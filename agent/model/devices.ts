@@ -64,6 +64,10 @@ export const containersOf = (pod: Pod): Container[] => [
   ...pod.spec?.containers ?? [],
 ];
 
+/** By this a pod asks for another device, and a restart, when one of a container turns unhealthy. */
+export const replacesUnhealthy = (pod: Pod): boolean =>
+  pod.metadata?.annotations?.["agent/replace-unhealthy-devices"] === "true";
+
 /** Asked for at every look at a pod, whose manifest is never changed in place. */
 const wanting = new WeakMap<Pod, boolean>();
 export function wantsDevices(pod: Pod): boolean {
@@ -196,7 +200,7 @@ export function obstaclesOf(
   uid: string,
   grants: Grants,
   offers: Offers,
-  keeps: (container: string, resource: string, grant: Grant) => readonly string[] = (_c, _r, g) => idsOf(g),
+  keeps: (resource: string, grant: Grant) => readonly string[] = (_resource, grant) => idsOf(grant),
 ): Obstacle[] {
   const mine = new Map([...grants.get(uid) ?? []].map(([name, of]) => [name, new Map(of)]));
   const all = new Map([...grants, [uid, mine]]);
@@ -213,7 +217,7 @@ export function obstaclesOf(
       const selection = selectionOf({
         offer,
         size,
-        own: has === undefined ? [] : keeps(container.name, resource, has),
+        own: has === undefined ? [] : keeps(resource, has),
         reuse: reusable(pod, mine, container.name, resource),
         used: usedOf(all, resource),
       });

@@ -134,6 +134,10 @@ function needOfRunning(
   if (isOutdated(c, pod, o, facts)) {
     return { kind: "replace", observed: c, why: "a restart was asked for", successor: c.attempt + 1 };
   }
+  if (facts.ailing?.has(c.name) === true) {
+    const why = "a device of it is unhealthy";
+    return { kind: "replace", observed: c, why, successor: c.attempt + 1 };
+  }
   const handler = container.lifecycle?.postStart;
   if (hook !== undefined && handler !== undefined) {
     return { kind: "postStart", observed: c, hook: { handler, ports: container.ports ?? [] } };

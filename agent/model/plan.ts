@@ -162,6 +162,8 @@ export interface Facts extends Clocks {
   rejected?: PodEnd | undefined;
   /** Its devices are not there: nothing that needs them starts, what runs stays. */
   held?: Held | undefined;
+  /** Names of containers that are to start again with other devices. */
+  ailing?: ReadonlySet<string> | undefined;
 }
 
 /** All as the kernel lists CPUs. */

@@ -19,6 +19,7 @@ import {
   obstaclesOf,
   type Offers,
   questionOf,
+  replacesUnhealthy,
   reusable,
   type Selection,
   selectionOf,
@@ -30,7 +31,7 @@ import { type DeviceCheckpoint, formatCheckpoint, parseCheckpoint } from "../mod
 import { type DeviceReport, deviceReports } from "../model/device_report.ts";
 import { type ContainerEdits, mergeEdits } from "../model/edits.ts";
 import { AgentError, errorText, type Problem } from "../model/errors.ts";
-import type { Container, ResourceStatus } from "../model/gen/v1.ts";
+import type { Container, Pod, ResourceStatus } from "../model/gen/v1.ts";
 import type { DesiredPod } from "../model/wish.ts";
 import type { DeviceSource } from "../plugin_ports.ts";
 import type { Devices, Host } from "../ports.ts";
@@ -148,6 +149,12 @@ export function createDeviceLedger(o: DeviceLedgerOptions): DeviceLedger {
   const grantOf = (uid: string, container: string, resource: string) =>
     grants.get(uid)?.get(container)?.get(resource);
 
+  /** Which of its devices a container has on for its next start. */
+  const kept = (pod: Pod, resource: string, grant: Grant): string[] => {
+    const offer = replacesUnhealthy(pod) ? offers().get(resource) : undefined;
+    return idsOf(grant).filter((id) => healthOf(id, offer) !== "Unhealthy");
+  };
+
   const put = (uid: string, container: string, resource: string, grant: Grant | undefined) => {
     const pod = grants.get(uid) ?? new Map<string, Map<string, Grant>>();
     const resources = pod.get(container) ?? new Map<string, Grant>();
@@ -172,7 +179,7 @@ export function createDeviceLedger(o: DeviceLedgerOptions): DeviceLedger {
     const selection = selectionOf({
       offer,
       size,
-      own: has === undefined ? [] : idsOf(has),
+      own: has === undefined ? [] : kept(desired.pod, resource, has),
       reuse: reusable(desired.pod, grants.get(desired.uid) ?? new Map(), container.name, resource),
       used: usedOf(grants, resource),
       near: o.near?.(desired, container),
@@ -190,7 +197,7 @@ export function createDeviceLedger(o: DeviceLedgerOptions): DeviceLedger {
   ) => {
     const { uid } = desired;
     const has = grantOf(uid, container.name, resource);
-    if (has?.edits !== undefined && idsOf(has).length === size) return;
+    if (has?.edits !== undefined && kept(desired.pod, resource, has).length === size) return;
     const question = questionOf(select(desired, container, resource, size));
     const source = sourceOf(resource)!;
     const prefers = source.offers().get(resource)?.prefers === true;
@@ -201,13 +208,8 @@ export function createDeviceLedger(o: DeviceLedgerOptions): DeviceLedger {
     const ids = chooseDevices(select(desired, container, resource, size), preferred);
     const devices = byNuma(ids, offers().get(resource));
     put(uid, container.name, resource, { devices });
-    try {
-      const edits = await source.allocate(resource, ids, signal);
-      put(uid, container.name, resource, { devices, edits });
-    } catch (error) {
-      put(uid, container.name, resource, has);
-      throw error;
-    }
+    const edits = await source.allocate(resource, ids, signal);
+    put(uid, container.name, resource, { devices, edits });
   };
 
   const giveAll = async (desired: DesiredPod, container: Container, signal: AbortSignal) => {
@@ -227,13 +229,17 @@ export function createDeviceLedger(o: DeviceLedgerOptions): DeviceLedger {
     }
   };
 
+  /** Something was given back. */
+  const tellWaiting = (uid: string) =>
+    tell(new Set([...asking].flatMap(([other, waits]) => waits && other !== uid ? [other] : [])));
+
   const drop = (uid: string, container?: string) => {
     if (container === undefined) grants.delete(uid);
     else {
       grants.get(uid)?.delete(container);
       if (grants.get(uid)?.size === 0) grants.delete(uid);
     }
-    tell(new Set([...asking].flatMap(([other, waits]) => waits && other !== uid ? [other] : [])));
+    tellWaiting(uid);
     saveSoon();
   };
 
@@ -268,7 +274,8 @@ export function createDeviceLedger(o: DeviceLedgerOptions): DeviceLedger {
     outlook(desired) {
       const { uid, pod } = desired;
       if (!wantsDevices(pod)) return undefined;
-      const obstacles = obstaclesOf(pod, uid, grants, offers());
+      const keeps = (resource: string, grant: Grant) => kept(pod, resource, grant);
+      const obstacles = obstaclesOf(pod, uid, grants, offers(), keeps);
       asking.set(uid, obstacles.length > 0);
       const now = o.host.monotonic();
       const absent = obstacles.filter(({ kind }) => kind === "absent");
@@ -289,15 +296,22 @@ export function createDeviceLedger(o: DeviceLedgerOptions): DeviceLedger {
     async prepare(desired, container, signal) {
       const { uid, pod } = desired;
       if (!wantsDevices(pod)) return undefined;
+      const before = new Map([...grants.get(uid) ?? []].map(([name, of]) => [name, new Map(of)]));
       try {
         for (const each of containersOf(pod)) {
           const isNew = !isProvided({ spec: { containers: [each] } }, grants.get(uid));
           const settled = grants.get(uid)?.has(each.name) === true && each.name !== container.name;
           if (isNew && !settled || each.name === container.name) await giveAll(desired, each, signal);
         }
-      } finally {
-        await save();
+      } catch (error) {
+        // All or nothing: two pods that each have a part of what the other wants would wait for ever.
+        if (before.size === 0) grants.delete(uid);
+        else grants.set(uid, before);
+        tellWaiting(uid);
+        await save().catch(() => {}); // the first error is the one to be told
+        throw error;
       }
+      await save();
       await preStart(uid, container, signal);
       const all = [...grants.get(uid)?.get(container.name)?.values() ?? []].flatMap((g) => g.edits ?? []);
       return all.length === 0 ? undefined : mergeEdits(all[0]!, ...all.slice(1));
@@ -310,6 +324,13 @@ export function createDeviceLedger(o: DeviceLedgerOptions): DeviceLedger {
           resources: idsOf(grant).map((id) => ({ resourceID: id, health: healthOf(id, now.get(name)) })),
         }));
       return new Map([...grants.get(uid) ?? []].map(([name, resources]) => [name, status(resources)]));
+    },
+    ailing({ uid, pod }) {
+      const of = [...grants.get(uid) ?? []];
+      if (of.length === 0 || !replacesUnhealthy(pod)) return new Set();
+      const isIll = ([resource, grant]: [string, Grant]) =>
+        kept(pod, resource, grant).length < idsOf(grant).length;
+      return new Set(of.filter(([, resources]) => [...resources].some(isIll)).map(([name]) => name));
     },
     release(uid, except) {
       const gone = [...grants.get(uid)?.keys() ?? []].filter((name) => except?.has(name) !== true);

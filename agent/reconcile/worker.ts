@@ -140,12 +140,14 @@ export function createWorker(o: WorkerOptions, id: PodIdentity, leave: AbortSign
   };
 
   /** A pod of which something runs is not refused for what it lacks. */
-  const devicesOf = (observed: ObservedPod): Pick<Facts, "held" | "rejected"> => {
-    const outlook = wish?.kind === "present" ? o.apply.devices?.outlook(wish.pod) : undefined;
-    if (outlook === undefined) return {};
+  const devicesOf = (observed: ObservedPod): Pick<Facts, "held" | "rejected" | "ailing"> => {
+    if (wish?.kind !== "present") return {};
+    const outlook = o.apply.devices?.outlook(wish.pod);
+    const ailing = o.apply.devices?.ailing(wish.pod);
+    if (outlook === undefined) return { ailing };
     const { held, left, rejected } = outlook;
     if (rejected !== undefined && !observed.containers.some(isAlive)) return { rejected };
-    return { held: left === undefined ? held : { ...held, until: clocks().now + left } };
+    return { ailing, held: left === undefined ? held : { ...held, until: clocks().now + left } };
   };
 
   const facts = (observed: ObservedPod): Facts => ({
