@@ -2,6 +2,7 @@
 import { join } from "@std/path";
 import type { Config } from "../config/config.ts";
 import type { Log } from "../lib/log.ts";
+import type { NodeResources } from "../node/status.ts";
 import { createDeviceLedger, type DeviceLedger, type DeviceLedgerOptions } from "../node/device_ledger.ts";
 import type { DeviceSource, PluginTakers } from "../plugin_ports.ts";
 import type { Host } from "../ports.ts";
@@ -58,9 +59,19 @@ export async function createDevices(
   };
 }
 
-/** Pods learn at once what has changed for them. */
-export function followDevices(ledger: DeviceLedger, reconciler: Reconciler, signal: AbortSignal): void {
+/** Pods learn at once what has changed for them, and so does who looks at the node. */
+export function followDevices(
+  { ledger, reconciler, store, resources }: {
+    ledger: DeviceLedger;
+    reconciler: Reconciler;
+    store: StatusStore;
+    resources(): NodeResources;
+  },
+  signal: AbortSignal,
+): void {
   ledger.subscribe((uids) => {
+    const status = store.status();
+    if (status !== undefined) store.setStatus({ ...status, ...resources() });
     reconciler.readmit();
     for (const uid of uids) reconciler.nudge(uid);
   }, signal);

@@ -15,9 +15,10 @@ import { buildInfo } from "../build_info.ts";
 import { createMetrics, type Metrics } from "../lib/metrics.ts";
 import { aborted } from "../lib/pause.ts";
 import { runForever } from "../lib/tasks.ts";
+import { nodeResources } from "../model/devices.ts";
 import { runLogRotation } from "../node/log_rotation.ts";
 import { runStorageLimits } from "../node/storage_limits.ts";
-import { runNodeStatus } from "../node/status.ts";
+import { type NodeResources, runNodeStatus } from "../node/status.ts";
 import { pullWithAny } from "../reconcile/images.ts";
 import { runRuntimeWatch } from "../reconcile/watch_runtime.ts";
 import { mergeSnapshots, type Snapshot } from "../sources/merge.ts";
@@ -82,7 +83,8 @@ export async function createServices(o: RunOptions, signal: AbortSignal): Promis
     },
     signal,
   );
-  followDevices(devices.ledger, parts.reconciler, signal);
+  const resources = () => nodeResources(parts.node.allocatable, devices.ledger.offers());
+  followDevices({ ledger: devices.ledger, reconciler: parts.reconciler, store, resources }, signal);
   followPlacement(placement, devices.ledger, parts.reconciler, signal);
   // What has ended makes room.
   store.subscribe((change) => {
@@ -125,7 +127,7 @@ export async function createServices(o: RunOptions, signal: AbortSignal): Promis
       }, signal)),
     forever(
       "node status",
-      (signal) => nodeStatus(o, { store, snapshots, parts, chosen, heartbeat, listedAgo }, signal),
+      (signal) => nodeStatus(o, { store, snapshots, parts, chosen, heartbeat, listedAgo, resources }, signal),
     ),
     ...local.services.map(({ name, run }) => forever(name, run)),
     forever("log rotation", (signal) =>
@@ -201,15 +203,17 @@ interface Seen {
   chosen: ChosenRuntime;
   heartbeat: Heartbeat;
   listedAgo(): number;
+  resources(): NodeResources;
 }
 
 function nodeStatus(o: RunOptions, seen: Seen, signal: AbortSignal): Promise<void> {
-  const { store, snapshots, parts, chosen, heartbeat, listedAgo } = seen;
+  const { store, snapshots, parts, chosen, heartbeat, listedAgo, resources } = seen;
   const { config, host } = o;
   return runNodeStatus({
     host,
     runtime: withNetworkStatus(parts.runtime, parts.cni),
     store,
+    resources,
     base: {
       nodeName: config.nodeName,
       version: buildInfo().version,

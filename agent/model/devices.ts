@@ -8,7 +8,8 @@
 import type { ContainerEdits } from "./edits.ts";
 import type { PodEnd } from "./end.ts";
 import type { Container, Pod } from "./gen/v1.ts";
-import { limitsOf } from "./qos.ts";
+import { type Amounts, limitsOf } from "./qos.ts";
+import { formatQuantity } from "./quantity.ts";
 import { isSidecar } from "./restart.ts";
 
 export interface Device {
@@ -249,6 +250,20 @@ export function deviceAmounts(offers: Offers): Map<string, { capacity: number; a
       allocatable: connected ? devices.filter((d) => d.healthy).length : 0,
     }]),
   );
+}
+
+/** As a Node's status tells its resources: of the node itself in base units, and its devices. */
+export function nodeResources(
+  own: Amounts,
+  offers: Offers,
+): { capacity: Record<string, string>; allocatable: Record<string, string> } {
+  const base = Object.entries(own).map(([name, amount]) => [name, formatQuantity(name, amount)] as const);
+  const of = (which: "capacity" | "allocatable") =>
+    Object.fromEntries([
+      ...base,
+      ...[...deviceAmounts(offers)].map(([name, amounts]) => [name, String(amounts[which])] as const),
+    ]);
+  return { capacity: of("capacity"), allocatable: of("allocatable") };
 }
 
 /** What may be given of the resources that somebody offers now. */

@@ -35,6 +35,10 @@ export interface AgentStatus {
   conditions: Condition[];
   addresses: string[];
   labels: Readonly<Record<string, string>>;
+  /** As a Node's status has them: quantities by resource, devices among them. */
+  capacity: Readonly<Record<string, string>>;
+  /** What of it pods may have. */
+  allocatable: Readonly<Record<string, string>>;
   paths: { manifests: string; root: string; logs: string; images: string };
 }
 

@@ -6,12 +6,18 @@ import type { StatusStore } from "../status_store.ts";
 import type { AgentStatus, Condition } from "../model/status_types.ts";
 import { errorText } from "../model/errors.ts";
 
+export type NodeResources = Pick<AgentStatus, "capacity" | "allocatable">;
+
 export interface NodeStatusOptions {
   host: Host;
   runtime: Runtime;
   store: StatusStore;
   /** All that does not change. */
-  base: Omit<AgentStatus, "conditions" | "runtime"> & { runtime: { endpoint: string; managed: boolean } };
+  base: Omit<AgentStatus, "conditions" | "runtime" | keyof NodeResources> & {
+    runtime: { endpoint: string; managed: boolean };
+  };
+  /** As they are now. */
+  resources(): NodeResources;
   /** Whether every source of pods has spoken. */
   complete(): boolean;
   /** How long ago the runtime last told all its pods, in ms. */
@@ -106,6 +112,7 @@ export async function runNodeStatus(o: NodeStatusOptions, signal: AbortSignal): 
     const facts = { complete: o.complete(), listedAgo: o.listedAgo() };
     o.store.setStatus({
       ...o.base,
+      ...o.resources(),
       runtime: {
         ...o.base.runtime,
         name: view.name || before?.runtime.name || "",

@@ -69,6 +69,7 @@ export async function runRegistration(o: RegistrationOptions, signal: AbortSigna
   const server = await serve(path, [service], {
     signal,
     maxMessageBytes: 64 * 1024,
+    maxConnections: 512,
   });
   await server.finished;
 }

@@ -43,6 +43,8 @@ interface StoryFacts {
   moved?: [string, string][];
   /** Devices that are not there; `until` as an ISO time. */
   held?: PodEnd & { containers: string[]; until?: string };
+  /** Names of containers with an unhealthy device that is to be replaced. */
+  ailing?: string[];
   /** Of containers by name, as their status tells them. */
   devices?: Record<string, ResourceStatus[]>;
   /** Last words by container id. */
@@ -130,7 +132,7 @@ function tell(directory: string) {
   const { rejected } = facts;
   const held = facts.held && readHeld(facts.held);
   const cpus = facts.cpus && { ...facts.cpus, own: new Map(facts.cpus.own) };
-  const told = { rejected, held, ...(cpus && { cpus }) };
+  const told = { rejected, held, ailing: new Set(facts.ailing), ...(cpus && { cpus }) };
   const base = { now, steady: now, backOff: defaultBackOff, memory, probes, ...told };
   const wish: Wish = facts.absent === true
     ? {

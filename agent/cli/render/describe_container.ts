@@ -74,6 +74,11 @@ function mountText(mount: VolumeMount): string {
 const quantities = (name: string, values: Record<string, string> | undefined): Field[] =>
   values === undefined || Object.keys(values).length === 0 ? [] : [[name, Object.entries(values).sort()]];
 
+const deviceFields = (status: ContainerStatus | undefined): Field[] =>
+  (status?.allocatedResourcesStatus ?? []).map(({ name, resources = [] }) =>
+    listed(`Devices of ${name}`, resources.map((r) => `${r.resourceID} (${r.health})`))
+  );
+
 /** A word with several lines takes as many. */
 const wordLines = (words: readonly string[]): string[] => words.flatMap((word) => word.trimEnd().split("\n"));
 
@@ -119,6 +124,7 @@ export function describeContainer(
     ["Restart Count", String(status?.restartCount ?? 0)],
     ...quantities("Limits", container.resources?.limits),
     ...quantities("Requests", container.resources?.requests),
+    ...deviceFields(status),
     ...probeFields(container, reports),
     ...container.envFrom?.length
       ? [["Environment Variables from", container.envFrom.map(envFromText)] as const]

@@ -124,6 +124,8 @@ export async function createLab(
     conditions: [{ type: "Ready", status: "True" }],
     addresses: ["10.0.0.1"],
     labels: {},
+    capacity: {},
+    allocatable: {},
     paths: { manifests, root: `${directory}/root`, logs: `${directory}/logs`, images: `${directory}/images` },
   });
   const ready = () => ({ ok: true, reasons: [] });

@@ -8,6 +8,7 @@ import {
   deviceRequests,
   type Grants,
   healthOf,
+  nodeResources,
   obstaclesOf,
   questionOf,
   reusable,
@@ -129,6 +130,14 @@ Deno.test("capacity counts all devices, allocatable the healthy ones of sources 
     "b.com/y": { capacity: 1, allocatable: 0 },
   });
   assertEquals(allocatableDevices(offers), { "a.com/x": 1 });
+});
+
+Deno.test("a node's status has devices among its resources", () => {
+  const offers = new Map([["a.com/x", offer({ a: [], b: "ill" })]]);
+  assertEquals(nodeResources({ cpu: 1.5, memory: 2 ** 30 }, offers), {
+    capacity: { cpu: "1500m", memory: "1Gi", "a.com/x": "2" },
+    allocatable: { cpu: "1500m", memory: "1Gi", "a.com/x": "1" },
+  });
 });
 
 Deno.test("the health of a device is unknown where its source is away or tells nothing of it", () => {

@@ -198,6 +198,42 @@ Deno.test("a preference is heard where there is a choice", async () => {
   assertEquals(a.source.calls.slice(2), ["allocate a.com/x d0,d1"]);
 });
 
+Deno.test("a pod that wants it gets another device when one turns unhealthy, and keeps the others", async () => {
+  const a = await lab();
+  const ill = (...ids: string[]) => devices(4).map((d) => ({ ...d, healthy: !ids.includes(d.id) }));
+  const plain = podOf("plain", [ask("app", 1)]);
+  const wants = podOf("wants", [ask("app", 2)]);
+  wants.pod.metadata!.annotations = { "agent/replace-unhealthy-devices": "true" };
+  a.source.offer(x, { devices: ill() });
+  await prepare(a, plain);
+  await prepare(a, wants);
+  a.source.offer(x, { devices: ill("d0", "d1") });
+  assertEquals([...a.ledger.ailing(plain)], []);
+  assertEquals([...a.ledger.ailing(wants)], ["app"]);
+  assertEquals([a.ledger.outlook(plain), a.ledger.outlook(wants)], [undefined, undefined]);
+  assertEquals((await prepare(a, plain))?.env, { A_COM_X: "d0" });
+  assertEquals((await prepare(a, wants))?.env, { A_COM_X: "d2,d3" });
+  assertEquals([...a.ledger.ailing(wants)], []);
+  a.source.offer(x, { devices: ill("d0", "d1", "d3") });
+  assertEquals([...a.ledger.ailing(wants)], ["app"]);
+  assertEquals([...a.ledger.outlook(wants)!.held.containers], ["app"], "there is no other one");
+  assertEquals(idsIn(a, "wants", "app"), ["d2", "d3"]);
+});
+
+Deno.test("two pods that each want a part of what the other has keep nothing back", async () => {
+  const a = await lab();
+  const y = "b.com/y";
+  a.source.offer(x, { devices: devices(1) });
+  a.source.offer(y, { devices: devices(1) });
+  const both = (name: string, limits: Record<string, string>) =>
+    podOf(name, [{ name: "app", resources: { limits } }]);
+  const [p, q] = [both("p", { [x]: "1", [y]: "1" }), both("q", { [y]: "1", [x]: "1" })];
+  const outcomes = await Promise.allSettled([prepare(a, p), prepare(a, q)]);
+  assertEquals(outcomes.map((o) => o.status), ["rejected", "rejected"]);
+  assertEquals(a.ledger.grants(), new Map());
+  assertEquals((await prepare(a, p))?.env, { A_COM_X: "d0", B_COM_Y: "d0" });
+});
+
 Deno.test("a checkpoint that cannot be read is moved aside and told of", async () => {
   const host = createFakeHost({ files: { [file]: "{}" } });
   const a = await lab(createFakeDevices(), host);

@@ -78,8 +78,7 @@ class World {
     this.#die = () => dead = true;
     const host: Host = {
       ...this.host,
-      writeFileAtomic: (...args) =>
-        dead ? new Promise(() => {}) : this.host.writeFileAtomic(...args),
+      writeFileAtomic: (...args) => dead ? new Promise(() => {}) : this.host.writeFileAtomic(...args),
     };
     const options = { host, log: silentLog, sources: [this.source], codec: responseCodec };
     const directory = "/r/device-plugins";

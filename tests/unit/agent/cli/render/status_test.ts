@@ -9,6 +9,8 @@ Deno.test("a runtime that has never answered is unknown", () => {
     startedAt: 0,
     addresses: [],
     labels: {},
+    capacity: {},
+    allocatable: {},
     runtime: { name: "", version: "", endpoint: "/run/x.sock", managed: false },
     conditions: [],
     paths: { manifests: "/m", root: "/r", logs: "/l", images: "/i" },
