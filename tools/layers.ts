@@ -65,6 +65,8 @@ const RULES: Readonly<Record<string, Rule>> = {
   "agent/volumes/": { inside: SHARED, libraries: ["@std/path"] },
   "agent/node/": { inside: SHARED, libraries: ["@std/path"] },
   "agent/cluster/": { inside: SHARED, libraries: ["@std/path"] },
+  // TLS without verification, which only Node's interface has.
+  "agent/cluster/unverified.ts": { inside: [...SHARED, "agent/cluster/"], libraries: ["node:https"] },
   "agent/api/": { inside: SHARED, libraries: ["hono*"] },
   "agent/config/": { inside: ["agent/model/"], libraries: ["@std/yaml", "@std/flags", "@std/path"] },
   "agent/cli/": {

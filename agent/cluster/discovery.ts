@@ -1,0 +1,93 @@
+/**
+ * Which cluster it is that a node is to join, from nothing but its address and a token, or from a file. Source: kubeadm's
+ * join, discovery phase. Not for: getting a certificate of it (bootstrap.ts).
+ */
+import { pause } from "../lib/pause.ts";
+import { errorText } from "../model/errors.ts";
+import { createApi } from "./api.ts";
+import { ApiError } from "./api_error.ts";
+import { createConnection } from "./client.ts";
+import { type BootstrapToken, type ClusterInfo, verifyClusterInfo } from "./cluster_info.ts";
+import { JoinFailure } from "./join_failure.ts";
+import { pauseBefore } from "./retry.ts";
+import { askUnverified } from "./unverified.ts";
+
+export interface TokenDiscovery {
+  /** `HOST:PORT` */
+  endpoint: string;
+  token: BootstrapToken;
+  pins: readonly string[];
+  /** For all of it, in ms; kubeadm's is five minutes. */
+  timeout: number;
+  /** One line about what is waited for, when it changes. */
+  progress(line: string): void;
+  random?: () => number;
+}
+
+const path = "/api/v1/namespaces/kube-public/configmaps/cluster-info";
+const askMs = 10_000;
+const backOff = { first: 1_000, most: 5_000 };
+
+/** @throws {JoinFailure}, or the signal's reason. */
+export async function discoverByToken(wanted: TokenDiscovery, signal: AbortSignal): Promise<ClusterInfo> {
+  const { endpoint, timeout, progress, random = Math.random } = wanted;
+  const time = AbortSignal.timeout(timeout);
+  let said = "";
+  for (let attempt = 0;; attempt++) {
+    try {
+      return await once(wanted, signal);
+    } catch (error) {
+      signal.throwIfAborted();
+      const failure = asFailure(error, endpoint);
+      if (!failure.retry || time.aborted) throw failure;
+      if (failure.message !== said) progress(failure.message);
+      said = failure.message;
+      await pause(pauseBefore(attempt, backOff, random()), AbortSignal.any([signal, time]));
+      signal.throwIfAborted();
+      if (time.aborted) throw failure;
+    }
+  }
+}
+
+async function once({ endpoint, token, pins }: TokenDiscovery, signal: AbortSignal): Promise<ClusterInfo> {
+  const claimed = await askUnverified(`https://${endpoint}${path}`, askMs, signal);
+  const { ca } = await verifyClusterInfo(claimed, token, pins);
+  // Once more, now from a server that the CA vouches for: what an eavesdropper could have replayed is not enough.
+  const connection = createConnection({ server: `https://${endpoint}`, ca });
+  const api = createApi({
+    connection,
+    credentials: { identity: () => Promise.resolve({}), refused: () => {} },
+  });
+  try {
+    const info = await verifyClusterInfo(await api.ask({ path, deadline: askMs, signal }), token, pins);
+    if (info.ca !== ca) {
+      throw new JoinFailure(
+        "cluster-info names two different CAs",
+        "ask again; if it stays so, somebody in between answers",
+        { retry: true },
+      );
+    }
+    return info;
+  } finally {
+    api.close();
+  }
+}
+
+function asFailure(error: unknown, endpoint: string): JoinFailure {
+  if (error instanceof JoinFailure) return error;
+  if (!(error instanceof ApiError)) {
+    return new JoinFailure(errorText(error), "this is a fault of the agent's", { cause: error });
+  }
+  if (error.code === 401 || error.code === 403 || error.code === 404) {
+    return new JoinFailure(
+      `${endpoint} does not show ConfigMap kube-public/cluster-info to who has no credentials: ${error.message}`,
+      "is it an API server of a kubeadm cluster? If so, run `kubeadm init phase bootstrap-token` there, or join by --discovery-file",
+      { cause: error },
+    );
+  }
+  return new JoinFailure(
+    error.message,
+    `look whether ${endpoint} is the API server's address and can be reached from here (firewall, routes, its load balancer)`,
+    { retry: true, cause: error },
+  );
+}
