@@ -4,11 +4,15 @@
  */
 import { pause } from "../lib/pause.ts";
 import { errorText } from "../model/errors.ts";
+import type { Host } from "../ports.ts";
 import { createApi } from "./api.ts";
 import { ApiError } from "./api_error.ts";
+import { certificatesIn } from "./certificate.ts";
 import { createConnection } from "./client.ts";
 import { type BootstrapToken, type ClusterInfo, verifyClusterInfo } from "./cluster_info.ts";
+import { readSource } from "./credentials.ts";
 import { JoinFailure } from "./join_failure.ts";
+import { type Kubeconfig, parseKubeconfig } from "./kubeconfig.ts";
 import { pauseBefore } from "./retry.ts";
 import { askUnverified } from "./unverified.ts";
 
@@ -90,4 +94,34 @@ function asFailure(error: unknown, endpoint: string): JoinFailure {
     `look whether ${endpoint} is the API server's address and can be reached from here (firewall, routes, its load balancer)`,
     { retry: true, cause: error },
   );
+}
+
+export interface FoundInFile {
+  server: string;
+  /** PEM */
+  ca: string;
+  /** With the credentials that it may have. */
+  kubeconfig: Kubeconfig;
+}
+
+/** Whoever gave the file is believed: no token and no pin are needed. @param path absolute. @throws {JoinFailure} */
+export async function discoverByFile(host: Pick<Host, "readText">, path: string): Promise<FoundInFile> {
+  const remedy =
+    "give a kubeconfig such as `kubectl -n kube-public get configmap cluster-info` shows, as a file on this host";
+  if (!path.startsWith("/")) throw new JoinFailure(`${path} is no absolute path`, remedy);
+  const text = await host.readText(path);
+  if (text === undefined) throw new JoinFailure(`${path} does not exist`, remedy);
+  const { kubeconfig, problems } = parseKubeconfig(path, text);
+  if (kubeconfig === undefined) {
+    const why = problems.map((p) => [p.field, p.message].filter((t) => t !== undefined).join(" ")).join("; ");
+    throw new JoinFailure(`${path}: ${why}`, remedy);
+  }
+  if (kubeconfig.ca === undefined) throw new JoinFailure(`${path} names no certificate authority`, remedy);
+  const ca = await readSource(host, kubeconfig.ca).catch((cause) => {
+    throw new JoinFailure(errorText(cause), remedy, { cause });
+  });
+  if (certificatesIn(ca).length === 0) {
+    throw new JoinFailure(`${path}: its certificate authority holds no certificate`, remedy);
+  }
+  return { server: kubeconfig.server, ca, kubeconfig };
 }

@@ -62,7 +62,7 @@ export async function startCluster(options: ClusterOptions = {}): Promise<Cluste
   });
   const [faults, requests, watches] = [createFaults(), [] as Seen[], new Set<OpenWatch>()];
   const listen = (port: number) => serve({ world, faults, requests, watches, identity, hostname, port });
-  let serving: Serving | undefined = await listen(0);
+  let serving: Serving | undefined = await listenSomewhere(listen);
   const { port } = serving;
   const url = `https://${hostname}:${port}`;
   const bugs: unknown[] = [];
@@ -100,6 +100,17 @@ export async function startCluster(options: ClusterOptions = {}): Promise<Cluste
       if (bugs.length > 0) throw new AggregateError(bugs, "a controller of the double failed");
     },
   };
+}
+
+/** Not among the ports that the system gives to clients: one of them would have it when the double is resumed. */
+async function listenSomewhere(listen: (port: number) => Promise<Serving>): Promise<Serving> {
+  for (let tries = 1;; tries++) {
+    try {
+      return await listen(20_000 + Math.floor(Math.random() * 12_000));
+    } catch (error) {
+      if (tries === 20) throw error;
+    }
+  }
 }
 
 async function createWorld(options: ClusterOptions): Promise<World> {

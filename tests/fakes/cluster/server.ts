@@ -29,7 +29,6 @@ export interface ServeOptions {
   watches: Set<OpenWatch>;
   identity: { cert: string; key: string };
   hostname: string;
-  /** 0: any. */
   port: number;
 }
 

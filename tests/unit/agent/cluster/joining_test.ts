@@ -4,15 +4,17 @@ import { createApi } from "../../../../agent/cluster/api.ts";
 import { certificatesIn } from "../../../../agent/cluster/certificate.ts";
 import { createConnection } from "../../../../agent/cluster/client.ts";
 import { parseBootstrapToken, verifyClusterInfo } from "../../../../agent/cluster/cluster_info.ts";
-import { discoverByToken, type TokenDiscovery } from "../../../../agent/cluster/discovery.ts";
+import { discoverByFile, discoverByToken, type TokenDiscovery } from "../../../../agent/cluster/discovery.ts";
 import { generateKey, privateKeyPem } from "../../../../agent/cluster/issue.ts";
 import { JoinFailure } from "../../../../agent/cluster/join_failure.ts";
+import { formatKubeconfig } from "../../../../agent/cluster/kubeconfig.ts";
 import { getCertificate, type SigningWanted } from "../../../../agent/cluster/signing.ts";
 import { silentLog } from "../../../../agent/lib/log.ts";
 import { type Cluster, startCluster } from "../../../fakes/cluster/cluster.ts";
 import { made } from "../../../fakes/cluster/controllers.ts";
 import { asList, asObject } from "../../../fakes/cluster/objects.ts";
 import { kinds } from "../../../fakes/cluster/world.ts";
+import { createFakeHost } from "../../../fakes/host.ts";
 import { until } from "../../../fakes/until.ts";
 import { connected, fixed, never } from "./connected.ts";
 
@@ -85,6 +87,29 @@ Deno.test("a server that is away is waited for, and told of once", async () => {
   assertEquals((await found).ca, cluster.ca);
   assertStringIncludes(lines[0]!, "cannot be reached");
   assertEquals(lines.length, 1);
+});
+
+Deno.test("a file is believed, with the credentials in it; one that names no cluster is refused", async () => {
+  await using cluster = await startCluster();
+  const info = (await discoverByToken(await discovery(cluster), never())).text;
+  const host = createFakeHost({
+    files: {
+      "/info.conf": info,
+      "/ca.crt": cluster.ca,
+      "/other.conf": formatKubeconfig({ server: cluster.url, ca: { file: "/ca.crt" } }),
+      "/bare.conf": formatKubeconfig({ server: cluster.url }),
+      "/admin.conf": await cluster.kubeconfig(),
+      "/wrong.conf": "kind: Config\nclusters: 7\n",
+    },
+  });
+  for (const path of ["/info.conf", "/other.conf", "/admin.conf"]) {
+    const found = await discoverByFile(host, path);
+    assertEquals([found.server, found.ca.trim()], [cluster.url, cluster.ca.trim()]);
+    assertEquals(found.kubeconfig.certificate !== undefined, path === "/admin.conf");
+  }
+  assertStringIncludes(await failure(discoverByFile(host, "/none")), "does not exist");
+  assertStringIncludes(await failure(discoverByFile(host, "/bare.conf")), "no certificate authority");
+  assertStringIncludes(await failure(discoverByFile(host, "/wrong.conf")), "clusters");
 });
 
 async function joining(

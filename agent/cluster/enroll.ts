@@ -1,0 +1,148 @@
+/**
+ * Makes this host known to a cluster that was found: reads what the cluster says about its kubelets, gets a client
+ * certificate, leaves the kubelet's files. Safe to do again at any point. The bootstrap token is never written. Source:
+ * kubeadm's join, phase kubelet-start. Not for: finding the cluster (discovery.ts), registering the Node.
+ */
+import { join } from "@std/path";
+import type { Log } from "../lib/log.ts";
+import { type Api, createApi } from "./api.ts";
+import { isReason } from "./api_error.ts";
+import { type CertificateFiles, type CertificateHost, createCertificateFiles } from "./certificate_files.ts";
+import { certificatesIn, pinOf } from "./certificate.ts";
+import { createConnection } from "./client.ts";
+import { JoinFailure, newToken } from "./join_failure.ts";
+import { formatKubeconfig, parseKubeconfig } from "./kubeconfig.ts";
+import { renewalOf } from "./renewal.ts";
+import { getCertificate } from "./signing.ts";
+
+export interface Places {
+  /** `/etc/kubernetes/kubelet.conf` */
+  kubeconfig: string;
+  /** `/etc/kubernetes/pki/ca.crt` */
+  ca: string;
+  /** `/var/lib/kubelet/pki` */
+  certificates: string;
+}
+
+export interface Enrolling {
+  host: CertificateHost;
+  places: Places;
+  cluster: { server: string; ca: string; proxyUrl?: string };
+  /** Who asks: `{ token }` of a bootstrap token. */
+  token: string;
+  nodeName: string;
+  /** For somebody to approve, in ms. */
+  patience: number;
+  log: Log;
+  progress(line: string): void;
+}
+
+export interface Enrolled {
+  /** Texts of what kubeadm left; absent where this cluster has none, or does not show it. */
+  clusterConfiguration?: string;
+  kubeletConfiguration?: string;
+  /** There was a certificate that serves already. */
+  again: boolean;
+}
+
+/** @throws {JoinFailure}, {ApiError}, or the signal's reason. */
+export async function enroll(wanted: Enrolling, signal: AbortSignal): Promise<Enrolled> {
+  const { host, places, cluster, token, nodeName } = wanted;
+  await checkSameCluster(wanted);
+  const files = createCertificateFiles(host, places.certificates, "kubelet-client");
+  const again = await serves(wanted, files);
+  const identity = again === undefined ? { token } : { certificate: again, key: again };
+  const api = createApi({
+    connection: createConnection(cluster),
+    credentials: { identity: () => Promise.resolve(identity), refused: () => {} },
+  });
+  try {
+    const [clusterConfiguration, kubeletConfiguration] = [
+      await configuration(api, "kubeadm-config", "ClusterConfiguration", signal),
+      await configuration(api, "kubelet-config", "kubelet", signal),
+    ];
+    if (again === undefined) {
+      const keys = await files.pendingKey();
+      const use = { kind: "client" } as const;
+      const chain = await getCertificate({ ...wanted, api, nodeName, keys, use }, signal);
+      await files.store(chain, keys);
+    }
+    await writeFiles(wanted, files);
+    return {
+      ...(clusterConfiguration === undefined ? {} : { clusterConfiguration }),
+      ...(kubeletConfiguration === undefined ? {} : { kubeletConfiguration }),
+      again: again !== undefined,
+    };
+  } catch (error) {
+    if (!isReason(error, "Unauthorized")) throw error;
+    throw new JoinFailure(
+      "the API server does not take the bootstrap token: it has expired, or was deleted",
+      newToken,
+      { cause: error },
+    );
+  } finally {
+    api.close();
+  }
+}
+
+/** A host that is a node of one cluster does not silently become one of another. */
+async function checkSameCluster({ host, places, cluster }: Enrolling): Promise<void> {
+  const text = await host.readText(places.ca);
+  if (text === undefined) return;
+  const pins = async (pem: string): Promise<string[]> => await Promise.all(certificatesIn(pem).map(pinOf));
+  const [known, wanted] = [await pins(text).catch((): string[] => []), await pins(cluster.ca)];
+  if (wanted.some((pin) => known.includes(pin))) return;
+  throw new JoinFailure(
+    `${places.ca} is the CA of another cluster`,
+    "if this host is to leave that cluster, run `agent reset`, then join again",
+  );
+}
+
+/** The pair of an earlier join of this node, when it still serves. */
+async function serves({ host, nodeName }: Enrolling, files: CertificateFiles): Promise<string | undefined> {
+  const { pair } = await files.current();
+  if (pair === undefined || pair.certificate.subject.commonName !== `system:node:${nodeName}`) {
+    return undefined;
+  }
+  const { state } = renewalOf(pair.certificate, host.now(), 0.999);
+  return state === "wait" ? pair.text : undefined;
+}
+
+async function configuration(
+  api: Api,
+  name: string,
+  key: string,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  try {
+    const answer = await api.ask({ path: `/api/v1/namespaces/kube-system/configmaps/${name}`, signal });
+    const text = (answer as { data?: Record<string, unknown> } | null)?.data?.[key];
+    return typeof text === "string" ? text : undefined;
+  } catch (error) {
+    if (isReason(error, "NotFound", "Forbidden")) return undefined;
+    throw error;
+  }
+}
+
+async function writeFiles({ host, places, cluster }: Enrolling, files: CertificateFiles): Promise<void> {
+  const write = async (path: string, text: string, mode: number) => {
+    if (await host.readText(path) === text) return;
+    await host.mkdir(join(path, ".."));
+    await host.writeFileAtomic(path, text, mode);
+  };
+  await write(places.ca, cluster.ca, 0o644);
+  const current = { file: files.path };
+  // Last: where it is, the host has joined.
+  const kubeconfig = { server: cluster.server, ca: { pem: cluster.ca }, certificate: current, key: current };
+  const proxy = cluster.proxyUrl === undefined ? {} : { proxyUrl: cluster.proxyUrl };
+  await write(places.kubeconfig, formatKubeconfig({ ...kubeconfig, ...proxy }), 0o600);
+}
+
+/** Whether the host has joined, and as a node of which server. */
+export async function joinedServer(
+  host: Pick<CertificateHost, "readText">,
+  { kubeconfig }: Places,
+): Promise<string | undefined> {
+  const text = await host.readText(kubeconfig);
+  return text === undefined ? undefined : parseKubeconfig(kubeconfig, text).kubeconfig?.server;
+}
