@@ -5,10 +5,10 @@
  */
 import { join } from "@std/path";
 import { findContainerd, signalProcess, waitForExit } from "../../plugins/containerd/processes.ts";
-import { type AgentUnderTest, createAgent } from "../e2e/agent.ts";
+import { type AgentUnderTest, createAgent, output } from "../e2e/agent.ts";
 import { writeImageArchive } from "../../tools/busybox_image.ts";
 import { complaints, doubles } from "./expect.ts";
-import { imageName, images } from "./pods.ts";
+import { imageName, images, networkFile, networkText } from "./pods.ts";
 import { createScript, describeMove, type Move, type Wanted } from "./script.ts";
 import { createWorldReader, type WorldReader } from "./world.ts";
 
@@ -139,7 +139,10 @@ Deno.test({
       const config = { Env: ["PATH=/bin", `IMAGE=${version}`] };
       await writeImageArchive(agent.images, `chaos${version}.tar`, { tags: [imageName(version)], config });
     }
-    const world = createWorldReader({ root: agent.root, startsDirectory });
+    const network = `chaos${crypto.randomUUID().slice(0, 6)}`;
+    const dataDir = join(agent.directory, "ipam");
+    await agent.write(networkFile, networkText(network, dataDir));
+    const world = createWorldReader({ root: agent.root, startsDirectory, network, dataDir });
     const script = createScript({ seed, kills, restEvery: 8, startsDirectory, firstHostPort: 20_000 });
     const stage: Stage = { agent, world, kills: [], violations: [], starting: Promise.resolve() };
     const leave = new AbortController();
@@ -150,6 +153,7 @@ Deno.test({
       leave.abort();
       await watching;
       world.close();
+      await output("ip", ["link", "delete", network]);
     }
   },
 });

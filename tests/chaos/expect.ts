@@ -7,6 +7,7 @@ import {
   type ChaosContainer,
   type ChaosPod,
   exitsOf,
+  joinsNetwork,
   restingPhase,
   startKey,
   usesHostNetwork,
@@ -175,12 +176,15 @@ function runtimeComplaints(places: readonly Place[], world: World): string[] {
 function networkComplaints(places: readonly Place[], world: World): string[] {
   const connected = places.filter((p) => !usesHostNetwork(p.pod)).flatMap((p) => p.ready.map((s) => s.id));
   const namespaces = world.networkNamespaces.length;
+  const further = places.filter((p) => joinsNetwork(p.pod)).flatMap((p) => p.ready.map((s) => s.id));
   return [
     ...(namespaces === connected.length
       ? []
       : [`network namespaces: ${namespaces} for ${connected.length} sandboxes`]),
     ...differences("addresses", world.addresses, connected),
     ...differences("results of network plugins", world.networkResults, connected),
+    ...differences("addresses of the further network", world.furtherAddresses, further),
+    ...differences("records of the further network", world.furtherRecords, further),
     ...differences("rules of the packet filter", world.natRules, connected),
   ];
 }

@@ -80,6 +80,23 @@ export function restingPhase(pod: ChaosPod): "Running" | "Succeeded" | "Failed" 
   return pod.shape === "failing" ? "Failed" : "Running";
 }
 
+/** Its pods join the further network. */
+export const joinsNetwork = (pod: ChaosPod) => pod.shape === "pair";
+
+export const networkFile = "lan.yaml";
+
+/** Addresses are kept in `dataDir`. */
+export function networkText(name: string, dataDir: string): string {
+  const ipam = { type: "host-local", dataDir, ranges: [[{ subnet: "10.126.0.0/16" }]] };
+  const config = { cniVersion: "1.0.0", name, type: "bridge", bridge: name, ipam };
+  return JSON.stringify({
+    apiVersion: "k8s.cni.cncf.io/v1",
+    kind: "NetworkAttachmentDefinition",
+    metadata: { name: "lan" },
+    spec: { config: JSON.stringify(config) },
+  });
+}
+
 export const usesHostNetwork = (pod: ChaosPod) => pod.shape === "hostnet";
 
 /** What a start writes down: everything on which the identity of a running container depends. */
@@ -138,7 +155,10 @@ function podObject(pod: ChaosPod, startsDirectory: string): Record<string, unkno
   return {
     apiVersion: "v1",
     kind: "Pod",
-    metadata: { name: pod.name },
+    metadata: {
+      name: pod.name,
+      ...(joinsNetwork(pod) && { annotations: { "k8s.v1.cni.cncf.io/networks": "lan" } }),
+    },
     spec: {
       terminationGracePeriodSeconds: 1,
       restartPolicy: restartPolicies[pod.shape] ?? "Always",

@@ -52,6 +52,9 @@ export interface World {
   addresses: string[];
   networkResults: string[];
   natRules: string[];
+  /** Sandbox ids that hold an address of the further network, and that the agent remembers to be in it. */
+  furtherAddresses: string[];
+  furtherRecords: string[];
   /** Below the instance's root, in any hierarchy: `burstable/podUID/ID`. */
   cgroups: string[];
   /** Uids, and `NAMESPACE_NAME_UID`. */
@@ -102,7 +105,15 @@ const states: Record<ContainerState, WorldContainer["state"]> = {
   [ContainerState.CONTAINER_UNKNOWN]: "unknown",
 };
 
-export function createWorldReader(o: { root: string; startsDirectory: string }): WorldReader {
+export interface WorldOptions {
+  root: string;
+  startsDirectory: string;
+  /** Name of the further network, and where its addresses are kept. */
+  network: string;
+  dataDir: string;
+}
+
+export function createWorldReader(o: WorldOptions): WorldReader {
   const { instanceId } = instanceOf(o.root);
   const state = `/run/agent-${instanceId}/containerd`;
   const runtimeSocket = `${state}/containerd.sock`;
@@ -162,6 +173,8 @@ export function createWorldReader(o: { root: string; startsDirectory: string }):
       shims: findShims(runtimeSocket).map((p) => p.argv[p.argv.indexOf("-id") + 1] ?? ""),
       ...readMounts(state, join(o.root, "pods")),
       ...readNetwork(o.root, nat.stdout),
+      furtherAddresses: readAddresses(join(o.dataDir, o.network)),
+      furtherRecords: readResults(o.network, "net1"),
       cgroups: readCgroups(`agent-${instanceId}/kubepods`),
       podDirectories: names(join(o.root, "pods")),
       logDirectories: names(join(o.root, "logs/pods")),
@@ -215,17 +228,24 @@ function readMounts(
   };
 }
 
+/** Of host-local's store: who holds one. */
+const readAddresses = (directory: string): string[] =>
+  names(directory).filter((name) => /^[0-9.]+$/.test(name))
+    .map((name) => (text(join(directory, name)) ?? "").split(/\s/)[0]!);
+
+/** Of the record of attachments: who has this interface, or anything else, in the network. */
+const readResults = (network: string, ifname: string): string[] =>
+  names("/var/lib/cni/results").filter((name) => name.startsWith(`${network}-`))
+    .map((name) => name.slice(`${network}-`.length).replace(new RegExp(`-${ifname}$`), ""));
+
 function readNetwork(
   root: string,
   nat: string,
 ): Pick<World, "addresses" | "networkResults" | "natRules"> {
   const ipam = join(root, "agent/ipam");
   const [network] = names(ipam);
-  const directory = join(ipam, network ?? "none");
-  const addresses = names(directory).filter((name) => /^[0-9.]+$/.test(name))
-    .map((name) => (text(join(directory, name)) ?? "").split(/\s/)[0]!);
-  const results = names("/var/lib/cni/results").filter((name) => name.startsWith(`${network}-`))
-    .map((name) => name.slice(`${network}-`.length).replace(/-eth0$/, ""));
+  const addresses = readAddresses(join(ipam, network ?? "none"));
+  const results = readResults(network ?? "none", "eth0");
   const ids = nat.matchAll(new RegExp(`name: \\\\"${network}\\\\" id: \\\\"([0-9a-f]{64})`, "g"));
   return { addresses, networkResults: results, natRules: [...new Set([...ids].map((m) => m[1]!))] };
 }
