@@ -5,13 +5,14 @@
 import { statfs } from "node:fs/promises";
 import { basename, dirname, join } from "@std/path";
 import { mountsWithin, parseMountInfo } from "./lib/mountinfo.ts";
-import { type EventSource, watchDirectory } from "./lib/watch.ts";
+import { type EventSource, watchDirectories } from "./lib/watch.ts";
 import { AgentError, errorText } from "./model/errors.ts";
 import type { Capacity } from "./model/stats_summary.ts";
+import type { WatchedPlace } from "./model/glob.ts";
 import type { CommandResult, FileStat, Host, OpenFile } from "./ports.ts";
 
 export function createHost(): Host {
-  return { ...clock, ...reading, ...writing, ...removing, ...mounting, exec, watch };
+  return { ...clock, ...reading, ...writing, ...removing, ...mounting, exec, watch, watchPlaces };
 }
 
 const clock = {
@@ -112,12 +113,12 @@ function kindOf(found: Deno.FileInfo): FileStat["kind"] {
   return "file";
 }
 
-function watch(
-  directory: string,
-  signal: AbortSignal,
-  only?: (name: string) => boolean,
-): AsyncIterable<void> {
-  return watchDirectory(directory, { ...reading, open: openEvents }, signal, only);
+function watch(directory: string, signal: AbortSignal): AsyncIterable<void> {
+  return watchPlaces([{ directory }], signal);
+}
+
+function watchPlaces(places: readonly WatchedPlace[], signal: AbortSignal): AsyncIterable<void> {
+  return watchDirectories(places, { ...reading, open: openEvents }, signal);
 }
 
 function openEvents(directories: string[]): EventSource {

@@ -8,6 +8,7 @@ import type { Held } from "./model/devices.ts";
 import type { ContainerEdits } from "./model/edits.ts";
 import type { PodEnd } from "./model/end.ts";
 import type { EnvFiles } from "./model/env_file.ts";
+import type { WatchedPlace } from "./model/glob.ts";
 import type { ObservedPod } from "./model/observed.ts";
 import type { VolumeImage } from "./model/plan.ts";
 import type { ProbeResult } from "./model/probe.ts";
@@ -108,10 +109,11 @@ export interface Host {
   ): Promise<CommandResult>;
   /**
    * Yields "look again" hints for a directory (and what symlinks in it point to), never content: on any change below it,
-   * when it is deleted, recreated or mounted over. Ends with the signal. Bursts are merged. With `only` the hints are of
-   * the directory's own entries whose names it accepts: for directories as noisy as /dev.
+   * when it is deleted, recreated or mounted over. Ends with the signal. Bursts are merged.
    */
-  watch(directory: string, signal: AbortSignal, only?: (name: string) => boolean): AsyncIterable<void>;
+  watch(directory: string, signal: AbortSignal): AsyncIterable<void>;
+  /** The same for several places at once, for directories as noisy as /dev. */
+  watchPlaces(places: readonly WatchedPlace[], signal: AbortSignal): AsyncIterable<void>;
 }
 
 export interface RuntimeVersion {

@@ -13,6 +13,7 @@ import {
   createCdi,
   createHostDevices,
   createNvidia,
+  followDevices,
   withDeviceGroups,
 } from "../../plugins/local_devices/mod.ts";
 
@@ -44,10 +45,12 @@ export function createLocalDevices(
     locate: locateProblems,
     report: (problems) => store.setProblems("cdi", problems),
   });
-  const nodes = createHostDevices(host, withBuiltins(config.hostDevices, config.builtinDevices));
-  const nvidia = config.builtinDevices ? [createNvidia(host)] : [];
+  const seen = [
+    createHostDevices(host, withBuiltins(config.hostDevices, config.builtinDevices)),
+    ...config.builtinDevices ? [createNvidia(host)] : [],
+  ];
   return {
-    sources: [cdi.source, nodes.source, ...nvidia.map((each) => each.source)],
+    sources: [cdi.source, ...seen.map((each) => each.source)],
     runtime: {
       ...runtime,
       createContainer: async (spec, signal) =>
@@ -58,8 +61,7 @@ export function createLocalDevices(
     },
     services: [
       { name: "CDI specs", run: (signal) => cdi.run(signal) },
-      { name: "devices of the host", run: (signal) => nodes.run(signal) },
-      ...nvidia.map((each) => ({ name: "NVIDIA's driver", run: (signal: AbortSignal) => each.run(signal) })),
+      { name: "devices of the host", run: (signal) => followDevices(host, seen, signal) },
     ],
   };
 }

@@ -1,9 +1,9 @@
 /**
  * Turns a file-event source that forgets deleted directories and knows nothing of mounts into dependable "look again"
- * hints for one directory. Not for: reading what changed.
+ * hints for directories. Not for: reading what changed.
  */
 import { pause } from "./pause.ts";
-import { findWatchPoints, type WatchFs, type WatchPoints } from "./watch_points.ts";
+import { findAllWatchPoints, type WatchFs, type WatchPlace, type WatchPoints } from "./watch_points.ts";
 
 /** Events of exactly these directories, not of those below. Throws, or ends, when it cannot watch. */
 export interface EventSource {
@@ -28,27 +28,23 @@ const identityMs = 2_000;
 /** How long a hint takes when nothing can be watched, e.g. because the kernel's limit of watches is reached. */
 const blindMs = 1_000;
 
-/**
- * The first hint comes at once: what happened before the watch stood is seen by the look that it asks for. With `only`
- * hints are of the directory's own entries whose names it accepts.
- */
-export async function* watchDirectory(
-  directory: string,
+/** The first hint comes at once: what happened before the watch stood is seen by the look that it asks for. */
+export async function* watchDirectories(
+  places: readonly WatchPlace[],
   driver: WatchDriver,
   signal: AbortSignal,
-  only?: (name: string) => boolean,
 ): AsyncGenerator<void> {
   let armed: Armed | undefined;
   try {
     while (!signal.aborted) {
-      let points = await findWatchPoints(directory, driver, only);
+      let points = await findAllWatchPoints(places, driver);
       // Once more after arming: what changed in between is not watched yet.
       for (let round = 0; (armed?.key !== points.key || armed.isStale()) && round < 5; round++) {
         const doubtful: boolean = armed !== undefined && !armed.isStale();
         armed?.close();
         if (armed !== undefined) await pause(settleMs, signal);
         armed = arm(points, driver, doubtful);
-        points = await findWatchPoints(directory, driver, only);
+        points = await findAllWatchPoints(places, driver);
       }
       armed?.adopt(points);
       const hintedAt = performance.now();

@@ -24,6 +24,21 @@ export interface WatchPoints {
 const maxDirectories = 256;
 const maxSymlinks = 40;
 
+/** A directory, and the names in it that matter; without `only` all that is below it does. */
+export interface WatchPlace {
+  directory: string;
+  only?: (name: string) => boolean;
+}
+
+/** What is to be watched for all of these places together. */
+export async function findAllWatchPoints(places: readonly WatchPlace[], fs: WatchFs): Promise<WatchPoints> {
+  const all: WatchPoints[] = [];
+  for (const { directory, only } of places) all.push(await findWatchPoints(directory, fs, only));
+  const watched = new Map(all.flatMap((points) => [...points.watched]));
+  const concerns = (path: string) => all.some((points) => points.concerns(path));
+  return { watched, key: JSON.stringify([...watched]), concerns };
+}
+
 /** With `only` nothing but the directory's own entries whose names it accepts concerns us. */
 export async function findWatchPoints(
   directory: string,

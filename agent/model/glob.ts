@@ -1,5 +1,11 @@
 /** Patterns of paths as shells have them: `*`, `?` and `[…]` within a name. Not for: walking directories. */
 
+/** A directory, and the names in it that matter; without `only` all that is below it does. */
+export interface WatchedPlace {
+  directory: string;
+  only?: (name: string) => boolean;
+}
+
 /** Whether a name, or a path's part, is a pattern rather than a name. */
 export const isPattern = (part: string): boolean => /[*?[]/.test(part);
 

@@ -16,12 +16,11 @@ import {
 import type { ContainerSpec } from "../../agent/model/container.ts";
 import type { DeviceNode } from "../../agent/model/device_node.ts";
 import { AgentError, errorText, type Problem } from "../../agent/model/errors.ts";
-import type { Device } from "../../agent/plugin_ports.ts";
+import type { Device, DeviceSource } from "../../agent/plugin_ports.ts";
 import type { Host } from "../../agent/ports.ts";
 import { type Locate, type ReadSpec, readSpecs, type SpecFiles } from "./cdi_files.ts";
-import type { LocalDevices } from "./host_devices.ts";
 import { nodeAt } from "./host_nodes.ts";
-import { lookAlways, watchesOf } from "./look.ts";
+import { lookAlways, placesOf } from "./look.ts";
 import { createLocalSource } from "./source.ts";
 
 /** Who carries the edits out. */
@@ -33,7 +32,7 @@ export interface CdiRuntime {
 }
 
 export interface CdiOptions {
-  host: SpecFiles & Pick<Host, "watch">;
+  host: SpecFiles & Pick<Host, "watchPlaces">;
   /** Of specs; the later ones win. */
   directories: readonly string[];
   /** Whether kinds of devices are extended resources. */
@@ -44,7 +43,10 @@ export interface CdiOptions {
   report(problems: readonly Problem[]): void;
 }
 
-export interface Cdi extends LocalDevices {
+export interface Cdi {
+  source: DeviceSource;
+  /** Follows the specs, and the nodes of their devices, until the signal aborts. */
+  run(signal: AbortSignal): Promise<void>;
   /**
    * A container as a runtime that does not take CDI names is told of it: with what its devices change. Throws
    * CreateContainerConfigError.
@@ -91,7 +93,7 @@ export function createCdi(o: CdiOptions): Cdi {
       /** Of the nodes that the devices are, as long as the specs are as they are. */
       const followNodes = async (signal: AbortSignal) => {
         if (!o.offersResources) return;
-        await lookAlways(o.host, watchesOf(nodePaths(registry)), offer, signal);
+        await lookAlways(o.host, placesOf(nodePaths(registry)), offer, signal);
       };
       const look = async () => {
         await readAll(signal);

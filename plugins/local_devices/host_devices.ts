@@ -5,9 +5,9 @@
 import type { ContainerEdits } from "../../agent/model/edits.ts";
 import { type DeviceUnit, type HostDeviceRule, shareIds, unitsOf } from "../../agent/model/host_devices.ts";
 import type { Device, DeviceSource } from "../../agent/plugin_ports.ts";
-import type { Host } from "../../agent/ports.ts";
+import type { WatchedPlace } from "../../agent/model/glob.ts";
 import { findNodes, type NodeFiles } from "./host_nodes.ts";
-import { lookAlways, watchesOf } from "./look.ts";
+import { placesOf } from "./look.ts";
 import { createLocalSource } from "./source.ts";
 
 interface Known {
@@ -19,16 +19,18 @@ interface Known {
 /** Numbers of USB devices rise with each time they are plugged in: so many that went are remembered. */
 const rememberedGone = 16;
 
-export interface LocalDevices {
+/** Devices that show themselves in directories. */
+export interface SeenDevices {
   source: DeviceSource;
-  /** Follows what comes and goes until the signal aborts. */
-  run(signal: AbortSignal): Promise<void>;
+  /** Where something may change. */
+  places: readonly WatchedPlace[];
+  look(): Promise<void>;
 }
 
 export function createHostDevices(
-  host: NodeFiles & Pick<Host, "watch">,
+  host: NodeFiles,
   rules: readonly HostDeviceRule[],
-): LocalDevices {
+): SeenDevices {
   /** By resource, then by the device's id. */
   const known = new Map<string, Map<string, Known>>();
 
@@ -65,10 +67,7 @@ export function createHostDevices(
     );
   };
 
-  return {
-    source: local.source,
-    run: (signal) => lookAlways(host, watchesOf(rules.flatMap((rule) => rule.paths)), look, signal),
-  };
+  return { source: local.source, places: placesOf(rules.flatMap((rule) => rule.paths)), look };
 }
 
 function sharing(units: ReadonlyMap<string, Known> | undefined, id: string): Known | undefined {

@@ -1,18 +1,9 @@
-/**
- * Looking again whenever something may have changed: watches of several directories that share one look, which never
- * runs twice at a time. Not for: what is looked for.
- */
-import { isPattern, namePattern, watchOf } from "../../agent/model/glob.ts";
+/** Looking again whenever something may have changed in the places of patterns. Not for: what is looked for. */
+import { isPattern, namePattern, type WatchedPlace, watchOf } from "../../agent/model/glob.ts";
 import type { Host } from "../../agent/ports.ts";
 
-/** A directory, and the names in it that matter; absent: all that is below it. */
-export interface Watched {
-  directory: string;
-  only?: (name: string) => boolean;
-}
-
-/** The watches for paths and patterns, one for each directory. */
-export function watchesOf(patterns: Iterable<string>): Watched[] {
+/** What is to be watched for paths and patterns. */
+export function placesOf(patterns: Iterable<string>): WatchedPlace[] {
   const found = new Map<string, RegExp[] | undefined>();
   for (const pattern of patterns) {
     const { directory, only } = watchOf(pattern);
@@ -28,37 +19,12 @@ export function watchesOf(patterns: Iterable<string>): Watched[] {
 
 /** Looks at once, and after each change until the signal aborts or a look throws. */
 export async function lookAlways(
-  host: Pick<Host, "watch">,
-  watches: readonly Watched[],
+  host: Pick<Host, "watchPlaces">,
+  places: readonly WatchedPlace[],
   look: () => Promise<void>,
   signal: AbortSignal,
 ): Promise<void> {
-  const ended = new AbortController();
-  const either = AbortSignal.any([signal, ended.signal]);
-  let pending = false;
-  let busy = false;
-  const hint = async () => {
-    pending = true;
-    if (busy) return;
-    busy = true;
-    try {
-      while (pending && !either.aborted) {
-        pending = false;
-        await look();
-      }
-    } finally {
-      busy = false;
-    }
-  };
-  const follow = async ({ directory, only }: Watched) => {
-    for await (const _ of host.watch(directory, either, only)) await hint();
-  };
-  try {
-    await hint();
-    await Promise.all(watches.map(follow));
-  } finally {
-    ended.abort();
-  }
+  for await (const _ of host.watchPlaces(places, signal)) await look();
 }
 
 /** Paths that a pattern names, sorted; only those with wildcards are sure to exist. */

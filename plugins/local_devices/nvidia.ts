@@ -16,18 +16,18 @@ import {
 } from "../../agent/model/nvidia.ts";
 import type { Device } from "../../agent/plugin_ports.ts";
 import type { Host } from "../../agent/ports.ts";
-import type { LocalDevices } from "./host_devices.ts";
+import type { SeenDevices } from "./host_devices.ts";
 import { nodeAt, type NodeFiles, numaNodeOf } from "./host_nodes.ts";
-import { lookAlways } from "./look.ts";
+import { placesOf } from "./look.ts";
 import { createLocalSource } from "./source.ts";
 
 export const nvidiaResource = "nvidia.com/gpu";
 const driver = "/proc/driver/nvidia";
 const modprobeLimitMs = 10_000;
 
-export type NvidiaHost = NodeFiles & Pick<Host, "watch" | "exec">;
+export type NvidiaHost = NodeFiles & Pick<Host, "exec">;
 
-export function createNvidia(host: NvidiaHost): LocalDevices {
+export function createNvidia(host: NvidiaHost): SeenDevices {
   const local = createLocalSource("NVIDIA's driver", (_resource, ids, signal) => editsFor(host, ids, signal));
   /** Once seen they stay, without health when they are gone. */
   const known = new Map<string, Device>();
@@ -44,8 +44,7 @@ export function createNvidia(host: NvidiaHost): LocalDevices {
     }
     local.offer(known.size === 0 ? new Map() : new Map([[nvidiaResource, [...known.values()]]]));
   };
-  const watches = [{ directory: "/dev", only: (name: string) => name.startsWith("nvidia") }];
-  return { source: local.source, run: (signal) => lookAlways(host, watches, look, signal) };
+  return { source: local.source, places: placesOf(["/dev/nvidia*"]), look };
 }
 
 const nodeOf = (gpu: NvidiaGpu): string => `/dev/nvidia${gpu.minor}`;

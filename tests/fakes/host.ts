@@ -102,6 +102,7 @@ export function createFakeHost(options: FakeHostOptions = {}): FakeHost {
       return await options.exec(argv, stdin);
     },
     watch: (directory, signal) => tree.watch(directory, signal),
+    watchPlaces: (_places, signal) => tree.watch("/", signal),
     fail(method, path, error) {
       if (error === undefined) failures.delete(`${method} ${path}`);
       else failures.set(`${method} ${path}`, error);

@@ -7,23 +7,10 @@ import { parseManifest } from "../../agent/model/manifest.ts";
 import { schema } from "../../agent/model/gen/schema.ts";
 import { containerHash, podHash, sandboxHash } from "../../agent/model/hash.ts";
 import { locateProblems } from "../../agent/sources/locate.ts";
+import { createRandom, type Random } from "./random.ts";
 
 const seed = Number(Deno.env.get("FUZZ_SEED") ?? 1);
 const rounds = Number(Deno.env.get("FUZZ_ROUNDS") ?? 600);
-
-/** Mulberry32. */
-function createRandom(start: number) {
-  let state = start;
-  const next = () => {
-    state = state + 0x6d2b79f5 | 0;
-    let t = Math.imul(state ^ state >>> 15, 1 | state);
-    t = t + Math.imul(t ^ t >>> 7, 61 | t) ^ t;
-    return ((t ^ t >>> 14) >>> 0) / 2 ** 32;
-  };
-  const below = (n: number) => Math.floor(next() * n);
-  return { below, pick: <T>(list: readonly T[]): T => list[below(list.length)]! };
-}
-type Random = ReturnType<typeof createRandom>;
 
 const examples = ["hello", "web"].map((name) =>
   Deno.readTextFileSync(new URL(`../../manifests/${name}.yaml`, import.meta.url))

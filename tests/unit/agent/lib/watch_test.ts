@@ -1,7 +1,7 @@
-// watchDirectory through the real Host: every way in which a directory's view may change gives a hint.
+// watchDirectories through the real Host: every way in which a directory's view may change gives a hint.
 import { assert, assertEquals } from "@std/assert";
 import { createHost } from "../../../../agent/host.ts";
-import { watchDirectory, type WatchDriver } from "../../../../agent/lib/watch.ts";
+import { watchDirectories, type WatchDriver } from "../../../../agent/lib/watch.ts";
 import { findWatchPoints } from "../../../../agent/lib/watch_points.ts";
 
 const host = createHost();
@@ -60,7 +60,7 @@ Deno.test("with `only` nothing but entries of these names concerns the watch, an
     const of = ["ttyUSB0", "null", "below/ttyUSB0"].filter((name) => points.concerns(`${root}/${name}`));
     assertEquals(of, ["ttyUSB0"]);
     assert(points.concerns(root), "its own removal");
-    const hints = host.watch(root, controller.signal, only)[Symbol.asyncIterator]();
+    const hints = host.watchPlaces([{ directory: root, only }], controller.signal)[Symbol.asyncIterator]();
     await hints.next();
     const hint = hints.next();
     await Deno.writeTextFile(`${root}/ttyACM0`, "");
@@ -180,7 +180,7 @@ Deno.test("a watch that replaced another is replaced once more, lest it be a sil
     },
   };
   const opens: number[] = [];
-  for await (const _ of watchDirectory("/d", driver, controller.signal)) {
+  for await (const _ of watchDirectories([{ directory: "/d" }], driver, controller.signal)) {
     opens.push(opened);
     ino = 2; // another directory in its place, of which no event tells
     if (opens.length === 3) controller.abort();
@@ -201,7 +201,7 @@ Deno.test("when nothing can be watched the hints go on, slowly", async () => {
     },
   };
   let hints = 0;
-  for await (const _ of watchDirectory("/d", driver, controller.signal)) {
+  for await (const _ of watchDirectories([{ directory: "/d" }], driver, controller.signal)) {
     if (++hints === 2) controller.abort();
   }
   assertEquals(hints, 2);

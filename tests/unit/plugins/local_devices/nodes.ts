@@ -1,7 +1,7 @@
 // A directory with device nodes of its own, and waiting for a source to offer something. Needs root.
 import { createHost } from "../../../../agent/host.ts";
 import type { DeviceSource } from "../../../../agent/plugin_ports.ts";
-import type { LocalDevices } from "../../../../plugins/local_devices/mod.ts";
+import { followDevices, type SeenDevices } from "../../../../plugins/local_devices/mod.ts";
 
 export const host = createHost();
 
@@ -11,15 +11,21 @@ export async function mknod(path: string, kind: "c" | "b", major: number, minor:
   if (!success) throw new Error(new TextDecoder().decode(stderr));
 }
 
+interface Followed {
+  source: DeviceSource;
+  run(signal: AbortSignal): Promise<void>;
+}
+
 /** Runs a test beside local devices that follow a directory; both end with it. */
 export async function following(
-  make: (directory: string) => LocalDevices,
+  make: (directory: string) => Followed | SeenDevices,
   test: (directory: string, source: DeviceSource, until: Until) => Promise<void>,
 ): Promise<void> {
   const directory = await Deno.realPath(await Deno.makeTempDir({ prefix: "local-devices-" }));
   const end = new AbortController();
-  const { source, run } = make(directory);
-  const running = run(end.signal);
+  const made = make(directory);
+  const { source } = made;
+  const running = "run" in made ? made.run(end.signal) : followDevices(host, [made], end.signal);
   try {
     await Promise.race([running, test(directory, source, untilOffered(source))]);
   } finally {
