@@ -148,6 +148,9 @@ export interface DeviceUser {
   container: string;
 }
 
+const nameOfUser = ({ namespace, pod, uid, container }: DeviceUser): string =>
+  [namespace ?? "", pod ?? "", uid, container].join("/");
+
 export interface DeviceObject {
   kind: "Device";
   metadata: { name: string };
@@ -180,7 +183,7 @@ export function deviceObject(
     health,
     ...(numaNodes.length > 0 && { numaNodes }),
     shares,
-    usedBy: users.map(user),
+    usedBy: users.map(user).sort((a, b) => nameOfUser(a) < nameOfUser(b) ? -1 : 1),
   };
 }
 

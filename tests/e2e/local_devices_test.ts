@@ -2,7 +2,7 @@
  * Devices without a device plugin on a real containerd that knows no CDI: a CDI spec and device nodes of the host,
  * shared, plugged in and out, in containers that are neither privileged nor root.
  */
-import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import type { Pod } from "../../agent/model/gen/v1.ts";
 import { type AgentUnderTest, createAgent } from "./agent.ts";
 import { until } from "./containerd.ts";
@@ -60,7 +60,8 @@ async function checkCdi({ agent, directory }: Bench): Promise<void> {
   );
   await Deno.writeTextFile(`${directory}/cdi/vendor.json`, JSON.stringify(spec(directory)));
   const said = await agent.untilLog("gadget", "main", /done/);
-  assertStringIncludes(said, "hello from the spec; from the host; groups 1000 20 4242");
+  // The node's group only where the agent makes the changes: runtimes that know CDI give the node to the user.
+  assertMatch(said, /hello from the spec; from the host; groups 1000 (20 )?4242\n/);
   assertStringIncludes(said, "00 00 00");
   assertStringIncludes(said, "/opt/vendor/new: Read-only file system");
   assertStringIncludes(said, "No space left on device");
