@@ -6,7 +6,7 @@ import type { Config } from "../config/config.ts";
 import type { Log } from "../lib/log.ts";
 import type { Metrics } from "../lib/metrics.ts";
 import { takePacked } from "../model/cpu_assignment.ts";
-import { type CpuSet, formatCpuSet } from "../model/cpu_set.ts";
+import { formatCpuSet } from "../model/cpu_set.ts";
 import { allCpus, type CpuTopology, parseCpuTopology } from "../model/cpu_topology.ts";
 import { AgentError } from "../model/errors.ts";
 import type { CpuNode } from "../model/exclusive_cpus.ts";
@@ -64,8 +64,8 @@ function cpuNode(config: Config, topology: CpuTopology): CpuNode | undefined {
   if (reserved?.isSubsetOf(all) !== true) {
     const asked = config.reserved.cpus === undefined
       ? `${config.reserved.cpu} CPUs`
-      : formatCpuSet(reserved as CpuSet);
-    throw wrong(`cannot reserve ${asked}: this machine has CPUs ${formatCpuSet(all)}`);
+      : `CPUs ${formatCpuSet(config.reserved.cpus)}`;
+    throw wrong(`cannot keep ${asked} for the host: this machine has CPUs ${formatCpuSet(all)}`);
   }
   return { topology, reserved, options };
 }

@@ -6,6 +6,7 @@ import { noObjects, podKey } from "../../../../agent/model/wish.ts";
 import { defaultBackOff } from "../../../../agent/model/restart.ts";
 import { createHost } from "../../../../agent/host.ts";
 import { silentLog } from "../../../../agent/lib/log.ts";
+import type { Placement } from "../../../../agent/plugin_ports.ts";
 import type { Storage } from "../../../../agent/ports.ts";
 import { createStatusStore, type StatusStore } from "../../../../agent/status_store.ts";
 import { createGate } from "../../../../agent/reconcile/gate.ts";
@@ -66,7 +67,13 @@ export interface Bench {
 }
 
 /** A reconciler on a fake runtime, and networks, that outlive it. */
-export function createBench(root: string, fake: FakeRuntime, networks = createFakeNetworks()): Bench {
+export function createBench(
+  root: string,
+  fake: FakeRuntime,
+  known?: FakeNetworks,
+  placement?: Placement,
+): Bench {
+  const networks = known ?? createFakeNetworks();
   const host = createHost();
   const store = createStatusStore();
   const stop = new AbortController();
@@ -110,6 +117,7 @@ export function createBench(root: string, fake: FakeRuntime, networks = createFa
         credentials: { keyrings: () => Promise.resolve({ keyrings: [], failures: [] }) },
       },
       node,
+      ...(placement && { placement }),
       dns: () => Promise.resolve({ dns: { servers: [], searches: [], options: [] }, warnings: [] }),
       networks,
       userNamespaces: createUserNamespaces({ runtime, pool: () => Promise.resolve(idPool) }),
