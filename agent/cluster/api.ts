@@ -2,7 +2,7 @@
  * Asks an API server: JSON, a deadline for each request, typed errors, tries again where that is safe. Source: Kubernetes'
  * API concepts. Not for: keeping up with a collection (watch_objects.ts).
  */
-import { aborted, pause } from "../lib/pause.ts";
+import { pause } from "../lib/pause.ts";
 import { ApiError, errorOfAnswer } from "./api_error.ts";
 import { eachLine, wholeBody } from "./answer_body.ts";
 import type { Connection, Identity } from "./client.ts";
@@ -135,19 +135,8 @@ async function headOf(
     },
     ...(body === undefined ? {} : { body: JSON.stringify(body) }),
   };
-  const send = async (identity: Identity) => {
-    const late = new AbortController();
-    const timer = setTimeout(() => late.abort(noAnswer(ms)), ms);
-    const signal = AbortSignal.any([ending, late.signal]);
-    // The platform has been seen to miss an abort: whoever waits here does not.
-    const gone = aborted(signal).then(() => Promise.reject(signal.reason));
-    gone.catch(() => {});
-    try {
-      return await Promise.race([connection.send(identity, { ...sent, signal }), gone]);
-    } finally {
-      clearTimeout(timer);
-    }
-  };
+  const send = (identity: Identity) =>
+    withinTime(ms, ending, (signal) => connection.send(identity, { ...sent, signal }));
   const identity = await credentials.identity(ending);
   const response = await send(identity);
   if (response.status !== 401) return response;
@@ -156,6 +145,33 @@ async function headOf(
   if (another === identity) return response;
   await response.body?.cancel();
   return await send(another);
+}
+
+/**
+ * The platform has been seen to miss an abort: whoever waits here does not. Nothing is left at `ending`, which may last as
+ * long as the agent.
+ */
+async function withinTime<T>(
+  ms: number,
+  ending: AbortSignal,
+  work: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  ending.throwIfAborted();
+  const own = new AbortController();
+  const { promise, reject } = Promise.withResolvers<never>();
+  const leave = (why: unknown) => {
+    reject(why);
+    own.abort(why);
+  };
+  const onAbort = () => leave(ending.reason);
+  ending.addEventListener("abort", onAbort, { once: true });
+  const timer = setTimeout(() => leave(noAnswer(ms)), ms);
+  try {
+    return await Promise.race([work(own.signal), promise]);
+  } finally {
+    clearTimeout(timer);
+    ending.removeEventListener("abort", onAbort);
+  }
 }
 
 const noAnswer = (ms: number) =>

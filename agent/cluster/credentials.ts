@@ -20,6 +20,8 @@ export interface FileCredentials extends Credentials {
 /** Files are looked at again after this time, in ms. */
 const freshMs = 10_000;
 const pluginMs = 60_000;
+/** What could not be had is not tried again at once by each of many who ask. */
+const restMs = 2_000;
 
 /** PEM. @throws {ApiError} when it cannot be read. */
 export async function readSource(host: Pick<Host, "readText">, source: Source): Promise<string> {
@@ -38,6 +40,7 @@ export function createCredentials(host: CredentialHost, kubeconfig: Kubeconfig):
   let lookAgain = -Infinity;
   let loading: Promise<Identity> | undefined;
   let answered: ExecCredential | undefined;
+  let failed: { error: unknown; until: number } | undefined;
 
   async function load(): Promise<Identity> {
     const found = kubeconfig.exec === undefined
@@ -61,8 +64,12 @@ export function createCredentials(host: CredentialHost, kubeconfig: Kubeconfig):
     async identity(signal) {
       signal.throwIfAborted();
       if (known !== undefined && host.monotonic() < lookAgain) return known;
+      if (failed !== undefined && host.monotonic() < failed.until) throw failed.error;
       // One for all who wait; none of them can end it.
-      return await (loading ??= load().finally(() => loading = undefined));
+      return await (loading ??= load().catch((error) => {
+        failed = { error, until: host.monotonic() + restMs };
+        throw error;
+      }).finally(() => loading = undefined));
     },
     refused(identity) {
       if (identity !== known) return;

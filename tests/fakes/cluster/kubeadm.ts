@@ -43,7 +43,7 @@ async function signClusterInfo(world: World): Promise<void> {
     const head = new TextEncoder().encode(JSON.stringify({ alg: "HS256", kid: field("token-id") })).toBase64(
       base64url,
     );
-    const token = new TextEncoder().encode(`${field("token-id")}.${field("token-secret")}`);
+    const token = new TextEncoder().encode(field("token-secret"));
     const key = await crypto.subtle.importKey("raw", token, { name: "HMAC", hash: "SHA-256" }, false, [
       "sign",
     ]);

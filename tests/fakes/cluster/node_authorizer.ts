@@ -16,7 +16,7 @@ const nodeRules: readonly Rule[] = [
   { verbs: read, resources: ["services"] },
   { verbs: ["create", "update", "patch"], resources: ["nodes"] },
   { verbs: ["update", "patch"], resources: ["nodes/status"] },
-  { verbs: ["create", "update", "patch"], resources: ["events", "events.events.k8s.io"] },
+  { verbs: ["create", "update", "patch"], resources: ["events"] },
   { verbs: ["create", "delete"], resources: ["pods"] },
   { verbs: ["update", "patch"], resources: ["pods/status"] },
   { verbs: ["create"], resources: ["pods/eviction"] },
@@ -59,9 +59,10 @@ function byTie(world: World, node: string, asked: Attributes): Decision | undefi
     case "pods":
       return read.includes(asked.verb) ? ownPods(world, node, asked) : undefined;
     case "resourceslices":
-      return asked.fields?.some((f) => f.field === "spec.nodeName" && f.equal && f.value === node)
+      // Whose it is, its content says: admission looks at that.
+      return asked.verb === "create" || selects(asked, node)
         ? allowed
-        : denied("can only act on ResourceSlices of its own with a spec.nodeName field selector");
+        : denied("can only list/watch/deletecollection resourceslices with nodeName field selector");
     default:
       return undefined;
   }
@@ -121,12 +122,14 @@ const ownNode = (node: string, asked: Attributes): Decision =>
     ? allowed
     : denied(`node '${node}' cannot read '${asked.name ?? "all nodes"}', only its own Node object`);
 
+/** By the field that names the node. */
+const selects = ({ fields = [] }: Attributes, node: string): boolean =>
+  fields.some((f) => f.field === "spec.nodeName" && f.equal && f.value === node);
+
 function ownPods({ store }: World, node: string, asked: Attributes): Decision {
-  const selected = asked.fields?.some((f) => f.field === "spec.nodeName" && f.equal && f.value === node);
-  if (asked.verb !== "get") {
-    return selected ? allowed : denied("can only list/watch pods with spec.nodeName field selector");
-  }
-  const pod = store.get(kinds.pod, asked.namespace, asked.name ?? "");
+  if (asked.verb !== "get" && selects(asked, node)) return allowed;
+  if (asked.name === undefined) return denied("can only list/watch pods with spec.nodeName field selector");
+  const pod = store.get(kinds.pod, asked.namespace, asked.name);
   return pod !== undefined && nodeOf(pod) === node
     ? allowed
     : denied(`no relationship found between node '${node}' and this object`);

@@ -75,6 +75,28 @@ Deno.test("a server that hangs costs a deadline, not more; an abort ends the wai
   lift();
 });
 
+Deno.test("requests and watches leave nothing at the signal of who asks", async () => {
+  await using cluster = await startCluster();
+  using api = await connected(cluster);
+  const leaving = new AbortController();
+  const { signal } = leaving;
+  let listeners = 0;
+  const { addEventListener, removeEventListener } = signal;
+  signal.addEventListener = (...args: unknown[]) => {
+    listeners++;
+    Reflect.apply(addEventListener, signal, args);
+  };
+  signal.removeEventListener = (...args: unknown[]) => {
+    listeners--;
+    Reflect.apply(removeEventListener, signal, args);
+  };
+  for (let i = 0; i < 5; i++) {
+    await api.ask({ ...info, signal });
+    await api.watch({ path: configMaps, query: { timeoutSeconds: "0.01" }, signal }, () => {});
+  }
+  assertEquals([listeners, cluster.requests.length], [0, 10]);
+});
+
 Deno.test("another authority's server is not trusted", async () => {
   await using cluster = await startCluster();
   await using other = await startCluster();

@@ -3,7 +3,7 @@ import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/
 import { createApi } from "../../../../agent/cluster/api.ts";
 import { certificatesIn } from "../../../../agent/cluster/certificate.ts";
 import { createConnection } from "../../../../agent/cluster/client.ts";
-import { parseBootstrapToken, verifyClusterInfo } from "../../../../agent/cluster/cluster_info.ts";
+import { isSigned, parseBootstrapToken, verifyClusterInfo } from "../../../../agent/cluster/cluster_info.ts";
 import { discoverByFile, discoverByToken, type TokenDiscovery } from "../../../../agent/cluster/discovery.ts";
 import { generateKey, privateKeyPem } from "../../../../agent/cluster/issue.ts";
 import { JoinFailure } from "../../../../agent/cluster/join_failure.ts";
@@ -74,6 +74,16 @@ Deno.test("another pin, another secret, an unknown token and a changed cluster-i
   for (const answer of [null, 7, {}, { data: null }, { data: { kubeconfig: 1 } }]) {
     assertStringIncludes(await failure(verifyClusterInfo(answer, wanted.token, [])), "holds no kubeconfig");
   }
+});
+
+Deno.test("signatures are those that Kubernetes makes: a known answer of its own tests (cluster-bootstrap/token/jws)", async () => {
+  const token = { id: "joshua", secret: "my voice is my passcode" };
+  const head = "eyJhbGciOiJIUzI1NiIsImtpZCI6Impvc2h1YSJ9";
+  const jws = `${head}..7Ui1ALizW4jXphVUB7xUqC9vLYLL9RZeOFfVLoB7Tgk`;
+  assert(await isSigned("", jws, token));
+  assert(!await isSigned(" ", jws, token));
+  assert(!await isSigned("", jws, { ...token, secret: "another" }));
+  assert(!await isSigned("", jws, { ...token, id: "other" }));
 });
 
 Deno.test("a server that is away is waited for, and told of once", async () => {

@@ -124,6 +124,7 @@ Deno.test("a node reads what its pods need, one by one, and nothing of other nod
     ["GET", "/api/v1/persistentvolumes/v-mine"],
     ["GET", `${pods}/mine`],
     ["GET", `/api/v1/pods?${own}`],
+    ["GET", `${pods}?fieldSelector=metadata.name%3Dmine`],
     ["GET", "/api/v1/services"],
     ["GET", "/apis/node.k8s.io/v1/runtimeclasses"],
   ];
@@ -135,6 +136,9 @@ Deno.test("a node reads what its pods need, one by one, and nothing of other nod
     ["GET", `${here}/persistentvolumeclaims/other`],
     ["GET", "/api/v1/persistentvolumes/v-other"],
     ["GET", `${pods}/other`],
+    ["GET", `${pods}?fieldSelector=metadata.name%3Dother`],
+    ["GET", "/apis/resource.k8s.io/v1/resourceslices"],
+    ["POST", "/apis/events.k8s.io/v1/namespaces/default/events"],
     ["GET", "/api/v1/pods"],
     ["GET", "/api/v1/nodes"],
     ["GET", "/api/v1/nodes/cot"],
