@@ -13,6 +13,7 @@ import {
   emptyCdiRegistry,
   mergedCdiEdits,
 } from "../../agent/model/cdi_registry.ts";
+import type { CdiDeviceNode } from "../../agent/model/cdi_schema.ts";
 import type { ContainerSpec } from "../../agent/model/container.ts";
 import type { DeviceNode } from "../../agent/model/device_node.ts";
 import { AgentError, errorText, type Problem } from "../../agent/model/errors.ts";
@@ -57,6 +58,7 @@ export interface Cdi {
 export function createCdi(o: CdiOptions): Cdi {
   let registry: CdiRegistry = emptyCdiRegistry;
   let refused = new Set<string>();
+  let takesNames = false;
   const local = createLocalSource("CDI specs", (resource, ids) =>
     Promise.resolve({
       owner: `CDI device ${resource}`,
@@ -67,6 +69,7 @@ export function createCdi(o: CdiOptions): Cdi {
     const runtime = await o.runtime(signal);
     const read = await readSpecs(o.host, o.directories);
     registry = collectCdi(read.flatMap((each) => each.file ?? []));
+    takesNames = runtime.takesNames;
     refused = runtime.takesNames ? new Set() : refuseFor(runtime.name, read);
     const located = await Promise.all(read.map(({ text, problems }) => o.locate(text, problems)));
     o.report([...located.flat(), ...conflictProblems(registry)]);
@@ -78,7 +81,7 @@ export function createCdi(o: CdiOptions): Cdi {
     for (const [resource, names] of deviceOffers(registry, refused)) {
       const devices = names.map(async (id): Promise<Device> => ({
         id,
-        healthy: await isThere(o.host, registry, cdiName(resource, id)),
+        healthy: await isThere(o.host, nodesOf(registry, cdiName(resource, id)), takesNames),
         numaNodes: [],
       }));
       offers.set(resource, await Promise.all(devices));
@@ -139,14 +142,19 @@ function refuseFor(runtime: string, read: readonly ReadSpec[]): Set<string> {
 }
 
 const nodePaths = (registry: CdiRegistry): string[] =>
-  [...registry.devices.keys()].flatMap((name) => nodesOf(registry, name));
+  [...registry.devices.keys()].flatMap((name) => hostPathsOf({ deviceNodes: nodesOf(registry, name) }));
 
-const nodesOf = (registry: CdiRegistry, name: string): string[] =>
-  hostPathsOf({ deviceNodes: mergedCdiEdits(registry, [name]).deviceNodes ?? [] });
+const nodesOf = (registry: CdiRegistry, name: string): CdiDeviceNode[] =>
+  mergedCdiEdits(registry, [name]).deviceNodes ?? [];
 
-/** A device whose nodes are gone is of no use now. */
-async function isThere(host: Pick<Host, "stat">, registry: CdiRegistry, name: string): Promise<boolean> {
-  const found = await Promise.all(nodesOf(registry, name).map((path) => nodeAt(host, path)));
+/** A device whose nodes are gone is of no use now; runtimes that know CDI make those whose numbers the spec says. */
+async function isThere(
+  host: Pick<Host, "stat">,
+  nodes: readonly CdiDeviceNode[],
+  takesNames: boolean,
+): Promise<boolean> {
+  const needed = nodes.filter((n) => !takesNames || !n.type || (n.type !== "p" && !n.major));
+  const found = await Promise.all(hostPathsOf({ deviceNodes: needed }).map((path) => nodeAt(host, path)));
   return found.every((node) => node !== undefined);
 }
 

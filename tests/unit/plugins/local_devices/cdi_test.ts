@@ -93,6 +93,25 @@ Deno.test("CDI specs are followed: devices come, are unhealthy without their nod
   });
 });
 
+Deno.test("a node whose numbers the spec says need not be there where the runtime makes it", async () => {
+  for (const takesNames of [true, false]) {
+    await following(
+      (directory) => make(directory, { name: "containerd", takesNames }),
+      async (directory, _, until) => {
+        await Deno.mkdir(`${directory}/etc`);
+        const device = (name: string, more: object) => ({
+          name,
+          containerEdits: { deviceNodes: [{ path: `/dev/not-there`, ...more }] },
+        });
+        const devices = [device("made", { type: "c", major: 1, minor: 3 }), device("named", { type: "c" })];
+        const text = JSON.stringify({ cdiVersion: "0.5.0", kind: "vendor.com/class", devices });
+        await Deno.writeTextFile(`${directory}/etc/a.json`, text);
+        await until((o) => o["vendor.com/class"]?.join() === (takesNames ? "made,named!" : "made!,named!"));
+      },
+    );
+  }
+});
+
 Deno.test("specs that others than root could have written are not believed", async () => {
   const directory = await Deno.makeTempDir({ prefix: "local-devices-" });
   const cdi = make(directory);
