@@ -277,9 +277,11 @@ export interface Prober {
 /** What one volume of a pod became: a path on the host, to be mounted where containers ask for it. */
 export interface PublishedVolume {
   name: string;
-  /** "" for an image, which each container brings with its own start. */
+  /** "" for an image, which each container brings with its own start, and for a block device. */
   hostPath: string;
   readonly: boolean;
+  /** Path on the host of a block device, for `volumeDevices`. */
+  device?: string;
 }
 
 /** What a container is given its mounts for. */

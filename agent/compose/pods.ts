@@ -31,6 +31,7 @@ import type { Cri } from "../../plugins/cri/mod.ts";
 import { createProber } from "../../plugins/probe/mod.ts";
 import { detectHost } from "../../plugins/containerd/mod.ts";
 import { createNodeAdmission } from "./admission.ts";
+import type { Csi } from "./csi.ts";
 import { createNetworks, createNodeCni } from "./networks.ts";
 import { nodeCredentials } from "./credentials.ts";
 import { readMachine } from "./machine.ts";
@@ -61,6 +62,7 @@ export interface PodPartsOptions {
   cri: Cri;
   devices: DeviceLedger;
   placement?: Placement | undefined;
+  csi: Csi;
   /** Uids of the pods that an earlier run of the agent took. */
   taken: readonly string[];
 }
@@ -113,6 +115,7 @@ export function createPodParts(o: PodPartsOptions, leave: AbortSignal): PodParts
       rootDir: config.rootDir,
       clusterDomain: config.clusterDomain,
       images: o.cri.imageVolumes,
+      csi: o.csi.volumes,
       node,
     }),
     "storage",

@@ -29,6 +29,7 @@ import type { DeviceLedgerOptions } from "../node/device_ledger.ts";
 import { isEnded } from "../reconcile/admission.ts";
 import { createMetricsPage, observePodStarts } from "./metrics.ts";
 import { createApiUsage } from "./usage.ts";
+import { createCsi } from "./csi.ts";
 import { createDevices, followDevices } from "./devices.ts";
 import { createLocalDevices } from "./local_devices.ts";
 import { runPlugins } from "./plugins.ts";
@@ -69,6 +70,7 @@ export async function createServices(o: RunOptions, signal: AbortSignal): Promis
   const devices = await createDevices({ config, host, log, store, near }, local.sources);
   const placed = { config, host, log, store, metrics, devices: devices.ledger };
   const placement = await createPlacementParts(placed);
+  const csi = createCsi({ config, host, log, store }, signal);
   const parts = createPodParts(
     {
       config,
@@ -80,6 +82,7 @@ export async function createServices(o: RunOptions, signal: AbortSignal): Promis
       taken,
       devices: devices.ledger,
       placement,
+      csi,
     },
     signal,
   );
@@ -106,9 +109,13 @@ export async function createServices(o: RunOptions, signal: AbortSignal): Promis
     ...managedServices(o, chosen),
     forever("image archives", (signal) => parts.archives.run(signal)),
     forever("manifests", (signal) => watchSource(o, store, snapshots, parts, signal)),
-    forever("plugins", (signal) => runPlugins({ config, host, log, store, takers: devices.takers }, signal)),
+    forever("plugins", (signal) => {
+      const takers = { ...devices.takers, CSIPlugin: csi.taker };
+      return runPlugins({ config, host, log, store, takers }, signal);
+    }),
     forever("device plugins", (signal) => devices.run(signal)),
     forever("pod resources", (signal) => servePodResources(placed, placement, signal)),
+    forever("CSI volumes", (signal) => csi.run(parts.reconciler, signal)),
     forever("recovery", async (signal) => {
       await parts.reconciler.recover();
       await aborted(signal);

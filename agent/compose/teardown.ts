@@ -10,6 +10,8 @@ import type { Host } from "../ports.ts";
 import { createMetrics } from "../lib/metrics.ts";
 import { createStatusStore } from "../status_store.ts";
 import { createDevices } from "./devices.ts";
+import { createCsi } from "./csi.ts";
+import { runPlugins } from "./plugins.ts";
 import { removeNetwork } from "./networks.ts";
 import { createPodParts } from "./pods.ts";
 import { chooseRuntime, startManaged } from "./runtime.ts";
@@ -28,8 +30,9 @@ export async function teardown(
     await startManaged({ ...o, cri: chosen.cri, containerd: chosen.containerd }, signal);
   }
   const { ledger: devices } = await createDevices({ config, host, log, store }, []);
+  const csi = createCsi({ config, host, log, store }, leave.signal);
   const { reconciler, cgroups } = createPodParts(
-    { config, host, log, store, metrics: createMetrics(), cri: chosen.cri, taken: [], devices },
+    { csi, config, host, log, store, metrics: createMetrics(), cri: chosen.cri, taken: [], devices },
     leave.signal,
   );
   reconciler.update({
@@ -38,6 +41,11 @@ export async function teardown(
     problems: [],
     complete: true,
   });
+  // Drivers are needed to take back their volumes.
+  const following = [
+    csi.run(reconciler, leave.signal),
+    runPlugins({ config, host, log, store, takers: { CSIPlugin: csi.taker } }, leave.signal),
+  ];
   await reconciler.recover();
   const limit = AbortSignal.any([signal, AbortSignal.timeout(patienceMs)]);
   for (let left = -1; reconciler.known().size > 0 && !limit.aborted;) {
@@ -48,6 +56,7 @@ export async function teardown(
   const ourCgroups = await cgroups();
   leave.abort();
   await reconciler.finished();
+  await Promise.all(following);
   chosen.cri.close();
   signal.throwIfAborted();
   if (open > 0) o.report(`${open} pods did not end in time`);

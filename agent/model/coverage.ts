@@ -58,7 +58,6 @@ const podRows: readonly Row[] = [
 /** Below `spec.containers[]` and `spec.initContainers[]`. */
 const containerRows: readonly Row[] = [
   { severity: "warning", field: "securityContext.windowsOptions", why: "has no effect on Linux" },
-  { severity: "error", field: "volumeDevices", why: notYet },
   { severity: "error", field: "resources.claims", why: notYet },
 ];
 
@@ -78,6 +77,7 @@ const supportedVolumes = [
   "projected",
   "image",
   "nfs",
+  "csi",
 ];
 /** Paths of `unless` aside, every field below `root` that stands in `rows` is reported. */
 function applyRows(root: unknown, at: FieldPath, rows: readonly Row[], report: Report): void {

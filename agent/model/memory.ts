@@ -165,6 +165,15 @@ export function askRestart(memory: Memory, o: ObservedPod, names: readonly strin
   return { ...forgiven, asked: { ...asked, restart: new Set([...asked.restart, ...ids]) } };
 }
 
+/** As `forgive`, for what is done with the pod's volumes and their removal: who has them is there again. */
+export function forgiveVolumes(memory: Memory): Memory {
+  const failures = new Map(memory.failures);
+  for (const kind of ["publishVolumes", "sweepVolumes", "removePod"] as const) {
+    failures.delete(failureKey({ kind }));
+  }
+  return { ...memory, failures };
+}
+
 /** As `forgive`, for pulls of the images that are here now. */
 export function forgiveImages(memory: Memory, pod: Pod, here: (image: string) => boolean): Memory {
   const containers = [...(pod.spec?.initContainers ?? []), ...(pod.spec?.containers ?? [])];

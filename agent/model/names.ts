@@ -18,6 +18,12 @@ export const dnsSubdomain: Check = (v) =>
     ? undefined
     : "at most 253 lowercase letters, digits, '-' and '.', starting and ending with a letter or digit";
 
+/** Of a CSI driver; upper case is allowed. */
+export const driverName: Check = (name) =>
+  name.length <= 63 && dnsSubdomain(name.toLowerCase()) === undefined
+    ? undefined
+    : "at most 63 letters, digits, '-' and '.', starting and ending with a letter or digit";
+
 /** IANA service name (RFC 6335). */
 export const portName: Check = (v) =>
   /^[a-z0-9-]{1,15}$/.test(v) && /[a-z]/.test(v) && !/^-|-$|--/.test(v)

@@ -13,7 +13,7 @@ import {
   pullPolicies,
 } from "./rules.ts";
 import { validateEnv } from "./validate_env.ts";
-import { validateMounts } from "./validate_mount.ts";
+import { validateDevices, validateMounts } from "./validate_mount.ts";
 import { validateResources } from "./validate_resources.ts";
 
 const ports = [1, 65535] as const;
@@ -37,6 +37,7 @@ export function validateContainer(
   validatePorts(container.ports, at, report);
   validateEnv(container, at, volumes, report);
   validateMounts(container, at, volumes, report);
+  validateDevices(container, at, volumes, report);
   validateResources(container.resources, [...at, "resources"], report);
   for (const kind of ["livenessProbe", "readinessProbe", "startupProbe"] as const) {
     if (container[kind] !== undefined) validateProbe(container[kind], [...at, kind], kind, report);

@@ -2,7 +2,7 @@
 import type { Container, Volume, VolumeMount } from "./gen/v1.ts";
 import { type FieldPath, type Report, shown } from "./finding.ts";
 import { relativePath } from "./names.ts";
-import { checkName, checkOneOf, checkUnique, elements } from "./rules.ts";
+import { checkName, checkOneOf, checkPresent, checkUnique, elements } from "./rules.ts";
 import { didYouMean } from "./suggest.ts";
 
 export function validateMounts(
@@ -41,6 +41,42 @@ export function validateMounts(
       report([...here, "mountPropagation"], "Bidirectional is for privileged containers only");
     }
     checkRecursive(mount, [...here, "recursiveReadOnly"], report);
+  }
+}
+
+/** Block devices of claims. Must not meet the mounts by name or path. */
+export function validateDevices(
+  { volumeDevices, volumeMounts }: Container,
+  at: FieldPath,
+  volumes: readonly Volume[],
+  report: Report,
+): void {
+  const mounted = new Set(elements(volumeMounts).map(([, m]) => m.name));
+  const names = new Map<string, FieldPath>();
+  const paths = new Map<string, FieldPath>();
+  for (const [i, { name, devicePath }] of elements(volumeDevices)) {
+    const here = [...at, "volumeDevices", i];
+    const volume = volumes.find((v) => v?.name === name);
+    checkPresent(name, [...here, "name"], "the name of a volume", report);
+    if (name && volume === undefined) report([...here, "name"], `there is no volume ${shown(name)}`);
+    if (
+      volume !== undefined && volume.persistentVolumeClaim === undefined && volume.ephemeral === undefined
+    ) {
+      report(
+        [...here, "name"],
+        "expected a volume of kind persistentVolumeClaim or ephemeral: others are no devices",
+      );
+    }
+    if (mounted.has(name)) report([...here, "name"], `${shown(name)} is among the volumeMounts, too`);
+    checkUnique(name, names, [...here, "name"], "the volume", report);
+    checkPresent(devicePath, [...here, "devicePath"], "an absolute path", report);
+    if (devicePath?.split("/").includes("..")) {
+      report([...here, "devicePath"], "expected a path without '..'");
+    }
+    if (elements(volumeMounts).some(([, m]) => m.mountPath === devicePath)) {
+      report([...here, "devicePath"], `${shown(devicePath)} is among the paths of the volumeMounts, too`);
+    }
+    checkUnique(devicePath, paths, [...here, "devicePath"], "the device path", report);
   }
 }
 

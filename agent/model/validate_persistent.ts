@@ -13,12 +13,11 @@ import type {
   PersistentVolumeSpec,
   Pod,
 } from "./gen/v1.ts";
-import { dnsSubdomain, labelValue, qualifiedName } from "./names.ts";
+import { dnsSubdomain, driverName, labelValue, qualifiedName } from "./names.ts";
 import { parseQuantity } from "./quantity.ts";
 import { checkName, checkOneOf, checkPresent, elements } from "./rules.ts";
 import { validateClusterMetadata, validateMetadata } from "./validate_objects.ts";
 import { validateNodeSelector } from "./validate_scheduling.ts";
-import { driverName } from "./validate_storage.ts";
 import { checkHostPath, hostPathTypes, validateNfs } from "./validate_volume.ts";
 
 const accessModes = ["ReadWriteOnce", "ReadOnlyMany", "ReadWriteMany", "ReadWriteOncePod"];

@@ -5,18 +5,12 @@
 import { reservedPrefix, secretParameters } from "./storage_class.ts";
 import { type FieldPath, type Report, shown } from "./finding.ts";
 import type { CSIDriver, StorageClass, TopologySelectorTerm } from "./gen/v1.ts";
-import { type Check, dnsSubdomain, labelValue, qualifiedName } from "./names.ts";
+import { driverName, labelValue, qualifiedName } from "./names.ts";
 import { checkName, checkOneOf, checkPresent, checkRange, checkUnique, elements } from "./rules.ts";
 import { validateClusterMetadata } from "./validate_objects.ts";
 
 const parametersLimit = 256 * 1024;
 const parameterCountLimit = 512;
-
-/** Of a CSI driver; upper case is allowed. */
-export const driverName: Check = (name) =>
-  name.length <= 63 && dnsSubdomain(name.toLowerCase()) === undefined
-    ? undefined
-    : "at most 63 letters, digits, '-' and '.', starting and ending with a letter or digit";
 
 export function validateStorageClass(storageClass: StorageClass, report: Report): void {
   const { metadata, provisioner, reclaimPolicy, volumeBindingMode, allowedTopologies } = storageClass;

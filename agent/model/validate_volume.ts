@@ -1,5 +1,6 @@
 /** Rules for volumes. Source: kubernetes pkg/apis/core/validation. Not for: volumes that are not supported (coverage.ts). */
 import type {
+  CSIVolumeSource,
   DownwardAPIVolumeFile,
   DownwardAPIVolumeSource,
   KeyToPath,
@@ -10,7 +11,7 @@ import type {
 import { type FieldPath, type Report, shown } from "./finding.ts";
 import { hugePageSize } from "./huge_pages.ts";
 import { validateFieldRef, validateResourceFieldRef } from "./validate_env.ts";
-import { dnsLabel, dnsSubdomain, fileInVolume, objectKey } from "./names.ts";
+import { dnsLabel, dnsSubdomain, driverName, fileInVolume, objectKey } from "./names.ts";
 import {
   checkExactlyOne,
   checkImage,
@@ -49,7 +50,7 @@ export function validateVolumes(volumes: readonly Volume[] | undefined, report: 
 }
 
 function validateSource(volume: Volume, at: FieldPath, report: Report): void {
-  const { emptyDir, hostPath, configMap, secret, downwardAPI, projected, image, nfs } = volume;
+  const { emptyDir, hostPath, configMap, secret, downwardAPI, projected, image, nfs, csi } = volume;
   if (emptyDir !== undefined) {
     const sized = emptyDir.medium !== undefined && hugePageSize(emptyDir.medium) !== undefined;
     const medium = sized ? "HugePages" : emptyDir.medium;
@@ -77,10 +78,24 @@ function validateSource(volume: Volume, at: FieldPath, report: Report): void {
   if (downwardAPI !== undefined) validateDownward(downwardAPI, [...at, "downwardAPI"], report);
   if (projected !== undefined) validateProjected(projected, [...at, "projected"], report);
   if (nfs !== undefined) validateNfs(nfs, [...at, "nfs"], report);
+  if (csi !== undefined) validateCsi(csi, [...at, "csi"], report);
   if (image !== undefined) {
     checkImage(image.reference, [...at, "image", "reference"], report);
     checkOneOf(image.pullPolicy, pullPolicies, [...at, "image", "pullPolicy"], report);
   }
+}
+
+function validateCsi(
+  { driver, nodePublishSecretRef }: CSIVolumeSource,
+  at: FieldPath,
+  report: Report,
+): void {
+  checkPresent(driver, [...at, "driver"], "the name of a CSI driver", report);
+  if (driver) checkName(driver, driverName, [...at, "driver"], report);
+  if (nodePublishSecretRef === undefined) return;
+  const name = [...at, "nodePublishSecretRef", "name"];
+  checkPresent(nodePublishSecretRef.name, name, "the name of a Secret", report);
+  if (nodePublishSecretRef.name) checkName(nodePublishSecretRef.name, dnsSubdomain, name, report);
 }
 
 export function validateNfs(nfs: NFSVolumeSource, at: FieldPath, report: Report): void {

@@ -24,6 +24,7 @@ import {
   askRestart,
   forgive,
   forgiveImages,
+  forgiveVolumes,
   learnHooks,
   remember,
   type StepOutcome,
@@ -62,6 +63,8 @@ export interface Worker {
   nudge(): void;
   /** Forgets failed pulls of images that have come another way, and looks again. */
   retryImages(brings: (image: string) => boolean): void;
+  /** As above, for whatever failed with the pod's volumes. */
+  retryVolumes(): void;
   /** Ends the pod as a whole, whatever its restart policy says, until it is edited or restarted. */
   end(end: PodEnd): void;
   /**
@@ -353,6 +356,7 @@ export function createWorker(o: WorkerOptions, id: PodIdentity, leave: AbortSign
       arrived.push(brings);
       mailbox.nudge();
     },
+    retryVolumes: () => ask(forgiveVolumes),
     end: (end) => ask((memory) => askEnd(memory, end)),
     addEphemeral: (container) => ask((memory) => askEphemeral(memory, container)),
     restart: (containers) => ask((memory, observed) => askRestart(memory, observed, containers)),

@@ -146,7 +146,7 @@ export function snapshotOf(
       list.map((o): [string, T] => [objectKey(kind, o.metadata), o])
         .filter(([key]) => state.owners.get(`${kind} ${key}`) === path);
     for (const [kind, field] of objectFields) {
-      for (const [key, o] of owned(kind, objects[field])) maps[field].set(key, o);
+      for (const [key, o] of owned<{ metadata?: ObjectMeta }>(kind, objects[field])) maps[field].set(key, o);
     }
     for (const [key, pod] of owned("Pod", objects.pods)) {
       const known = cache.get(pod);

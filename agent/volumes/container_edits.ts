@@ -6,7 +6,7 @@
  */
 import { join } from "@std/path";
 import type { Container, VolumeMount, VolumeMountStatus } from "../model/gen/v1.ts";
-import type { ContainerEdits, MountEdit } from "../model/edits.ts";
+import type { ContainerEdits, DeviceEdit, MountEdit } from "../model/edits.ts";
 import { expandSubPath } from "../model/env.ts";
 import { AgentError, errorText } from "../model/errors.ts";
 import { recursiveReadOnly, volumeMountStatus } from "../model/volume_mounts.ts";
@@ -33,9 +33,6 @@ export function createContainerEdits(o: EditsOptions): Storage["containerEdits"]
   return async (request, signal): Promise<ContainerEdits> => {
     const { pod, container, attempt, podIPs } = request;
     const paths = await o.pathsOf(pod.uid);
-    if ((container.volumeDevices ?? []).length > 0) {
-      throw failed("volumeDevices need a cluster: this node has not joined one");
-    }
     const mounts: MountEdit[] = [];
     const told: VolumeMountStatus[] = [];
     for (const [index, mount] of (container.volumeMounts ?? []).entries()) {
@@ -52,6 +49,8 @@ export function createContainerEdits(o: EditsOptions): Storage["containerEdits"]
     return {
       owner: "volumes",
       ...(told.length > 0 && { volumeMounts: told }),
+      ...((container.volumeDevices ?? []).length > 0 &&
+        { devices: blockDevices(container, request.published) }),
       mounts: [
         ...mounts,
         ...hosts === undefined ? [] : [generated(hosts, etcHosts)],
@@ -151,6 +150,21 @@ export function createContainerEdits(o: EditsOptions): Storage["containerEdits"]
 }
 
 const failed = (message: string) => new AgentError("CreateContainerConfigError", message, { retry: false });
+
+/** Source: kubernetes pkg/kubelet/kubelet_pods.go (makeBlockVolumes). */
+function blockDevices(container: Container, published: EditsRequest["published"]): DeviceEdit[] {
+  return (container.volumeDevices ?? []).map(({ name, devicePath }) => {
+    const volume = published.get(name);
+    if (volume?.device === undefined) {
+      throw failed(`cannot find volume "${name}" to pass into container "${container.name}"`);
+    }
+    return {
+      hostPath: volume.device,
+      containerPath: devicePath,
+      permissions: volume.readonly ? "r" : "rwm",
+    };
+  });
+}
 
 const subPathFailure = (mount: VolumeMount, container: Container, error: unknown) =>
   new AgentError(

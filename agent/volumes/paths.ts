@@ -13,6 +13,8 @@ export interface PodPaths {
   subPaths: string;
   /** Image volumes: `VOLUME/CONTENT` below it. */
   images: string;
+  /** Volumes of CSI drivers, which alone mount and unmount below it. */
+  csi: string;
   /** What the agent itself remembers of the pod, a file each. */
   notes: string;
   /** `kind` is the plugin's name with `~`: `empty-dir`, `configmap`, … */
@@ -40,6 +42,7 @@ export function podPaths(root: string, uid: string): PodPaths {
     hosts: join(pod, "etc-hosts"),
     subPaths: join(pod, "volume-subpaths"),
     images: join(pod, "volumes", "kubernetes.io~image"),
+    csi: join(pod, "volumes", "kubernetes.io~csi"),
     notes: join(pod, "notes"),
     volume: (kind, name) => join(pod, "volumes", `kubernetes.io~${kind}`, part(name, "volume name")),
     subPath: (volume, container, index) =>

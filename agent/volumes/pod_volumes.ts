@@ -23,6 +23,7 @@ import { createContainerEdits } from "./container_edits.ts";
 import { createDirectories, emptyDirMemory, tmpfsSize } from "./empty_dir.ts";
 import { readEnvFiles } from "./env_files.ts";
 import { publishHostPath } from "./host_path.ts";
+import type { CsiVolumes } from "./csi/volumes.ts";
 import { isPart, part, type PodPaths, podPaths, podsDirectory } from "./paths.ts";
 import { imageVolumeId } from "./image_volume.ts";
 import { publishNfs } from "./nfs.ts";
@@ -37,6 +38,8 @@ export interface PodVolumesOptions {
   rootDir: string;
   clusterDomain: string;
   images: ImageVolumes;
+  /** Absent: volumes of CSI drivers are refused. */
+  csi?: CsiVolumes;
   /** Absent: this node has not joined a cluster. */
   tokens?: TokenSource;
   node: Omit<PodFacts, "podIPs">;
@@ -105,6 +108,7 @@ export function createPodVolumes(options: PodVolumesOptions): Storage {
       ),
     );
     await removeStale(host, await staleVolumes(host, paths, pod, images), signal);
+    await options.csi?.release(uid, await options.csi.stale(uid, pod), signal);
     if (await host.lstat(paths.images) !== undefined) await options.images.release(uid, images, signal);
   }
 
@@ -130,6 +134,10 @@ export function createPodVolumes(options: PodVolumesOptions): Storage {
       const hostPath = p.paths.volume("nfs", name);
       await publishNfs(host, volume.nfs, hostPath, p.mounted.get(hostPath), p.signal);
       return { name, hostPath, readonly: volume.nfs.readOnly === true };
+    }
+    if (volume.csi !== undefined && options.csi !== undefined) {
+      const { pod, uid } = p.desired;
+      return await options.csi.publishInline(volume, { pod, uid, objects: p.objects }, p.signal);
     }
     if (volume.image !== undefined) return { name, hostPath: "", readonly: true };
     return { name, hostPath: await publishFiles(volume, p), readonly: true };
@@ -176,7 +184,8 @@ export function createPodVolumes(options: PodVolumesOptions): Storage {
     claim: async (uid) => await host.mkdir((await pathsOf(uid)).pod, 0o750),
     publish,
     isStale: async ({ pod, uid }) =>
-      (await staleVolumes(host, await pathsOf(uid), pod, undefined)).length > 0,
+      (await staleVolumes(host, await pathsOf(uid), pod, undefined)).length > 0 ||
+      (await options.csi?.stale(uid, pod) ?? []).length > 0,
     sweep,
     containerEdits: createContainerEdits({ ...options, pathsOf }),
     envFiles: async (uid, container, published) =>
@@ -185,7 +194,10 @@ export function createPodVolumes(options: PodVolumesOptions): Storage {
       await removePod(
         host,
         await pathsOf(uid),
-        () => options.images.release(uid, new Set(), signal),
+        {
+          images: () => options.images.release(uid, new Set(), signal),
+          csi: async () => await options.csi?.release(uid, undefined, signal),
+        },
         signal,
       ),
     clear: async (uid, signal) => await clearEmptyDirs(host, await pathsOf(uid), signal),

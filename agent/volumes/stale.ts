@@ -41,7 +41,7 @@ export async function staleVolumes(
   const targets = subPathTargets(pod, paths);
   const stale: string[] = [];
   for (const kind of await below(host, paths.volumes)) {
-    if (kind === paths.images) continue;
+    if (kind === paths.images || kind === paths.csi) continue;
     stale.push(...(await below(host, kind)).filter((path) => !wanted.has(path)));
   }
   for (const volume of await below(host, paths.images)) {

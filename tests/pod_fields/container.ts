@@ -1,5 +1,5 @@
 /** Rows for Container, its environment, ports, probes and hooks. */
-import { proven, provenBut, rejected, type Rows, withSample } from "./row.ts";
+import { proven, provenBut, type Rows, withSample } from "./row.ts";
 
 const inside = "tests/e2e/inside_test.ts: variables, arguments, working directory";
 const env = "tests/unit/agent/model/env_test.ts";
@@ -61,7 +61,6 @@ export const container: Rows = {
       "tests/unit/agent/model/termination_test.ts: FallbackToLogsOnError (terminationMessagePolicy): the last 80 lines of the log, at most 2048 bytes",
     ),
     tty: proven(attach),
-    volumeDevices: rejected("block devices come with CSI volumes"),
     workingDir: proven(inside),
   },
   EnvVar: {

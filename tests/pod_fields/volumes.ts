@@ -8,7 +8,6 @@ const kinds = [
   "azureFile",
   "cephfs",
   "cinder",
-  "csi",
   "ephemeral",
   "fc",
   "flexVolume",
@@ -52,6 +51,16 @@ const subPaths =
 const nfsLine =
   "tests/unit/agent/volumes/nfs_test.ts: nfs: server, path and readOnly make the line of mount(8)";
 const nfs = provenBut("mounted by mount(8) with the node's NFS client; not seen with a real server", nfsLine);
+const csiTests = "tests/unit/agent/volumes/csi/inline_test.ts";
+const csi = proven(
+  `${csiTests}: csi.driver, csi.volumeAttributes and csi.nodePublishSecretRef: the driver is asked as by the kubelet, at its path, and asked back`,
+);
+const devices = proven(
+  "tests/unit/agent/volumes/csi/persistent_test.ts: volumeDevices.devicePath is the device of the claim that volumeDevices.name names, to be read only where the claim is",
+);
+const csiMode = proven(
+  `${csiTests}: csi.fsType and csi.readOnly reach the driver; files are the fsGroup's where the policy says so`,
+);
 const envFiles = "tests/unit/agent/model/env_file_test.ts";
 const fileKeys =
   `${envFiles}: fileKeyRef: optional leaves the variable out, without it the container waits and is told why`;
@@ -85,6 +94,7 @@ export const volumes: Rows = {
     subPath: proven(subPaths),
     subPathExpr: proven(subPaths),
   },
+  VolumeDevice: { devicePath: devices, name: devices },
   ConfigMapVolumeSource: { defaultMode: proven(owners), name: proven(items), optional: proven(missing) },
   SecretVolumeSource: {
     defaultMode: proven(secrets),
@@ -109,6 +119,13 @@ export const volumes: Rows = {
   },
   ImageVolumeSource: { pullPolicy: withSample("Never", proven(images)), reference: proven(images) },
   NFSVolumeSource: { path: withSample("/", nfs), readOnly: nfs, server: nfs },
+  CSIVolumeSource: {
+    driver: withSample("csi.example", csi),
+    fsType: csiMode,
+    nodePublishSecretRef: csi,
+    readOnly: csiMode,
+    volumeAttributes: csi,
+  },
   FileKeySelector: {
     key: proven(fileKeys, envFile),
     optional: proven(fileKeys, envFile),

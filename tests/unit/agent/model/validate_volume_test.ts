@@ -89,3 +89,38 @@ Deno.test("image.reference is a name, image.pullPolicy one of three; by default 
       .spec?.volumes?.[0]?.image?.pullPolicy;
   assertEquals(["a", "a:latest", "a:1"].map(policyOf), ["Always", "Always", "IfNotPresent"]);
 });
+
+Deno.test("csi wants the name of a driver, and of a Secret where it refers to one", () => {
+  const at = "spec.volumes[0].csi";
+  const csi = (source: object) => refused([{ name: "v", csi: source }]);
+  assertEquals(csi({ driver: "Disk.csi.example", volumeAttributes: { a: "b" }, fsType: "ext4" }), []);
+  for (const driver of ["", "a/b", "-a", "a".repeat(64)]) {
+    assertEquals(csi({ driver }), [`${at}.driver`], driver);
+  }
+  assertEquals(csi({}), [`${at}.driver`]);
+  const name = `${at}.nodePublishSecretRef.name`;
+  assertEquals(csi({ driver: "a", nodePublishSecretRef: {} }), [name]);
+  assertEquals(csi({ driver: "a", nodePublishSecretRef: { name: "A" } }), [name]);
+});
+
+Deno.test("volumeDevices name claims, each once, at paths of their own", () => {
+  const at = (i: number, field: string) => `${c}.volumeDevices[${i}].${field}`;
+  const devices = (list: object[], more: object = {}) =>
+    refused([shared], { volumeDevices: list, ...more }).filter((field) => field.startsWith(c)).toSorted();
+  assertEquals(devices([{ name: "other", devicePath: "/dev/a" }]), [at(0, "name")]);
+  assertEquals(devices([{ name: "shared", devicePath: "/dev/a" }]), [at(0, "name")]);
+  assertEquals(devices([{ name: "shared", devicePath: "/dev/../a" }]), [at(0, "devicePath"), at(0, "name")]);
+  assertEquals(devices([{}]), [at(0, "devicePath"), at(0, "name")]);
+  const mounts = { volumeMounts: [{ name: "shared", mountPath: "/data" }] };
+  assertEquals(devices([{ name: "shared", devicePath: "/data" }], mounts), [
+    at(0, "devicePath"),
+    at(0, "name"),
+    at(0, "name"),
+  ]);
+  const twice = [{ name: "x", devicePath: "/dev/a" }, { name: "x", devicePath: "/dev/a" }];
+  assertEquals(devices(twice).filter((field) => field.startsWith(at(1, ""))), [
+    at(1, "devicePath"),
+    at(1, "name"),
+    at(1, "name"),
+  ]);
+});
