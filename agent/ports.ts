@@ -282,6 +282,8 @@ export interface PublishedVolume {
   readonly: boolean;
   /** Path on the host of a block device, for `volumeDevices`. */
   device?: string;
+  /** The content is the pod's alone, though it does not lie in its directory: labels of SELinux may be set. */
+  relabel?: boolean;
 }
 
 /** What a container is given its mounts for. */

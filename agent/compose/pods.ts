@@ -25,12 +25,14 @@ import { boundSandboxes } from "../reconcile/bounded.ts";
 import { createGate } from "../reconcile/gate.ts";
 import { createUserNamespaces } from "../reconcile/user_namespaces.ts";
 import { createReconciler, type Reconciler } from "../reconcile/reconciler.ts";
+import type { ClaimBook } from "../volumes/claims/claims.ts";
 import { createPodVolumes } from "../volumes/pod_volumes.ts";
 import type { Cni } from "../../plugins/cni/mod.ts";
 import type { Cri } from "../../plugins/cri/mod.ts";
 import { createProber } from "../../plugins/probe/mod.ts";
 import { detectHost } from "../../plugins/containerd/mod.ts";
 import { createNodeAdmission } from "./admission.ts";
+import { createClaimParts } from "./claims.ts";
 import type { Csi } from "./csi.ts";
 import { createNetworks, createNodeCni } from "./networks.ts";
 import { nodeCredentials } from "./credentials.ts";
@@ -46,6 +48,7 @@ export interface PodParts {
   archives: ImageArchives;
   reconciler: Reconciler;
   storage: Storage;
+  claims: ClaimBook;
   usage: UsageMeter;
   devices: DeviceLedger;
   /** Which driver makes them is asked of the runtime, when the first pod needs to know. */
@@ -109,12 +112,31 @@ export function createPodParts(o: PodPartsOptions, leave: AbortSignal): PodParts
     cpu: config.cpu,
     hugePageSizes: [...machine.hugePages.keys()],
   };
+  const { labels, admission } = createNodeAdmission({
+    config,
+    machine,
+    facts: node,
+    store,
+    now: () => host.now(),
+    taken: o.taken,
+    devices: o.devices,
+  });
+  const claims = createClaimParts({
+    config,
+    host,
+    log,
+    store,
+    labels,
+    csi: o.csi,
+    retry: (uid) => reconciler.retryVolumes(uid),
+  }, leave);
   const storage = instrument(
     createPodVolumes({
       host,
       rootDir: config.rootDir,
       clusterDomain: config.clusterDomain,
       images: o.cri.imageVolumes,
+      claims,
       csi: o.csi.volumes,
       node,
     }),
@@ -180,15 +202,6 @@ export function createPodParts(o: PodPartsOptions, leave: AbortSignal): PodParts
     rootDir,
   });
   const prober = createProber();
-  const { labels, admission } = createNodeAdmission({
-    config,
-    machine,
-    facts: node,
-    store,
-    now: () => host.now(),
-    taken: o.taken,
-    devices: o.devices,
-  });
   const reconciler = createReconciler({
     admission,
     runtime,
@@ -219,7 +232,7 @@ export function createPodParts(o: PodPartsOptions, leave: AbortSignal): PodParts
       images: { images, archives, pulls: createGate(config.maxParallelImagePulls ?? Infinity), credentials },
     },
   }, leave);
-  const parts = { cni, node, labels, runtime, images, archives, reconciler, storage, usage };
+  const parts = { cni, node, labels, runtime, images, archives, reconciler, storage, claims, usage };
   return { ...parts, devices: o.devices, cgroups, credentials };
 }
 

@@ -197,7 +197,8 @@ function watchSource(
       snapshots.set(source, snapshot);
       const desired = mergeSnapshots(snapshots, [source]);
       store.setProblems(source, desired.problems);
-      store.setObjects(desired.objects);
+      // First: pods ask for their claims.
+      parts.claims.update(desired);
       parts.reconciler.update(desired);
     },
   });

@@ -24,6 +24,8 @@ export interface Config extends Instance, PlacementConfig {
   /** Archives in it are imported into the runtime. */
   imagesDir: string;
   imageCredentialProviders: ImageCredentialConfig;
+  /** Volumes of claims that need no driver, a directory each. */
+  volumesDir: string;
   /** Of the local API. */
   socket: string;
   podLogsDir: string;
@@ -203,6 +205,7 @@ function toConfig(instance: Instance, values: ReadonlyMap<string, unknown>, node
       path: text("imageCredentialProviderConfig"),
       binDir: text("imageCredentialProviderBinDir"),
     },
+    volumesDir: text("volumesDir"),
     socket: text("socket"),
     podLogsDir: text("podLogsDir"),
     containerLogsDir: text("containerLogsDir"),

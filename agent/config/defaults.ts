@@ -55,6 +55,7 @@ function privatePaths(instance: Instance): Record<string, unknown> {
   return {
     staticPodPath: `${rootDir}/manifests`,
     podLogsDir: `${rootDir}/logs/pods`,
+    volumesDir: `${rootDir}/volumes`,
     socket: `${runDirOf(instance)}/agent.sock`,
     cgroupRoot: `/agent-${instanceId}`,
     healthzPort: 0,

@@ -234,6 +234,7 @@ const agent = table("agent", true, [
   ["imagesDir", "path", "", "images-dir", 'directory of image archives to import; "": images in the state directory'],
   ["imageCredentialProviderConfig", "path", "", "image-credential-provider-config", "CredentialProviderConfig, a file or a directory of them; \"\" is none"],
   ["imageCredentialProviderBinDir", "path", "", "image-credential-provider-bin-dir", "directory of the credential providers' programs"],
+  ["volumesDir", "path", "/var/lib/agent/volumes", "volumes-dir", "directory of the volumes that claims get without a driver"],
   ["crashLoopBackOff.initialPeriod", "duration", "10s", "", "first wait before a restart"],
   ["crashLoopBackOff.resetPeriod", "duration", "10m", "", "a container that ran this long starts with the first wait again"],
   ["evictionBackOff.initialPeriod", "duration", "5m", "", "first wait before an evicted pod begins anew"],

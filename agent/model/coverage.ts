@@ -78,6 +78,8 @@ const supportedVolumes = [
   "image",
   "nfs",
   "csi",
+  "persistentVolumeClaim",
+  "ephemeral",
 ];
 /** Paths of `unless` aside, every field below `root` that stands in `rows` is reported. */
 function applyRows(root: unknown, at: FieldPath, rows: readonly Row[], report: Report): void {

@@ -34,13 +34,21 @@ export interface CsiWish {
   secrets: Partial<Record<SecretUse, SecretReference>>;
 }
 
-export type SecretUse = "controllerPublish" | "nodeStage" | "nodePublish" | "nodeExpand";
+export type SecretUse =
+  | "provisioner"
+  | "controllerPublish"
+  | "nodeStage"
+  | "nodePublish"
+  | "controllerExpand"
+  | "nodeExpand";
 
 /** How messages call a reference to a Secret. */
 export const secretFields: Record<SecretUse, string> = {
+  provisioner: "provisioner secret",
   controllerPublish: "ControllerPublishSecretRef",
   nodeStage: "NodeStageSecretRef",
   nodePublish: "NodePublishSecretRef",
+  controllerExpand: "ControllerExpandSecretRef",
   nodeExpand: "NodeExpandSecretRef",
 };
 
@@ -119,7 +127,10 @@ export const attaches = (driver: CSIDriver | undefined, publishes: boolean): boo
   publishes && driver?.spec.attachRequired !== false;
 
 /** The first of the volume's modes counts, as for the kubelet. */
-export function csiAccessMode({ accessModes }: CsiWish, singleNodeMultiWriter: boolean) {
+export function csiAccessMode(
+  { accessModes }: Pick<CsiWish, "accessModes">,
+  singleNodeMultiWriter: boolean,
+) {
   switch (accessModes[0] ?? "ReadWriteOnce") {
     case "ReadOnlyMany":
       return "MULTI_NODE_READER_ONLY";

@@ -4,7 +4,7 @@
  *
  * Source: kubernetes component-helpers/scheduling/corev1/nodeaffinity.
  */
-import type { NodeSelectorRequirement, NodeSelectorTerm, Pod } from "./gen/v1.ts";
+import type { NodeSelector, NodeSelectorRequirement, NodeSelectorTerm, Pod } from "./gen/v1.ts";
 
 export interface NodeIdentity {
   name: string;
@@ -15,8 +15,11 @@ export function matchesNode({ spec }: Pod, node: NodeIdentity): boolean {
   const labels = Object.entries(spec?.nodeSelector ?? {});
   if (!labels.every(([key, value]) => labelOf(node, key) === value)) return false;
   const required = spec?.affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution;
-  return required === undefined || required.nodeSelectorTerms.some((term) => matchesTerm(term, node));
+  return required === undefined || matchesNodeSelector(required, node);
 }
+
+export const matchesNodeSelector = ({ nodeSelectorTerms }: NodeSelector, node: NodeIdentity): boolean =>
+  nodeSelectorTerms.some((term) => matchesTerm(term, node));
 
 const labelOf = ({ labels }: NodeIdentity, key: string) =>
   Object.hasOwn(labels, key) ? labels[key] : undefined;

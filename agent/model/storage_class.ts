@@ -4,18 +4,11 @@
  *
  * Source: kubernetes-csi external-provisioner pkg/controller (secret templates, reserved parameters).
  */
+import type { SecretUse } from "./csi.ts";
 import type { PersistentVolumeClaim, SecretReference, StorageClass, TopologySelectorTerm } from "./gen/v1.ts";
 
 /** Parameters that begin so are for the agent, not for the driver. */
 export const reservedPrefix = "csi.storage.k8s.io/";
-
-export type SecretUse =
-  | "provisioner"
-  | "controllerPublish"
-  | "nodeStage"
-  | "nodePublish"
-  | "controllerExpand"
-  | "nodeExpand";
 
 const parameter = (use: SecretUse, word: string) => ({
   use,

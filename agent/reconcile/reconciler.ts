@@ -34,8 +34,8 @@ export interface Reconciler {
   probes(uid: string): ProbeReport[];
   /** Images have come: pods that wait in back-off for one of them try again now. */
   retryImages(brings: (image: string) => boolean): void;
-  /** Somebody who has volumes has come: pods that wait in back-off for theirs, or for their end, try again now. */
-  retryVolumes(): void;
+  /** Who has volumes has come: the pod, or all, that wait in back-off for theirs, or for their end, try again now. */
+  retryVolumes(uid?: string): void;
   /** Takes over what an earlier run of the agent left: sandboxes, containers, pod directories. Throws when the runtime is away. */
   recover(): Promise<void>;
   /** Takes over the pods among these that have no worker: the runtime may end a creation after its caller is gone. */
@@ -165,8 +165,9 @@ export function createReconciler(o: ReconcilerOptions, leave: AbortSignal): Reco
     retryImages(brings) {
       for (const worker of workers.values()) worker.retryImages(brings);
     },
-    retryVolumes() {
-      for (const worker of workers.values()) worker.retryVolumes();
+    retryVolumes(uid) {
+      if (uid !== undefined) workers.get(uid)?.retryVolumes();
+      else for (const worker of workers.values()) worker.retryVolumes();
     },
     async recover() {
       const pods: PodIdentity[] = await o.runtime.observe(undefined, leave);

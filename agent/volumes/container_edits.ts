@@ -77,7 +77,8 @@ export function createContainerEdits(o: EditsOptions): Storage["containerEdits"]
     const hostPath = subPath === ""
       ? volume.hostPath
       : await bind(paths, container, mount, index, { path: volume.hostPath, subPath, create: true }, signal);
-    return mountEdit(request, mount, hostPath, volume.readonly, within(volume.hostPath, paths.pod));
+    const managed = volume.relabel === true || within(volume.hostPath, paths.pod);
+    return mountEdit(request, mount, hostPath, volume.readonly, managed);
   }
 
   async function imageMount(

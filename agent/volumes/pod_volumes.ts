@@ -18,6 +18,8 @@ import {
 } from "../model/volumes.ts";
 import type { Host, ImageVolumes, MountPoint, PublishedVolume, Storage, TokenSource } from "../ports.ts";
 import { writeAtomically } from "./atomic_writer.ts";
+import type { Claims } from "./claims/port.ts";
+import { publishPersistent } from "./claims/publish.ts";
 import { clearEmptyDirs } from "./clear.ts";
 import { createContainerEdits } from "./container_edits.ts";
 import { createDirectories, emptyDirMemory, tmpfsSize } from "./empty_dir.ts";
@@ -40,6 +42,7 @@ export interface PodVolumesOptions {
   images: ImageVolumes;
   /** Absent: volumes of CSI drivers are refused. */
   csi?: CsiVolumes;
+  claims: Claims;
   /** Absent: this node has not joined a cluster. */
   tokens?: TokenSource;
   node: Omit<PodFacts, "podIPs">;
@@ -97,10 +100,11 @@ export function createPodVolumes(options: PodVolumesOptions): Storage {
   }
 
   async function sweep(
-    { pod, uid }: DesiredPod,
+    desired: DesiredPod,
     mounted: readonly VolumeMountStatus[],
     signal: AbortSignal,
   ): Promise<void> {
+    const { pod, uid } = desired;
     const paths = await pathsOf(uid);
     const images = new Set(
       mounted.flatMap(({ name, volumeStatus }) =>
@@ -109,6 +113,7 @@ export function createPodVolumes(options: PodVolumesOptions): Storage {
     );
     await removeStale(host, await staleVolumes(host, paths, pod, images), signal);
     await options.csi?.release(uid, await options.csi.stale(uid, pod), signal);
+    await options.claims.sweep(desired);
     if (await host.lstat(paths.images) !== undefined) await options.images.release(uid, images, signal);
   }
 
@@ -140,7 +145,30 @@ export function createPodVolumes(options: PodVolumesOptions): Storage {
       return await options.csi.publishInline(volume, { pod, uid, objects: p.objects }, p.signal);
     }
     if (volume.image !== undefined) return { name, hostPath: "", readonly: true };
+    if (volume.persistentVolumeClaim !== undefined || volume.ephemeral !== undefined) {
+      return await publishClaim(volume, p);
+    }
     return { name, hostPath: await publishFiles(volume, p), readonly: true };
+  }
+
+  async function publishClaim(claim: Volume, p: Publishing): Promise<PublishedVolume> {
+    const { pod, uid } = p.desired;
+    const { name } = claim;
+    const volume = await options.claims.volumeFor(p.desired, claim, p.signal);
+    const readonly = claim.persistentVolumeClaim?.readOnly === true;
+    if (volume.spec?.csi !== undefined && options.csi !== undefined) {
+      const user = { pod, uid, objects: p.objects };
+      return await options.csi.publishPersistent({ name, volume, readonly }, user, p.signal);
+    }
+    const mountPath = p.paths.volume("nfs", name);
+    return await publishPersistent(host, {
+      name,
+      pod,
+      volume,
+      readonly,
+      mountPath,
+      mounted: p.mounted.get(mountPath),
+    }, p.signal);
   }
 
   async function publishFiles(volume: Volume, p: Publishing): Promise<string> {
@@ -183,23 +211,24 @@ export function createPodVolumes(options: PodVolumesOptions): Storage {
   return {
     claim: async (uid) => await host.mkdir((await pathsOf(uid)).pod, 0o750),
     publish,
-    isStale: async ({ pod, uid }) =>
-      (await staleVolumes(host, await pathsOf(uid), pod, undefined)).length > 0 ||
-      (await options.csi?.stale(uid, pod) ?? []).length > 0,
+    isStale: async (desired) => {
+      const { pod, uid } = desired;
+      return options.claims.isStale(desired) ||
+        (await staleVolumes(host, await pathsOf(uid), pod, undefined)).length > 0 ||
+        (await options.csi?.stale(uid, pod) ?? []).length > 0;
+    },
     sweep,
     containerEdits: createContainerEdits({ ...options, pathsOf }),
     envFiles: async (uid, container, published) =>
       await readEnvFiles(host, await pathsOf(uid), container, published),
-    remove: async (uid, signal) =>
-      await removePod(
-        host,
-        await pathsOf(uid),
-        {
-          images: () => options.images.release(uid, new Set(), signal),
-          csi: async () => await options.csi?.release(uid, undefined, signal),
-        },
-        signal,
-      ),
+    async remove(uid, signal) {
+      const holders = {
+        images: () => options.images.release(uid, new Set(), signal),
+        csi: async () => await options.csi?.release(uid, undefined, signal),
+      };
+      await removePod(host, await pathsOf(uid), holders, signal);
+      options.claims.gone(uid);
+    },
     clear: async (uid, signal) => await clearEmptyDirs(host, await pathsOf(uid), signal),
     async known() {
       const pods = podsDirectory(options.rootDir);
@@ -255,8 +284,5 @@ function failure(name: string | undefined, error: unknown): AgentError {
 
 function unsupported(volume: Volume): AgentError {
   const kind = Object.keys(volume).find((key) => key !== "name") ?? "nothing";
-  const why = kind === "persistentVolumeClaim" || kind === "ephemeral"
-    ? `${kind} needs a cluster: this node has not joined one`
-    : `volumes of kind ${kind} are not supported`;
-  return new AgentError("FailedMount", why, { retry: false });
+  return new AgentError("FailedMount", `volumes of kind ${kind} are not supported`, { retry: false });
 }

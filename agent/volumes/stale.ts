@@ -19,7 +19,8 @@ export const kindOf = (volume: Volume): string =>
     ? "downward-api"
     : volume.projected !== undefined
     ? "projected"
-    : volume.nfs !== undefined
+    // Of PersistentVolumes without a driver only those are mounted.
+    : [volume.nfs, volume.persistentVolumeClaim, volume.ephemeral].some((source) => source !== undefined)
     ? "nfs"
     : "empty-dir";
 

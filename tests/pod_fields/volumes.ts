@@ -1,5 +1,5 @@
 /** Rows for volumes of every kind and their mounts. */
-import { proven, provenBut, rejected, type Rows, withSample } from "./row.ts";
+import { needsCluster, proven, provenBut, rejected, type Rows, withSample } from "./row.ts";
 
 const needsDriver = "volumes of this kind need a CSI driver or were removed from Kubernetes";
 const kinds = [
@@ -8,7 +8,6 @@ const kinds = [
   "azureFile",
   "cephfs",
   "cinder",
-  "ephemeral",
   "fc",
   "flexVolume",
   "flocker",
@@ -16,7 +15,6 @@ const kinds = [
   "gitRepo",
   "glusterfs",
   "iscsi",
-  "persistentVolumeClaim",
   "photonPersistentDisk",
   "portworxVolume",
   "quobyte",
@@ -68,6 +66,19 @@ const envFile = `${mounts}: fileKeyRef: an init container writes variables for t
 const hostPaths =
   "tests/unit/agent/volumes/host_path_test.ts: each type takes its own kind of thing and names what it wanted";
 
+const claims = "tests/unit/agent/volumes/claims_test.ts";
+const claimed =
+  `${claims}: a claim without any class gets a directory when its first pod comes, and keeps it over kills`;
+const given =
+  "tests/unit/agent/volumes/persistent_test.ts: volumes of claims are given as they are: readOnly where the pod says so, to its fsGroup, and never when they are gone";
+const binding = "tests/unit/agent/model/claims_test.ts";
+const bound =
+  `${binding}: class, access modes, volume mode, selector and node each keep a volume from a claim`;
+const selected = `${binding}: labels are selected as the API selects them`;
+const sizes =
+  "tests/unit/agent/model/validate_storage_test.ts: what the API refuses of storage is refused, each at its field";
+const template = `${claims}: ephemeral: a claim of the pod's own, refused where the name is somebody else's`;
+
 export const volumes: Rows = {
   Volume: {
     ...Object.fromEntries(kinds.map((kind) => [kind, rejected(needsDriver)])),
@@ -118,6 +129,20 @@ export const volumes: Rows = {
     serviceAccountToken: rejected("tokens are signed by a control plane"),
   },
   ImageVolumeSource: { pullPolicy: withSample("Never", proven(images)), reference: proven(images) },
+  PersistentVolumeClaimVolumeSource: { claimName: proven(claimed), readOnly: proven(given) },
+  EphemeralVolumeSource: { volumeClaimTemplate: proven(template) },
+  PersistentVolumeClaimSpec: {
+    accessModes: proven(bound),
+    dataSource: rejected("the volume would be empty instead of a copy"),
+    dataSourceRef: rejected("the volume would be empty instead of a copy"),
+    storageClassName: proven(`${binding}: the class of a claim: none, the default, or the one that it names`),
+    volumeAttributesClassName: needsCluster("classes of attributes are objects of a control plane"),
+    volumeMode: proven(bound),
+    volumeName: proven(`${binding}: a claim that names a volume gets that one or waits`),
+  },
+  VolumeResourceRequirements: { limits: proven(sizes), requests: proven(sizes) },
+  LabelSelector: { matchLabels: proven(bound) },
+  LabelSelectorRequirement: { key: proven(selected), operator: proven(selected), values: proven(selected) },
   NFSVolumeSource: { path: withSample("/", nfs), readOnly: nfs, server: nfs },
   CSIVolumeSource: {
     driver: withSample("csi.example", csi),

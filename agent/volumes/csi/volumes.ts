@@ -33,6 +33,8 @@ export interface CsiVolumes {
   stale(uid: string, pod: Pod): Promise<string[]>;
   /** Unpublishes all, or those that lie under these names. Throws while a driver is away; then the rest is done all the same. */
   release(uid: string, names: readonly string[] | undefined, signal: AbortSignal): Promise<void>;
+  /** Whether a PersistentVolume is, or may be, attached to this node or staged on it. */
+  isOnNode(volume: PersistentVolume): Promise<boolean>;
   /** Takes from the node what no pod uses, now that a driver is there. */
   collect(driver: string, signal: AbortSignal): Promise<void>;
 }
@@ -94,6 +96,11 @@ export function createCsiVolumes(o: CsiOptions): CsiVolumes {
       );
       if (failures.length > 0) throw new AgentError("FailedKillPod", failures.join("; "));
       if (names === undefined) asked.delete(uid);
+    },
+    async isOnNode({ spec }) {
+      if (spec?.csi === undefined) return false;
+      const { driver, volumeHandle: handle } = spec.csi;
+      return await p.records.node({ driver, handle }) !== undefined;
     },
     collect: (driver, signal) => collectVolumes(p, driver, signal),
   };

@@ -138,8 +138,7 @@ Deno.test("a failure names the volume and its cause; the others are published", 
     assertEquals(
       error.message,
       `MountVolume.SetUp failed for volume "bad" : configmap "gone" not found; ` +
-        `MountVolume.SetUp failed for volume "claim" : persistentVolumeClaim needs a cluster: ` +
-        `this node has not joined one; ` +
+        `MountVolume.SetUp failed for volume "claim" : there are no claims; ` +
         `MountVolume.SetUp failed for volume "escape" : invalid path: must not contain '..': ../x`,
     );
     assertEquals(Deno.lstatSync(`${root}/pods/uid-1/volumes/kubernetes.io~empty-dir/good`).isDirectory, true);

@@ -4,6 +4,7 @@ import type { Container, Pod } from "../../../../agent/model/gen/v1.ts";
 import type { DesiredPod } from "../../../../agent/model/wish.ts";
 import type { EditsRequest, Host, ImageVolumes, TokenSource } from "../../../../agent/ports.ts";
 import { createFakeImageVolumes } from "../../../fakes/image_volumes.ts";
+import type { Claims } from "../../../../agent/volumes/claims/port.ts";
 import { createPodVolumes } from "../../../../agent/volumes/pod_volumes.ts";
 
 export const signal = new AbortController().signal;
@@ -12,6 +13,14 @@ export const host: Host = createHost();
 export const needsRoot = { ignore: Deno.uid() !== 0 };
 
 export { noObjects } from "../../../../agent/model/wish.ts";
+
+/** Of pods that have none. */
+export const noClaims: Claims = {
+  volumeFor: () => Promise.reject(new Error("there are no claims")),
+  isStale: () => false,
+  sweep: () => Promise.resolve(),
+  gone: () => {},
+};
 
 export const desire = (spec: Partial<NonNullable<Pod["spec"]>>, uid = "uid-1"): DesiredPod => ({
   pod: { metadata: { name: "web", namespace: "shop", uid }, spec: { containers: [], ...spec } },
@@ -25,10 +34,12 @@ export function volumesAt(
   on: Host = host,
   images: ImageVolumes = createFakeImageVolumes(),
   tokens: TokenSource | undefined = undefined,
+  claims: Claims = noClaims,
 ) {
   return createPodVolumes({
     host: on,
     images,
+    claims,
     ...(tokens && { tokens }),
     rootDir: root,
     clusterDomain: "cluster.local",

@@ -14,7 +14,7 @@ import { createCsiVolumes } from "../../../../../agent/volumes/csi/volumes.ts";
 import { createCsiDrivers } from "../../../../../plugins/csi/mod.ts";
 import { type CsiDriverProcess, startCsiDriver } from "../../../../drivers/csi/start.ts";
 import { createFakeImageVolumes } from "../../../../fakes/image_volumes.ts";
-import { desire, host, inDirectory, noObjects, signal } from "../sandbox.ts";
+import { desire, host, inDirectory, noClaims, noObjects, signal } from "../sandbox.ts";
 
 export const driverName = "test.csi.example";
 
@@ -61,6 +61,7 @@ function createAgent(root: string, socket: () => string, objects: () => Objects,
   const storage = createPodVolumes({
     host,
     images: createFakeImageVolumes(),
+    claims: noClaims,
     csi,
     rootDir: root,
     clusterDomain: "cluster.local",
@@ -74,6 +75,7 @@ function createAgent(root: string, socket: () => string, objects: () => Objects,
     socket: "/registry/test.sock",
   });
   return {
+    claims: noClaims,
     csi,
     storage,
     drivers,
