@@ -14,6 +14,7 @@ import { addImageRoutes, type ApiImages } from "./images.ts";
 import { attemptEnded, findLog, type LogFiles, readLog } from "./logs.ts";
 import { isRefusal, podOf, refuse } from "./lookup.ts";
 import { addPodRoutes, type PodRequests } from "./pods.ts";
+import { storageLists } from "./storage.ts";
 import { streamOf } from "./stream.ts";
 import { addStreamRoutes, type StreamRoutes } from "./streams.ts";
 import {
@@ -172,6 +173,7 @@ export function createLocalApi(options: LocalApiOptions): Hono {
   addList(app, "/configmaps", all["/configmaps"], options);
   addList(app, "/secrets", all["/secrets"], options);
   addList(app, "/runtimeclasses", all["/runtimeclasses"], options);
+  for (const [path, list] of storageLists(options.store)) addList(app, path, list, options);
   addList(app, "/plugins", all["/plugins"], options);
   addList(app, "/devices", all["/devices"], options);
   app.get("/status", (c) => {

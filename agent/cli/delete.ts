@@ -13,8 +13,12 @@ const kinds: Record<string, Kind> = {
   configmaps: "ConfigMap",
   secrets: "Secret",
   runtimeclasses: "RuntimeClass",
+  persistentvolumeclaims: "PersistentVolumeClaim",
+  persistentvolumes: "PersistentVolume",
+  storageclasses: "StorageClass",
+  csidrivers: "CSIDriver",
 };
-const kindNames = ["pod", "configmap", "secret", "runtimeclass"];
+const kindNames = ["pod", "configmap", "secret", "runtimeclass", "pvc", "pv", "storageclass", "csidriver"];
 
 /** `Pod default/web` for each object that is meant. */
 async function wantedKeys(args: ParsedArgs, io: Io): Promise<string[]> {

@@ -1,4 +1,4 @@
-/** `agent describe pod`: everything known of a pod, with its events and the problems of its file. */
+/** `agent describe`: everything known of a pod, a claim or a volume, with its events and the problems of its file. */
 import { type ApiClient, createApiClient } from "./client.ts";
 import { type Command, CommandError, UsageError } from "./command.ts";
 import { namespaceFlag, parseTarget } from "./get.ts";
@@ -7,6 +7,7 @@ import type { Problem } from "../model/errors.ts";
 import type { Event, Pod } from "../model/gen/v1.ts";
 import type { ProbeReport } from "../model/probe_report.ts";
 import { describePod, type PodStory } from "./render/describe.ts";
+import { describeStorage, type StorageStory } from "./render/storage.ts";
 import { createPaint } from "./render/text.ts";
 
 /** `pod/web` as `web`. */
@@ -40,27 +41,63 @@ async function storyOf(pod: Pod, client: ApiClient, io: Io): Promise<PodStory> {
   };
 }
 
+/** Of a claim or a volume. */
+async function storageStory(
+  path: string,
+  namespace: string,
+  name: string,
+  client: ApiClient,
+  io: Io,
+): Promise<StorageStory> {
+  const [objects, events, pods] = await Promise.all([
+    client.get<{ items: StorageStory["object"][] }>(path, io.signal),
+    client.get<{ items: Event[] }>("/events", io.signal),
+    client.get<{ items: Pod[] }>("/pods", io.signal),
+  ]);
+  const object = objects.items.find(({ metadata }) =>
+    metadata?.name === name && (metadata.namespace ?? namespace) === namespace
+  );
+  if (object === undefined) throw new CommandError(`${path.slice(1)} "${name}" not found`);
+  return {
+    object,
+    events: events.items.filter(({ involvedObject: o }) =>
+      o.kind === object.kind && o.name === name && (o.namespace ?? namespace) === namespace
+    ),
+    pods: pods.items,
+    now: io.now(),
+  };
+}
+
+const storagePaths: Record<string, string> = {
+  persistentvolumeclaims: "/persistentvolumeclaims",
+  persistentvolumes: "/persistentvolumes",
+};
+
 export const describe: Command = {
   name: "describe",
-  summary: "Show everything known of a pod, with its events and problems",
+  summary: "Show everything known of a pod, a claim or a volume, with its events and problems",
   arguments: [
-    { name: "pod", required: true, complete: ["pod"] },
+    { name: "KIND", required: true, complete: ["pod", "pvc", "pv"], summary: "pod, pvc or pv" },
     { name: "NAME", required: false, repeated: true, complete: "pods" },
   ],
   flags: [namespaceFlag],
   examples: [{ does: "Why does it not start?", line: "agent describe pod web" }],
   async run(args, io) {
     const { resource, names } = parseTarget(args.positional);
-    if (resource !== "pods") {
-      throw new UsageError(`only pods can be described, found "${args.positional[0]}"`);
+    const storage = storagePaths[resource];
+    if (resource !== "pods" && storage === undefined) {
+      throw new UsageError(`expected one of pod, pvc, pv, found "${args.positional[0]}"`);
     }
-    if (names.length === 0) throw new UsageError(`"agent describe pod" needs NAME`);
+    if (names.length === 0) throw new UsageError(`"agent describe ${args.positional[0]}" needs NAME`);
+    const namespace = args.text("namespace") ?? "default";
     const client = createApiClient(socketPath(args, io));
     const paint = createPaint(wantsColour(io));
     try {
       for (const [i, name] of names.entries()) {
-        const pod = await findPod(client, args.text("namespace") ?? "default", name, io);
-        await io.out((i > 0 ? "\n\n" : "") + describePod(await storyOf(pod, client, io), paint));
+        const told = storage === undefined
+          ? describePod(await storyOf(await findPod(client, namespace, name, io), client, io), paint)
+          : describeStorage(await storageStory(storage, namespace, name, client, io), paint);
+        await io.out((i > 0 ? "\n\n" : "") + told);
       }
       return 0;
     } finally {

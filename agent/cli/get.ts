@@ -16,6 +16,7 @@ import {
   secretTable,
   type Table,
 } from "./render/tables.ts";
+import { claimTable, csiDriverTable, storageClassTable, volumeTable } from "./render/storage.ts";
 import { createPaint, formatTable, type Paint } from "./render/text.ts";
 
 /** What every item has, as far as `get` itself looks into it. */
@@ -44,6 +45,10 @@ const resources: Record<string, Resource> = {
   configmaps: resource("/configmaps", "ConfigMap", configMapTable),
   secrets: resource("/secrets", "Secret", secretTable),
   runtimeclasses: resource("/runtimeclasses", "RuntimeClass", runtimeClassTable, false),
+  persistentvolumeclaims: resource("/persistentvolumeclaims", "PersistentVolumeClaim", claimTable),
+  persistentvolumes: resource("/persistentvolumes", "PersistentVolume", volumeTable, false),
+  storageclasses: resource("/storageclasses", "StorageClass", storageClassTable, false),
+  csidrivers: resource("/csidrivers", "CSIDriver", csiDriverTable, false),
   plugins: resource("/plugins", "Plugin", pluginTable, false),
   devices: resource("/devices", "Device", deviceTable, false),
   events: resource("/events", "Event", eventTable),
@@ -58,6 +63,13 @@ const alias: Record<string, string> = {
   cm: "configmaps",
   secret: "secrets",
   runtimeclass: "runtimeclasses",
+  persistentvolumeclaim: "persistentvolumeclaims",
+  pvc: "persistentvolumeclaims",
+  persistentvolume: "persistentvolumes",
+  pv: "persistentvolumes",
+  storageclass: "storageclasses",
+  sc: "storageclasses",
+  csidriver: "csidrivers",
   plugin: "plugins",
   device: "devices",
   event: "events",
@@ -250,7 +262,7 @@ async function run(args: ParsedArgs, io: Io): Promise<number> {
 
 export const get: Command = {
   name: "get",
-  summary: "List pods, configmaps, secrets, runtimeclasses, plugins, devices, events, problems or images",
+  summary: "List pods and whatever else the agent has: volumes, plugins, devices, events, problems, images",
   arguments: [
     { name: "RESOURCE", required: true, complete: resourceNames, summary: resourceNames.join(", ") },
     { name: "NAME", required: false, repeated: true, complete: "pods" },

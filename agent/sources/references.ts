@@ -39,6 +39,7 @@ export function missingReferences({ pod, origin }: DesiredPod, objects: Objects)
     ...held,
     ...missingNetworks(pod, origin, objects),
     ...missingObjects(pod, namespace, origin, objects),
+    ...missingClaims(pod, namespace, origin, objects),
   ];
 }
 
@@ -77,6 +78,22 @@ function missingObjects(pod: Pod, namespace: string, origin: string, objects: Ob
       .map(({ key, field: at }) =>
         problem(at, `${kind} ${namespace}/${name} has no key "${key}": the pod waits for it`)
       );
+  });
+}
+
+/** Those of ephemeral volumes come with their pod. */
+function missingClaims(pod: Pod, namespace: string, origin: string, objects: Objects): Problem[] {
+  return (pod.spec?.volumes ?? []).flatMap(({ persistentVolumeClaim }, i): Problem[] => {
+    if (persistentVolumeClaim === undefined) return [];
+    const key = `${namespace}/${persistentVolumeClaim.claimName}`;
+    if (objects.persistentVolumeClaims.has(key)) return [];
+    return [{
+      severity: "warning",
+      file: origin,
+      object: `Pod ${namespace}/${pod.metadata?.name}`,
+      field: `spec.volumes[${i}].persistentVolumeClaim.claimName`,
+      message: `no manifest describes PersistentVolumeClaim ${key}: the pod waits for it`,
+    }];
   });
 }
 

@@ -33,7 +33,7 @@ Deno.test("get: tables, names, formats, namespaces, and what is not there", asyn
     code: 2,
     out: "",
     err:
-      'Error: expected one of pods, configmaps, secrets, runtimeclasses, plugins, devices, events, problems, images, found "things"\n' +
+      'Error: expected one of pods, configmaps, secrets, runtimeclasses, persistentvolumeclaims, persistentvolumes, storageclasses, csidrivers, plugins, devices, events, problems, images, found "things"\n' +
       'See "agent help get".\n',
   });
 });

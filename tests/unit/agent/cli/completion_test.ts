@@ -45,7 +45,10 @@ Deno.test("bash completes commands, flags, their values, and names of pods", asy
       "agent ''",
       "run status config teardown version get describe events top logs exec attach debug cp port-forward restart wait apply delete check images cni completion help",
     ],
-    ["agent get ''", "pods configmaps secrets runtimeclasses plugins devices events problems images"],
+    [
+      "agent get ''",
+      "pods configmaps secrets runtimeclasses persistentvolumeclaims persistentvolumes storageclasses csidrivers plugins devices events problems images",
+    ],
     ["agent get pods w", "web"],
     ["agent get -o ''", "wide json yaml name"],
     ["agent get --output = j", "json"],
