@@ -9,6 +9,7 @@ import type { ContainerEdits } from "./model/edits.ts";
 import type { PodEnd } from "./model/end.ts";
 import type { EnvFiles } from "./model/env_file.ts";
 import type { WatchedPlace } from "./model/glob.ts";
+import type { HeldImage } from "./model/held_image.ts";
 import type { ObservedPod } from "./model/observed.ts";
 import type { VolumeImage } from "./model/plan.ts";
 import type { ProbeResult } from "./model/probe.ts";
@@ -244,13 +245,7 @@ export interface NodeCredentials {
   keyrings(repository: string, signal: AbortSignal): Promise<{ keyrings: Keyring[]; failures: string[] }>;
 }
 
-/** An image's files, ready to be mounted read-only: what mount(8) takes, options as in fstab(5). */
-export interface HeldImage {
-  id: string;
-  type: string;
-  source: string;
-  options: string[];
-}
+export type { HeldImage };
 
 /** Images as volumes. Throws CreateContainerConfigError where the runtime offers no way to it. */
 export interface ImageVolumes {

@@ -198,7 +198,7 @@ function watchSource(
       const desired = mergeSnapshots(snapshots, [source]);
       store.setProblems(source, desired.problems);
       // First: pods ask for their claims.
-      parts.claims.update(desired);
+      parts.claims.update({ ...desired, complete: desired.complete && snapshot.readable !== false });
       parts.reconciler.update(desired);
     },
   });

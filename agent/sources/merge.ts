@@ -14,6 +14,8 @@ export interface Snapshot extends Objects {
   source: "file" | "api";
   pods: ReadonlyMap<PodKey, DesiredPod>;
   problems: readonly Problem[];
+  /** False: it shows what was known before; what is missing may only be out of reach. */
+  readable?: boolean;
 }
 
 /**

@@ -52,12 +52,12 @@ export async function watchManifests(options: WatchManifestsOptions): Promise<vo
     if (spoken ? look.changed : !look.waiting) {
       spoken = true;
       saving.changed();
-      publish(state);
+      publish(state, scan.readable);
       const located = await locate(state);
-      if (located !== state) publish(state = located);
+      if (located !== state) publish(state = located, scan.readable);
     }
     if (look.waiting || isBroken(state)) saving.hurry();
-    if (await saving.saveWhenDue(state)) publish(state);
+    if (await saving.saveWhenDue(state)) publish(state, scan.readable);
     const wait = Math.min(look.waiting ? recheckMs : options.rescanMs ?? defaultRescanMs, saving.dueIn());
     await hints.within(wait);
   }
@@ -67,9 +67,10 @@ export async function watchManifests(options: WatchManifestsOptions): Promise<vo
 
 function createPublisher({ nodeName, onSnapshot }: WatchManifestsOptions, saving: Saving) {
   const cache = new WeakMap<Pod, DesiredPod>();
-  return (state: DirectoryState): void => {
+  return (state: DirectoryState, readable: boolean): void => {
     const snapshot = snapshotOf(state, (pod, origin) => staticPod(pod, nodeName, origin), cache);
-    onSnapshot({ ...snapshot, problems: [...snapshot.problems, ...saving.problems()] });
+    const problems = [...snapshot.problems, ...saving.problems()];
+    onSnapshot({ ...snapshot, problems, ...(!readable && { readable }) });
   };
 }
 

@@ -10,6 +10,8 @@ import type {
 import { type AgentUnderTest, createAgent, isReady } from "./agent.ts";
 import { until } from "./containerd.ts";
 import { podOf, shell, stay } from "./pods.ts";
+import { startCsiDriver } from "../drivers/csi/start.ts";
+import { startRegisteringPlugin } from "../fakes/registration.ts";
 
 const claimOf = (name: string, spec: Partial<PersistentVolumeClaimSpec> = {}): PersistentVolumeClaim => ({
   apiVersion: "v1",
@@ -184,6 +186,55 @@ async function checkOncePod(agent: AgentUnderTest): Promise<void> {
   assertEquals(await Deno.readTextFile(`${path}/file`), "one\n", "volumes of manifests are never deleted");
 }
 
+/** A claim whose class is of a CSI driver that is a process of its own, and comes late. */
+async function checkDriver(agent: AgentUnderTest): Promise<void> {
+  const name = "test.csi.example";
+  const storageClass = {
+    apiVersion: "storage.k8s.io/v1",
+    kind: "StorageClass",
+    metadata: { name: "driver" },
+    provisioner: name,
+    volumeBindingMode: "WaitForFirstConsumer",
+  };
+  const claim = claimOf("disk", { storageClassName: "driver", resources: { requests: { storage: "8Mi" } } });
+  await agent.write("driver.yaml", storageClass, claim);
+  await agent.write("writer.yaml", user("writer", claimed("disk"), "echo on disk > file"));
+  await until(
+    "the pod waits for the driver",
+    async () =>
+      (await eventsOf(agent, "writer")).some((e) => e.message.includes(`waiting for CSI driver ${name}`)),
+  );
+  await using driver = await startCsiDriver(await Deno.makeTempDir({ dir: agent.directory }));
+  await using _registration = await startRegisteringPlugin(
+    `${agent.root}/plugins_registry/${name}-reg.sock`,
+    {
+      type: "CSIPlugin",
+      name,
+      endpoint: driver.socket,
+    },
+  );
+  await agent.untilReady("writer");
+  const volume = (await volumesOf(agent)).find((v) => v.spec?.csi !== undefined);
+  assertEquals([volume?.spec?.csi?.driver, volume?.status?.phase], [name, "Bound"]);
+  await agent.kill();
+  await agent.start();
+  await agent.remove("writer.yaml");
+  await agent.untilGone("writer");
+  await agent.write("reader.yaml", user("reader", claimed("disk"), "cat file"));
+  await agent.untilLog("reader", "main", /on disk/);
+  await agent.remove("reader.yaml");
+  await agent.remove("driver.yaml");
+  await driver.untilCalled("DeleteVolume");
+  await untilPhase(agent, "disk", undefined);
+  await until(
+    "the volume is gone",
+    async () => (await volumesOf(agent)).every((v) => v.spec?.csi === undefined),
+  );
+  const order = (await driver.calls()).filter((c) => c.phase === "begin").map((c) => c.method);
+  assertEquals(order.filter((m) => m === "CreateVolume").length, 1);
+  assert(order.lastIndexOf("NodeUnstageVolume") < order.indexOf("DeleteVolume"), order.join(" "));
+}
+
 Deno.test("claims", async (t) => {
   await using agent = await createAgent();
   await agent.start();
@@ -197,6 +248,10 @@ Deno.test("claims", async (t) => {
   );
   await t.step("Retain: a released volume is kept, for the claim that names it", () => checkRetain(agent));
   await t.step("ephemeral: a volumeClaimTemplate comes and goes with its pod", () => checkEphemeral(agent));
+  await t.step(
+    "a CSI driver makes and deletes the volume of a claim, whenever it and the agent come",
+    () => checkDriver(agent),
+  );
   await t.step(
     "ReadWriteOncePod and volumes of manifests: pods wait and say for what",
     () => checkOncePod(agent),

@@ -357,7 +357,7 @@ Deno.test("a directory that does not exist at the start is a problem, and the po
   const second = start(host, { lastGoodPath: "/state/last-good.json" });
   await host.advance(0);
   assertEquals(second.pods(), ["default/web"]);
-  assertEquals(second.errors().length, 1);
+  assertEquals([second.errors().length, second.newest().readable], [1, false]);
   await second.stop();
 });
 
