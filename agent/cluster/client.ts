@@ -13,7 +13,7 @@ export interface Identity {
 export interface Trust {
   /** `https://…` */
   server: string;
-  /** PEM; absent: what the system trusts. */
+  /** PEM. The platform goes on trusting public authorities beside it, and them alone when it is absent. */
   ca?: string;
   proxyUrl?: string;
 }

@@ -97,6 +97,46 @@ Deno.test("requests and watches leave nothing at the signal of who asks", async 
   assertEquals([listeners, cluster.requests.length], [0, 10]);
 });
 
+/** A proxy that passes octets on after CONNECT, and remembers what it was asked. */
+function startProxy() {
+  const asked: string[] = [];
+  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const serve = async (client: Deno.Conn) => {
+    const buffer = new Uint8Array(4096);
+    const head = new TextDecoder().decode(buffer.subarray(0, await client.read(buffer) ?? 0));
+    asked.push(head.split(" HTTP")[0]!);
+    const [hostname = "", port] = head.split(" ")[1]!.split(":");
+    const server = await Deno.connect({ hostname, port: Number(port) });
+    await client.write(new TextEncoder().encode("HTTP/1.1 200 Connected\r\n\r\n"));
+    await Promise.allSettled([
+      client.readable.pipeTo(server.writable),
+      server.readable.pipeTo(client.writable),
+    ]);
+  };
+  const accepting = (async () => {
+    for await (const client of listener) serve(client).catch(() => {});
+  })().catch(() => {});
+  return {
+    url: `http://127.0.0.1:${(listener.addr as Deno.NetAddr).port}`,
+    asked,
+    [Symbol.asyncDispose]: async () => {
+      listener.close();
+      await accepting;
+    },
+  };
+}
+
+Deno.test("a proxy is asked to connect, and sees no more", async () => {
+  await using cluster = await startCluster();
+  await using proxy = startProxy();
+  const connection = createConnection({ server: cluster.url, ca: cluster.ca, proxyUrl: proxy.url });
+  const api = createApi({ connection, credentials: fixed(await identityOf(cluster)) });
+  assertEquals(kindOf(await api.ask({ ...info, signal: never() })), "ConfigMap");
+  assertEquals(proxy.asked, [`CONNECT ${new URL(cluster.url).host}`]);
+  assertEquals(cluster.requests.map((r) => r.user), ["admin"]);
+  api.close();
+});
+
 Deno.test("another authority's server is not trusted", async () => {
   await using cluster = await startCluster();
   await using other = await startCluster();
