@@ -2,6 +2,7 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { join } from "@std/path";
 import type { Container, Pod } from "../../agent/model/gen/v1.ts";
+import type { AgentStatus } from "../../agent/model/status_types.ts";
 import {
   type DevicePluginProcess,
   devicesFile,
@@ -64,6 +65,32 @@ async function checkRefusal(agent: AgentUnderTest): Promise<void> {
   await agent.untilGone("greedy");
 }
 
+async function checkReplacement(agent: AgentUnderTest, plugin: DevicePluginProcess): Promise<void> {
+  const annotations = { "agent/replace-unhealthy-devices": "true" };
+  await agent.write(
+    "picky.yaml",
+    podOf("picky", [shell("main", `echo has $DEVICES; ${stay}`, asks(1))], {}, { annotations }),
+  );
+  const before = await agent.untilReady("picky");
+  assertEquals(healthIn(before), [`${thing} b Healthy`]);
+  const user = identityOf((await agent.pod("user"))!);
+  await plugin.devices([{ id: "a" }, { id: "b", healthy: false }, { id: "c" }]);
+  const after = await agent.untilPod(
+    "picky",
+    "has another",
+    (p) => isReady(p) && statusOf(p, "main").restartCount === 1,
+  );
+  assertEquals(healthIn(after), [`${thing} c Healthy`]);
+  await agent.untilLog("picky", "main", /has c/);
+  const described = await agent.cli("describe", "pod", "picky");
+  assertMatch(described.stdout, new RegExp(`Devices of ${thing}: *\n +c \\(Healthy\\)`));
+  const { capacity, allocatable } = await agent.api<AgentStatus>("/status");
+  assertEquals([capacity[thing], allocatable[thing]], ["3", "2"]);
+  assertEquals(identityOf((await agent.pod("user"))!), user);
+  await agent.remove("picky.yaml");
+  await agent.untilGone("picky");
+}
+
 async function checkHealth(agent: AgentUnderTest, plugin: DevicePluginProcess): Promise<void> {
   const before = identityOf((await agent.pod("user"))!);
   await plugin.devices([{ id: "a", healthy: false }, { id: "b" }]);
@@ -90,10 +117,8 @@ async function checkCrash(agent: AgentUnderTest, plugin: DevicePluginProcess): P
   );
   assertEquals(healthIn(after), [`${thing} a Healthy`]);
   assertEquals(await plugin.calls("Allocate"), taken, "it has its device, nothing is given anew");
-  assertEquals((await plugin.calls("PreStartContainer")).map((c) => c.request), [
-    { devicesIds: ["a"] },
-    { devicesIds: ["a"] },
-  ]);
+  const readied = (await plugin.calls("PreStartContainer")).map((c) => `${c.request.devicesIds}`);
+  assertEquals(readied.filter((id) => id === "a").length, 2, "once for each start");
 }
 
 async function checkReboot(agent: AgentUnderTest, plugin: DevicePluginProcess): Promise<void> {
@@ -170,6 +195,10 @@ Deno.test("device plugins: what they give is seen inside, waited for, kept over 
       plugin = await checkWaiting(agent);
     }],
     ["a pod that asks for more than there is is refused", () => checkRefusal(agent)],
+    [
+      "a device that turns unhealthy is replaced where the pod wants it",
+      () => checkReplacement(agent, plugin!),
+    ],
     ["allocatedResourcesStatus follows the health of devices", () => checkHealth(agent, plugin!)],
     ["kill -9: what runs stays, and keeps its device", () => checkCrash(agent, plugin!)],
     ["a power cut: the pod waits for its plugin and is back", () => checkReboot(agent, plugin!)],
