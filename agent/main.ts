@@ -7,6 +7,7 @@ import type { ParsedArgs } from "./cli/command.ts";
 import type { Io } from "./cli/io.ts";
 import { runCli } from "./cli/mod.ts";
 import { createTerminal } from "./cli/terminal.ts";
+import { checkAll } from "./compose/check.ts";
 import { loadConfig } from "./compose/config.ts";
 import { createCniTool } from "./compose/networks.ts";
 import { createServices } from "./compose/run.ts";
@@ -18,7 +19,6 @@ import { createHost } from "./host.ts";
 import { createLog, type Log } from "./lib/log.ts";
 import { errorText, formatProblem } from "./model/errors.ts";
 import { parseManifest } from "./model/manifest.ts";
-import { checkFiles } from "./sources/check.ts";
 import { locateProblems } from "./sources/locate.ts";
 import { readManifests } from "./sources/manifest_files.ts";
 import { createNotifier } from "../plugins/systemd/mod.ts";
@@ -110,7 +110,7 @@ const io: Io = {
     return { ...manifest, problems: await locateProblems(text, manifest.problems) };
   },
   readManifests: (directory) => readManifests(host, directory),
-  check: (paths) => checkFiles(host, paths),
+  check: (paths) => checkAll(host, paths),
   run: { flags: configFlags, run: runCommand },
   config: { flags: configFlags, read: readConfig },
   teardown: { flags: configFlags, run: teardownCommand },

@@ -79,7 +79,10 @@ const RULES: Readonly<Record<string, Rule>> = {
   // The composition root's rooms: with main.ts the only code that knows all the parts.
   "agent/compose/": { inside: ["agent/", "plugins/*/mod.ts"], libraries: ["@std/path"] },
   "plugins/": {
-    inside: ["agent/model/", "agent/ports.ts", "agent/plugin_ports.ts", "agent/lib/", "plugins/rpc/"],
+    inside: [
+      ...["agent/model/", "agent/ports.ts", "agent/plugin_ports.ts", "agent/lib/"],
+      ...["plugins/rpc/", "plugins/processes/"],
+    ],
     libraries: ["*"],
   },
   "tools/": EVERYTHING,

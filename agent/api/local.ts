@@ -98,7 +98,7 @@ function lists({ store, devices }: LocalApiOptions) {
     "/plugins": listed({
       kind: "PluginList",
       items: () => store.plugins(),
-      key: ({ socket }) => socket,
+      key: ({ type, name, socket }) => `${type === "Driver" ? name : ""} ${socket}`,
       object: pluginObject,
     }),
     "/devices": listed({

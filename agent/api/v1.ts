@@ -193,7 +193,7 @@ export interface PluginObject {
   metadata: { name: string };
   type?: string;
   state: PluginReport["state"];
-  socket: string;
+  socket?: string;
   endpoint?: string;
   versions?: readonly string[];
   error?: string;
@@ -208,7 +208,7 @@ export function pluginObject(
     metadata: { name },
     ...(type !== "" && { type }),
     state,
-    socket,
+    ...(socket !== "" && { socket }),
     ...(endpoint !== "" && { endpoint }),
     ...(versions.length > 0 && { versions }),
     ...(error !== "" && { error }),

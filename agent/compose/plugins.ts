@@ -1,6 +1,6 @@
 /**
- * Plugins that register themselves: what the registry finds goes to those who take it, to the status store and to the
- * events. Not for: what each kind of plugin is used for.
+ * Plugins: those that register themselves go to those who take them, those that the agent runs itself are kept running;
+ * both are told in the status store and as events. Not for: what each kind of plugin is used for.
  */
 import { join } from "@std/path";
 import type { Config } from "../config/config.ts";
@@ -9,6 +9,8 @@ import type { PluginReport } from "../model/plugin_report.ts";
 import type { PluginTakers } from "../plugin_ports.ts";
 import type { Host } from "../ports.ts";
 import type { StatusStore } from "../status_store.ts";
+import { locateProblems } from "../sources/locate.ts";
+import { runDrivers } from "../../plugins/drivers/mod.ts";
 import { runRegistry } from "../../plugins/registry/mod.ts";
 
 export interface PluginOptions {
@@ -28,6 +30,31 @@ export function runPlugins(o: PluginOptions, signal: AbortSignal): Promise<void>
     log,
     report: (plugins) => store.setPlugins("registry", plugins),
     event: (plugin) => tellOfPlugin(plugin, store, host.now()),
+  }, signal);
+}
+
+export function runOwnDrivers(
+  { config, host, log, store }: Omit<PluginOptions, "takers">,
+  signal: AbortSignal,
+): Promise<void> {
+  return runDrivers({
+    host,
+    directory: config.pluginsDir,
+    instance: config.rootDir,
+    logsDir: config.pluginLogsDir,
+    log,
+    locate: locateProblems,
+    problems: (problems) => store.setProblems("drivers", problems),
+    report: (drivers) => store.setPlugins("drivers", drivers),
+    event({ name, state, error }) {
+      const object = { kind: "Plugin", name };
+      const now = host.now();
+      if (state === "failed") {
+        store.addEvent({ type: "Warning", reason: "DriverFailed", message: error, object }, now);
+      } else if (state === "running") {
+        store.addEvent({ type: "Normal", reason: "DriverRunning", message: "The driver runs", object }, now);
+      }
+    },
   }, signal);
 }
 

@@ -32,7 +32,7 @@ import { createApiUsage } from "./usage.ts";
 import { createCsi } from "./csi.ts";
 import { createDevices, followDevices } from "./devices.ts";
 import { createLocalDevices } from "./local_devices.ts";
-import { runPlugins } from "./plugins.ts";
+import { runOwnDrivers, runPlugins } from "./plugins.ts";
 import { networkServices, withNetworkStatus } from "./networks.ts";
 import { createPlacementParts, followPlacement, servePodResources } from "./placement.ts";
 import { createPodParts, type PodParts } from "./pods.ts";
@@ -109,6 +109,7 @@ export async function createServices(o: RunOptions, signal: AbortSignal): Promis
     ...managedServices(o, chosen),
     forever("image archives", (signal) => parts.archives.run(signal)),
     forever("manifests", (signal) => watchSource(o, store, snapshots, parts, signal)),
+    forever("drivers", (signal) => runOwnDrivers({ config, host, log, store }, signal)),
     forever("plugins", (signal) => {
       const takers = { ...devices.takers, CSIPlugin: csi.taker };
       return runPlugins({ config, host, log, store, takers }, signal);

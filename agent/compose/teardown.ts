@@ -9,6 +9,7 @@ import { noObjects } from "../model/wish.ts";
 import type { Host } from "../ports.ts";
 import { createMetrics } from "../lib/metrics.ts";
 import { createStatusStore } from "../status_store.ts";
+import { endOrphans } from "../../plugins/drivers/mod.ts";
 import { createDevices } from "./devices.ts";
 import { createCsi } from "./csi.ts";
 import { runPlugins } from "./plugins.ts";
@@ -59,6 +60,7 @@ export async function teardown(
   await Promise.all(following);
   chosen.cri.close();
   signal.throwIfAborted();
+  await endOrphans(config.rootDir, () => false);
   if (open > 0) o.report(`${open} pods did not end in time`);
   if (chosen.containerd !== undefined) await chosen.containerd.stopForGood(signal);
   else if (config.network.write) await removeNetwork(o);

@@ -23,6 +23,10 @@ export interface Config extends Instance, PlacementConfig {
   stateDir: string;
   /** Archives in it are imported into the runtime. */
   imagesDir: string;
+  /** Drivers that the agent runs itself. */
+  pluginsDir: string;
+  /** Their log files. */
+  pluginLogsDir: string;
   imageCredentialProviders: ImageCredentialConfig;
   /** Volumes of claims that need no driver, a directory each. */
   volumesDir: string;
@@ -201,6 +205,8 @@ function toConfig(instance: Instance, values: ReadonlyMap<string, unknown>, node
     nodeIPs: texts("nodeIPs"),
     stateDir: stateDirOf(instance.rootDir),
     imagesDir: text("imagesDir"),
+    pluginsDir: text("pluginsDir"),
+    pluginLogsDir: text("podLogsDir").replace(/[^/]*$/, "plugins"),
     imageCredentialProviders: {
       path: text("imageCredentialProviderConfig"),
       binDir: text("imageCredentialProviderBinDir"),

@@ -54,6 +54,7 @@ function privatePaths(instance: Instance): Record<string, unknown> {
   const { rootDir, instanceId } = instance;
   return {
     staticPodPath: `${rootDir}/manifests`,
+    pluginsDir: `${rootDir}/plugins.d`,
     podLogsDir: `${rootDir}/logs/pods`,
     volumesDir: `${rootDir}/volumes`,
     socket: `${runDirOf(instance)}/agent.sock`,

@@ -232,6 +232,7 @@ const agent = table("agent", true, [
   ["socket", "path", "/run/agent/agent.sock", "socket", "where the agent answers its own commands"],
   ["containerLogsDir", "path", "", "container-logs-dir", 'directory of links to log files; "": containers beside podLogsDir'],
   ["imagesDir", "path", "", "images-dir", 'directory of image archives to import; "": images in the state directory'],
+  ["pluginsDir", "path", "/etc/kubernetes/plugins.d", "", "directory of drivers that the agent runs itself"],
   ["imageCredentialProviderConfig", "path", "", "image-credential-provider-config", "CredentialProviderConfig, a file or a directory of them; \"\" is none"],
   ["imageCredentialProviderBinDir", "path", "", "image-credential-provider-bin-dir", "directory of the credential providers' programs"],
   ["volumesDir", "path", "/var/lib/agent/volumes", "volumes-dir", "directory of the volumes that claims get without a driver"],

@@ -34,6 +34,7 @@ export type Reason =
   | "UnexpectedAdmissionError"
   | "FailedKillPod"
   | "PluginRegistrationFailed"
+  | "DriverFailed"
   | "RuntimeUnavailable"
   | "DeadlineExceeded"
   | "Aborted"

@@ -9,17 +9,11 @@ import { answers, endPods, untilClosed } from "./calls.ts";
 import { type RuntimeBinaries } from "./binaries.ts";
 import { type ContainerdConfig, generateConfig, parseContainerdVersion } from "./config.ts";
 import { chooseSnapshotter, runProgram } from "./detect.ts";
-import { capLog, lastLines, startContainerd } from "./launch.ts";
+import { capLog, lastLines } from "../processes/launch.ts";
+import { startContainerd } from "./start.ts";
 import { type DefaultNetwork, removeDefaultNetwork, writeDefaultNetwork } from "./network.ts";
-import {
-  endProcess,
-  environmentOf,
-  findContainerd,
-  findShims,
-  isAlive,
-  type RunningProcess,
-  wasReplaced,
-} from "./processes.ts";
+import { findContainerd, findShims } from "./processes.ts";
+import { endProcess, environmentOf, isAlive, type RunningProcess, wasReplaced } from "../processes/proc.ts";
 
 import { clearOrphans } from "./orphans.ts";
 import { endShims, removeShimSockets, unmountBelow } from "./teardown.ts";

@@ -9,7 +9,8 @@ import { errorText } from "../../agent/model/errors.ts";
 import { recordedIds } from "./calls.ts";
 import { runProgram } from "./detect.ts";
 import { emptyChains, idsInRules, planChainRemoval } from "./iptables.ts";
-import { findShims, processesOf, type RunningProcess, signalProcess, waitForExit } from "./processes.ts";
+import { findShims } from "./processes.ts";
+import { processesOf, type RunningProcess, signalProcess, waitForExit } from "../processes/proc.ts";
 import { endShims, removeBundle, removeEmptyCgroups } from "./teardown.ts";
 
 export interface OrphanOptions {

@@ -6,7 +6,13 @@
 import { dirname, join } from "@std/path";
 import { mountsWithin, parseMountInfo } from "../../agent/lib/mountinfo.ts";
 import { runProgram } from "./detect.ts";
-import { childrenOf, endProcess, type RunningProcess, signalProcess, waitForExit } from "./processes.ts";
+import {
+  childrenOf,
+  endProcess,
+  type RunningProcess,
+  signalProcess,
+  waitForExit,
+} from "../processes/proc.ts";
 
 const KILL_MS = 5000;
 

@@ -9,6 +9,7 @@ import type { Keyring } from "../../agent/model/pull_secrets.ts";
 import type { Host, NodeCredentials } from "../../agent/ports.ts";
 import { parseProviders, type Provider } from "./config.ts";
 import { dockerConfigPaths, readDockerConfig } from "./docker_config.ts";
+export { parseProviders } from "./config.ts";
 import { askProvider } from "./exec.ts";
 import { type AskedProvider, rememberAnswers } from "./provider.ts";
 

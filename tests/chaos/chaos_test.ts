@@ -4,7 +4,8 @@
  * CHAOS_SEED repeats a run. Not for: what happens (script.ts), what must be (expect.ts).
  */
 import { join } from "@std/path";
-import { findContainerd, signalProcess, waitForExit } from "../../plugins/containerd/processes.ts";
+import { findContainerd } from "../../plugins/containerd/processes.ts";
+import { signalProcess, waitForExit } from "../../plugins/processes/proc.ts";
 import { type AgentUnderTest, createAgent, output } from "../e2e/agent.ts";
 import { writeImageArchive } from "../../tools/busybox_image.ts";
 import { complaints, doubles } from "./expect.ts";

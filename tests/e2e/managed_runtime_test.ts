@@ -17,7 +17,8 @@ import {
   type ManagedContainerd,
   type ManagedRuntimeOptions,
 } from "../../plugins/containerd/mod.ts";
-import { findContainerd, findShims, isAlive, signalProcess } from "../../plugins/containerd/processes.ts";
+import { findContainerd, findShims } from "../../plugins/containerd/processes.ts";
+import { isAlive, signalProcess } from "../../plugins/processes/proc.ts";
 import { createPauseImageArchive, PAUSE_IMAGE } from "../../plugins/cri/pause_image.ts";
 import { RuntimeServiceDefinition } from "../../plugins/rpc/gen/cri.ts";
 import { createChannel, createClient } from "../../plugins/rpc/mod.ts";

@@ -34,14 +34,21 @@ export interface PluginItem {
   metadata: { name: string };
   type?: string;
   state: string;
-  socket: string;
+  socket?: string;
   endpoint?: string;
   versions?: string[];
   error?: string;
   since: string;
 }
 
-const stateColour = { registered: "green", failed: "red", registering: "yellow" } as const;
+const stateColour = {
+  registered: "green",
+  running: "green",
+  registering: "yellow",
+  starting: "yellow",
+  stopping: "yellow",
+  failed: "red",
+} as const;
 
 export const pluginTable: Table<PluginItem> = {
   head: (
@@ -52,7 +59,7 @@ export const pluginTable: Table<PluginItem> = {
     type ?? "<unknown>",
     cell(state, stateColour[state as keyof typeof stateColour]),
     ageOf(since, now),
-    ...(wide ? [versions?.join(",") ?? "", socket, endpoint === socket ? "" : endpoint ?? ""] : []),
+    ...(wide ? [versions?.join(",") ?? "", socket ?? "", endpoint === socket ? "" : endpoint ?? ""] : []),
     error ?? "",
   ],
 };

@@ -1,17 +1,22 @@
 import { assert, assertEquals } from "@std/assert";
-import {
-  endProcess,
-  findContainerd,
-  isAlive,
-  parseStat,
-  type RunningProcess,
-} from "../../../../plugins/containerd/processes.ts";
+import { findContainerd } from "../../../../plugins/containerd/processes.ts";
+import { endProcess, isAlive, parseStat, type RunningProcess } from "../../../../plugins/processes/proc.ts";
 
 const FIELDS = "S 1 42 42 0 -1 4194560 1 0 0 0 3 4 0 0 20 0 9 0 98765 1000 2000";
 
 Deno.test("a process may call itself anything", () => {
-  assertEquals(parseStat(`42 (containerd) ${FIELDS}`), { state: "S", ppid: 1, startTime: "98765" });
-  assertEquals(parseStat(`42 (a) R 9 (b)) ${FIELDS}`), { state: "S", ppid: 1, startTime: "98765" });
+  assertEquals(parseStat(`42 (containerd) ${FIELDS}`), {
+    state: "S",
+    ppid: 1,
+    session: 42,
+    startTime: "98765",
+  });
+  assertEquals(parseStat(`42 (a) R 9 (b)) ${FIELDS}`), {
+    state: "S",
+    ppid: 1,
+    session: 42,
+    startTime: "98765",
+  });
   assertEquals(parseStat(""), undefined);
   assertEquals(parseStat("42 (short) S 1"), undefined);
 });
