@@ -129,6 +129,5 @@ export const answers = (socket: string): Promise<boolean> =>
 
 /** Ends it and whatever it has started in its process group. */
 export async function endDriver(process: RunningProcess, graceMs: number): Promise<void> {
-  await endProcess(process, graceMs);
-  killGroup(process);
+  await endProcess(process, graceMs).finally(() => killGroup(process));
 }

@@ -15,6 +15,8 @@ export interface KeeperOptions {
   names: Names;
   /** Pauses between attempts; they double. */
   retry: { initialMs: number; maxMs: number };
+  /** Of the question who it is, in milliseconds. */
+  deadlineMs?: number;
   now(): number;
   /** Told of each change; the report is replaced, never changed. */
   show(report: PluginReport): void;
@@ -110,7 +112,7 @@ class Keeper implements Claimant {
   async #attempt(): Promise<boolean> {
     let peer: Peer | undefined;
     try {
-      peer = openPeer(this.#socket.path);
+      peer = openPeer(this.#socket.path, this.#o.deadlineMs);
       await this.#visit(peer);
       return true;
     } catch (error) {

@@ -23,6 +23,8 @@ export interface RegistryOptions {
   /** Told once for each thing that goes wrong, or well. */
   event(plugin: PluginReport): void;
   retry?: { initialMs: number; maxMs: number };
+  /** Of the question who a plugin is, in milliseconds; default 10 s. */
+  deadlineMs?: number;
 }
 
 /** As the kubelet's exponential back-off. */

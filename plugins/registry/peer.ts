@@ -25,6 +25,7 @@ export interface Peer {
   close(): void;
 }
 
+/** For who has much to do; the kubelet waits a second. */
 const infoMs = 10_000;
 const notifyMs = 5_000;
 /** An introduction has a few names. */
@@ -37,7 +38,7 @@ const kinds: readonly PluginKind[] = ["CSIPlugin", "DevicePlugin", "DRAPlugin"];
 export const refusal = (message: string, options: { retry?: boolean } = {}): AgentError =>
   new AgentError("PluginRegistrationFailed", message, options);
 
-export function openPeer(socket: string): Peer {
+export function openPeer(socket: string, deadlineMs = infoMs): Peer {
   const length = new TextEncoder().encode(socket).length;
   if (length > longestPath) {
     throw refusal(
@@ -49,7 +50,7 @@ export function openPeer(socket: string): Peer {
   const client = createClient(RegistrationDefinition, channel);
   return {
     introduction: async (signal) =>
-      introductionOf(await client.getInfo({}, { signal, timeoutMs: infoMs }), socket),
+      introductionOf(await client.getInfo({}, { signal, timeoutMs: deadlineMs }), socket),
     async notify(error, signal) {
       const status = { pluginRegistered: error === undefined, error: error ?? "" };
       await client.notifyRegistrationStatus(status, { signal, timeoutMs: notifyMs });

@@ -75,13 +75,13 @@ async function withDrivers(run: (stage: Stage) => Promise<void>): Promise<void> 
 Deno.test("a driver runs with what its file says, its output in its log, and is adopted by the next agent", async () => {
   await withDrivers(async ({ root, write, begin, becomes, pid, log }) => {
     await Deno.mkdir(`${root}/work`);
-    const script = 'echo "$1 $GREETING $(pwd) $(id -u):$(id -g)"; echo oops >&2; exec sleep 600';
+    const script = 'echo "$1 $GREETING $(pwd) $(id -u):$(id -g)"; echo oops >&2; exec sleep 40';
     await write("stays", script, {
       ...{ args: ["sh", "one"], env: [{ name: "GREETING", value: "hello" }], workingDir: `${root}/work` },
     });
-    await write("humble", "id -u; id -g; exec sleep 600", { user: 65534, group: 65533 });
-    await write("goes", "exec sleep 600", { stop: "WithAgent" });
-    await write("stubborn", "trap '' TERM; sleep 600 & wait; sleep 600", {
+    await write("humble", "id -u; id -g; exec sleep 40", { user: 65534, group: 65533 });
+    await write("goes", "exec sleep 40", { stop: "WithAgent" });
+    await write("stubborn", "trap '' TERM; sleep 40 & wait; sleep 40", {
       terminationGracePeriodSeconds: 0,
     });
     const leave = begin();
@@ -96,7 +96,7 @@ Deno.test("a driver runs with what its file says, its output in its log, and is 
     assertEquals([pid("goes"), pid("stays")], [undefined, before]);
 
     // Named anew while no agent runs: one is removed, one is changed.
-    await write("humble", "exec sleep 601");
+    await write("humble", "exec sleep 41");
     const [, humble] = [pid("stays"), pid("humble")];
     await Deno.remove(`${root}/plugins.d/stubborn.yaml`);
     const again = begin();
@@ -111,7 +111,7 @@ Deno.test("a driver runs with what its file says, its output in its log, and is 
 
 Deno.test("an edit restarts a driver, a broken one does not, and its removal ends it with its children", async () => {
   await withDrivers(async ({ root, write, begin, becomes, pid, problems }) => {
-    await write("d", "sleep 600 & echo $! >child; wait", { workingDir: root });
+    await write("d", "sleep 40 & echo $! >child; wait", { workingDir: root });
     begin();
     await becomes("d", "running");
     const first = pid("d");
@@ -121,14 +121,14 @@ Deno.test("an edit restarts a driver, a broken one does not, and its removal end
     );
     const child = Number(await Deno.readTextFile(`${root}/child`));
     // Only what takes no restart.
-    await write("d", "sleep 600 & echo $! >child; wait", { workingDir: root, stop: "WithAgent" });
+    await write("d", "sleep 40 & echo $! >child; wait", { workingDir: root, stop: "WithAgent" });
     await Deno.writeTextFile(`${root}/plugins.d/e.yaml`, "kind: Driver\n");
     await until("the broken file is told", () => problems().some((p) => p.file.endsWith("e.yaml")));
     assertEquals(pid("d"), first);
     await Deno.writeTextFile(`${root}/plugins.d/d.yaml`, "spec: {");
     await until("the broken edit is told", () => problems().some((p) => p.file.endsWith("d.yaml")));
     assertEquals(pid("d"), first);
-    await write("d", "exec sleep 602", { workingDir: root });
+    await write("d", "exec sleep 42", { workingDir: root });
     await until("the edit runs", () => pid("d") !== undefined && pid("d") !== first);
     assertNotEquals(pid("d"), first);
     await until("the old one's child is gone", () => !isAliveNow(child));
