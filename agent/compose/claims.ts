@@ -2,6 +2,7 @@
 import { join } from "@std/path";
 import type { Config } from "../config/config.ts";
 import type { Log } from "../lib/log.ts";
+import { AgentError } from "../model/errors.ts";
 import type { Host } from "../ports.ts";
 import type { StatusStore } from "../status_store.ts";
 import type { Csi } from "./csi.ts";
@@ -30,7 +31,13 @@ export function createClaimParts(o: ClaimPartsOptions, leave: AbortSignal): Clai
     node: { name: config.nodeName, labels: o.labels },
     drivers: o.csi.drivers,
     isOnNode: (volume) => o.csi.volumes.isOnNode(volume),
-    expandOnNode: () => Promise.resolve(),
+    async expandOnNode(volume) {
+      if (!await o.csi.volumes.isOnNode(volume)) return;
+      throw new AgentError(
+        "Unknown",
+        "the volume is in use: its file system cannot grow before it is let go of",
+      );
+    },
     retry: o.retry,
   }, leave);
 }
