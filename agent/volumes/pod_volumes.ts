@@ -155,6 +155,7 @@ export function createPodVolumes(options: PodVolumesOptions): Storage {
     const { pod, uid } = p.desired;
     const { name } = claim;
     const volume = await options.claims.volumeFor(p.desired, claim, p.signal);
+    checkVolumeMode(name, pod, volume.spec?.volumeMode ?? "Filesystem");
     const readonly = claim.persistentVolumeClaim?.readOnly === true;
     if (volume.spec?.csi !== undefined && options.csi !== undefined) {
       const user = { pod, uid, objects: p.objects };
@@ -269,6 +270,15 @@ export function createPodVolumes(options: PodVolumesOptions): Storage {
     terminationMessage: async (uid, container: string, attempt) =>
       await readTerminationMessage(host, (await pathsOf(uid)).terminationLog(container, attempt)),
   };
+}
+
+/** In the kubelet's words: pkg/kubelet/volumemanager/populator. */
+function checkVolumeMode(name: string, pod: Pod, volumeMode: string): void {
+  const containers = [...pod.spec?.initContainers ?? [], ...pod.spec?.containers ?? []];
+  const field = volumeMode === "Block" ? "volumeMounts" : "volumeDevices";
+  if (!containers.some((c) => c[field]?.some((use) => use.name === name))) return;
+  const message = `volume ${name} has volumeMode ${volumeMode}, but is specified in ${field}`;
+  throw new AgentError("FailedMount", message, { retry: false });
 }
 
 const fsGroupOf = (pod: Pod): number | undefined => pod.spec?.securityContext?.fsGroup;

@@ -93,3 +93,26 @@ Deno.test("a hostPath volume is what its type says, and is let go of after the p
     await storage.remove("uid-1", signal);
     assertEquals([gone, await storage.known()], [["uid-1"], []]);
   }));
+
+Deno.test(
+  "a claim of volumeMode Block is for volumeDevices, one of Filesystem for volumeMounts",
+  needsRoot,
+  () =>
+    inDirectory(async (root) => {
+      const refusal = async (volumeMode: string, use: object) => {
+        const storage = volumesWith(root, { local: { path: root }, volumeMode });
+        const wanted = pod({ containers: [{ name: "c", ...use }] });
+        return (await assertRejects(() => storage.publish(wanted, noObjects, signal), Error)).message;
+      };
+      const at = (text: string) =>
+        `MountVolume.SetUp failed for volume "data" : volume data has volumeMode ${text}`;
+      assertEquals(
+        await refusal("Block", { volumeMounts: [{ name: "data", mountPath: "/data" }] }),
+        at("Block, but is specified in volumeMounts"),
+      );
+      assertEquals(
+        await refusal("Filesystem", { volumeDevices: [{ name: "data", devicePath: "/dev/x" }] }),
+        at("Filesystem, but is specified in volumeDevices"),
+      );
+    }),
+);
