@@ -41,20 +41,22 @@ const isHeld = (pod: Pod) =>
 
 const using = `set -e; echo $DEVICES $COLOUR; : </dev/thing; ls -d /lib/thing/passwd; ${stay}`;
 
-async function checkWaiting(agent: AgentUnderTest): Promise<DevicePluginProcess> {
+async function checkWaiting(
+  agent: AgentUnderTest,
+  begin: () => Promise<DevicePluginProcess>,
+): Promise<void> {
   await agent.write("user.yaml", podOf("user", [shell("main", using, asks(1))]));
   const pod = await agent.untilPod("user", "waits", isHeld);
   assertStringIncludes(pod.status?.message ?? "", `container main waits for ${thing}`);
   const { stdout } = await agent.cli("events", "--for", "pod/user");
   assertMatch(stdout, /Warning +WaitingForDevices/);
-  const plugin = await startPlugin(agent);
+  await begin();
   const ready = await agent.untilReady("user");
   assertEquals(healthIn(ready), [`${thing} a Healthy`]);
   const said = await agent.untilLog("user", "main", /passwd/);
   assertMatch(said, /a red\n\/lib\/thing\/passwd/);
   const written = await agent.cli("exec", "user", "--", "sh", "-c", ": >/dev/thing");
   assertStringIncludes(written.stderr, "Operation not permitted", "only reading is allowed");
-  return plugin;
 }
 
 async function checkRefusal(agent: AgentUnderTest): Promise<void> {
@@ -191,9 +193,10 @@ Deno.test("device plugins: what they give is seen inside, waited for, kept over 
   await agent.start();
   let plugin: DevicePluginProcess | undefined;
   const steps: [string, () => Promise<void>][] = [
-    ["a pod waits for its plugin; the device is usable inside", async () => {
-      plugin = await checkWaiting(agent);
-    }],
+    [
+      "a pod waits for its plugin; the device is usable inside",
+      () => checkWaiting(agent, async () => plugin = await startPlugin(agent)),
+    ],
     ["a pod that asks for more than there is is refused", () => checkRefusal(agent)],
     [
       "a device that turns unhealthy is replaced where the pod wants it",

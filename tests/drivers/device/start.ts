@@ -87,7 +87,11 @@ export async function startDevicePlugin(
   };
   await Deno.mkdir(directory, { recursive: true });
   await tell(devices);
-  await start();
+  await start().catch(async (error) => {
+    await kill();
+    await Deno.remove(state, { recursive: true });
+    throw error;
+  });
   return {
     resource: options.resource,
     knobs: (knobs) => replace(knobsFile(state), JSON.stringify(knobs)),
