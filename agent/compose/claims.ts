@@ -2,7 +2,6 @@
 import { join } from "@std/path";
 import type { Config } from "../config/config.ts";
 import type { Log } from "../lib/log.ts";
-import { AgentError } from "../model/errors.ts";
 import type { Host } from "../ports.ts";
 import type { StatusStore } from "../status_store.ts";
 import type { Csi } from "./csi.ts";
@@ -31,13 +30,7 @@ export function createClaimParts(o: ClaimPartsOptions, leave: AbortSignal): Clai
     node: { name: config.nodeName, labels: o.labels },
     drivers: o.csi.drivers,
     isOnNode: (volume) => o.csi.volumes.isOnNode(volume),
-    async expandOnNode(volume) {
-      if (!await o.csi.volumes.isOnNode(volume)) return;
-      throw new AgentError(
-        "Unknown",
-        "the volume is in use: its file system cannot grow before it is let go of",
-      );
-    },
+    expandOnNode: (volume, bytes, signal) => o.csi.volumes.expand(volume, bytes, signal),
     retry: o.retry,
   }, leave);
 }

@@ -10,6 +10,7 @@ import type { Objects } from "../../model/wish.ts";
 import type { PublishedVolume } from "../../ports.ts";
 import { createParts, type CsiOptions } from "./parts.ts";
 import { inlineHandle } from "./places.ts";
+import { expandVolume } from "./expand.ts";
 import { contentOf, publishVolume } from "./publish.ts";
 import type { PodRecord } from "./records.ts";
 import { collectVolumes, releaseVolume } from "./release.ts";
@@ -35,6 +36,8 @@ export interface CsiVolumes {
   release(uid: string, names: readonly string[] | undefined, signal: AbortSignal): Promise<void>;
   /** Whether a PersistentVolume is, or may be, attached to this node or staged on it. */
   isOnNode(volume: PersistentVolume): Promise<boolean>;
+  /** Has its driver make use of the bytes that a volume has got, where a pod has it. */
+  expand(volume: PersistentVolume, bytes: number, signal: AbortSignal): Promise<void>;
   /** Takes from the node what no pod uses, now that a driver is there. */
   collect(driver: string, signal: AbortSignal): Promise<void>;
 }
@@ -101,6 +104,11 @@ export function createCsiVolumes(o: CsiOptions): CsiVolumes {
       if (spec?.csi === undefined) return false;
       const { driver, volumeHandle: handle } = spec.csi;
       return await p.records.node({ driver, handle }) !== undefined;
+    },
+    async expand(volume, bytes, signal) {
+      const wish = persistentWish(volume, false);
+      if (wish === undefined) return;
+      await p.turns.take(p.keyOf(wish), signal, () => expandVolume(p, volume, bytes, signal));
     },
     collect: (driver, signal) => collectVolumes(p, driver, signal),
   };
