@@ -379,6 +379,8 @@ export interface DeviceOutlook {
 
 /** Devices of pods, whoever offers them. */
 export interface Devices {
+  /** What runs has its devices, whatever was kept of that. Until it is told, nobody is given any. */
+  restore(pods: readonly ObservedPod[]): void;
   /** As it is now; undefined: nothing. */
   outlook(pod: DesiredPod): DeviceOutlook | undefined;
   /**

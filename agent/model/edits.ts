@@ -38,6 +38,8 @@ export interface ContainerEdits {
   cdiDevices?: string[];
   /** Groups that the container's processes belong to besides the pod's. */
   groups?: number[];
+  /** Ids of the devices that it was given, by resource; kept with the container. */
+  granted?: Readonly<Record<string, readonly string[]>>;
 }
 
 /** Of several contributors, later ones give way: their mounts at a path and their variables that are there already. */
@@ -54,6 +56,7 @@ export function mergeEdits(first: ContainerEdits, ...more: readonly ContainerEdi
       volumeMounts: [...a.volumeMounts ?? [], ...b.volumeMounts ?? []],
       cdiDevices: [...new Set([...a.cdiDevices ?? [], ...b.cdiDevices ?? []])],
       groups: [...new Set([...a.groups ?? [], ...b.groups ?? []])],
+      granted: { ...b.granted, ...a.granted },
     };
   }, first);
 }

@@ -134,7 +134,8 @@ function needOfRunning(
   if (isOutdated(c, pod, o, facts)) {
     return { kind: "replace", observed: c, why: "a restart was asked for", successor: c.attempt + 1 };
   }
-  if (facts.ailing?.has(c.name) === true) {
+  // It counts as any restart: after the exit the back-off decides when the next one starts.
+  if (restarts && facts.ailing?.has(c.name) === true) {
     const why = "a device of it is unhealthy";
     return { kind: "replace", observed: c, why, successor: c.attempt + 1 };
   }

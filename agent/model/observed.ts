@@ -86,6 +86,8 @@ export interface ObservedContainer {
   resources?: ResourceRequirements;
   /** CPUs that it was created on, from its annotation; absent: all. */
   cpus?: string;
+  /** Ids of the devices that it was given, by resource, from its annotation. */
+  devices?: Readonly<Record<string, readonly string[]>>;
   /** The user of its first process, where the runtime tells. */
   user?: LinuxContainerUser;
   /** What became of its volumeMounts, from its annotation. */

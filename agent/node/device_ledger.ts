@@ -5,6 +5,7 @@
  */
 import { join } from "@std/path";
 import type { Log } from "../lib/log.ts";
+import { aborted } from "../lib/pause.ts";
 import {
   byNuma,
   chooseDevices,
@@ -32,6 +33,7 @@ import { type DeviceReport, deviceReports } from "../model/device_report.ts";
 import { type ContainerEdits, mergeEdits } from "../model/edits.ts";
 import { AgentError, errorText, type Problem } from "../model/errors.ts";
 import type { Container, Pod, ResourceStatus } from "../model/gen/v1.ts";
+import { isAlive } from "../model/plan_stop.ts";
 import type { DesiredPod } from "../model/wish.ts";
 import type { DeviceSource } from "../plugin_ports.ts";
 import type { Devices, Host } from "../ports.ts";
@@ -80,6 +82,8 @@ export function createDeviceLedger(o: DeviceLedgerOptions): DeviceLedger {
   let bootId = "";
   let written = "";
   let saving: Promise<void> = Promise.resolve();
+  let isRestored = false;
+  const restored = Promise.withResolvers<void>();
 
   const offers = (): Offers => {
     const all = new Map<string, ReturnType<Offers["get"]> & object>();
@@ -221,6 +225,11 @@ export function createDeviceLedger(o: DeviceLedgerOptions): DeviceLedger {
     for (const [resource, size] of wanted) await give(desired, container, resource, size, signal);
   };
 
+  const whatRunsIsKnown = async (signal: AbortSignal) => {
+    if (!isRestored) await Promise.race([restored.promise, aborted(signal)]);
+    signal.throwIfAborted();
+  };
+
   const preStart = async (uid: string, container: Container, signal: AbortSignal) => {
     for (const [resource, grant] of grants.get(uid)?.get(container.name) ?? []) {
       const source = sourceOf(resource);
@@ -293,9 +302,23 @@ export function createDeviceLedger(o: DeviceLedgerOptions): DeviceLedger {
       }`;
       return { held, rejected: { reason: "UnexpectedAdmissionError", message } };
     },
+    restore(pods) {
+      for (const { uid, containers } of pods) {
+        for (const { name, devices = {} } of containers.filter(isAlive)) {
+          for (const [resource, ids] of Object.entries(devices)) {
+            // Without what they bring along: the next start asks for that, with the same ids.
+            const grant = { devices: new Map([[-1, ids]]) };
+            if (grantOf(uid, name, resource) === undefined) put(uid, name, resource, grant);
+          }
+        }
+      }
+      isRestored = true;
+      restored.resolve();
+    },
     async prepare(desired, container, signal) {
       const { uid, pod } = desired;
       if (!wantsDevices(pod)) return undefined;
+      await whatRunsIsKnown(signal);
       const before = new Map([...grants.get(uid) ?? []].map(([name, of]) => [name, new Map(of)]));
       try {
         for (const each of containersOf(pod)) {
@@ -313,8 +336,10 @@ export function createDeviceLedger(o: DeviceLedgerOptions): DeviceLedger {
       }
       await save();
       await preStart(uid, container, signal);
-      const all = [...grants.get(uid)?.get(container.name)?.values() ?? []].flatMap((g) => g.edits ?? []);
-      return all.length === 0 ? undefined : mergeEdits(all[0]!, ...all.slice(1));
+      const given = [...grants.get(uid)?.get(container.name) ?? []];
+      const [edits, ...more] = given.flatMap(([, grant]) => grant.edits ?? []);
+      const granted = Object.fromEntries(given.map(([resource, grant]) => [resource, idsOf(grant)]));
+      return edits && { ...mergeEdits(edits, ...more), granted };
     },
     health(uid) {
       const now = offers();

@@ -170,7 +170,8 @@ export function createReconciler(o: ReconcilerOptions, leave: AbortSignal): Reco
       else for (const worker of workers.values()) worker.retryVolumes();
     },
     async recover() {
-      const pods: PodIdentity[] = await o.runtime.observe(undefined, leave);
+      const pods = await o.runtime.observe(undefined, leave);
+      o.apply.devices?.restore(pods);
       const inRuntime = new Set(pods.map((p) => p.uid));
       const onDisk = (await o.storage.known()).filter((uid) => !inRuntime.has(uid));
       takeOver([...pods, ...onDisk.map((uid) => ({ uid, namespace: "", name: "" }))]);

@@ -39,6 +39,7 @@ const RUN = "agent/run";
 const SIDECAR = "agent/sidecar";
 const RESOURCES = "agent/resources";
 const CPUS = "agent/cpus";
+const DEVICES = "agent/devices";
 const VOLUME_MOUNTS = "agent/volume-mounts";
 /** An ephemeral container as it was asked for: no manifest tells of it. */
 const EPHEMERAL = "agent/ephemeral";
@@ -96,10 +97,14 @@ export function containerAnnotations(spec: ContainerSpec): Words {
     ...(spec.run === 0 ? {} : { [RUN]: String(spec.run) }),
     [RESOURCES]: JSON.stringify(spec.resources),
     ...(spec.linux.cpus === undefined ? {} : { [CPUS]: spec.linux.cpus }),
+    ...devicesGiven(spec),
     [IMAGE]: container.image ?? "",
     ...(spec.ephemeral === undefined ? {} : { [EPHEMERAL]: JSON.stringify(spec.ephemeral) }),
   };
 }
+
+const devicesGiven = ({ edits: { granted = {} } }: ContainerSpec): Words =>
+  Object.keys(granted).length === 0 ? {} : { [DEVICES]: JSON.stringify(granted) };
 
 function sidecarPlace({ sandbox, container }: ContainerSpec): Words {
   const at = (sandbox.pod.spec?.initContainers ?? []).findIndex((c) => c.name === container.name);
@@ -132,6 +137,7 @@ export interface ContainerNotes {
   image: string;
   resources?: ResourceRequirements;
   cpus?: string;
+  devices?: Record<string, string[]>;
   preStop?: LifecycleHandler;
   ports?: ContainerPort[];
   sidecar?: number;
@@ -144,6 +150,7 @@ export function parseContainerNotes(annotations: Words): ContainerNotes {
   const preStop = parseValue<LifecycleHandler>(annotations[PRE_STOP], isMapping);
   const ports = parseValue<ContainerPort[]>(annotations[PORTS], Array.isArray);
   const volumeMounts = parseValue<VolumeMountStatus[]>(annotations[VOLUME_MOUNTS], Array.isArray);
+  const devices = parseValue<Record<string, string[]>>(annotations[DEVICES], isLists);
   const sidecar = parseNumber(annotations[SIDECAR], -1);
   const ephemeral = parseValue<EphemeralContainer>(annotations[EPHEMERAL], isMapping);
   return {
@@ -154,6 +161,7 @@ export function parseContainerNotes(annotations: Words): ContainerNotes {
     image: annotations[IMAGE] ?? "",
     ...(resources === undefined ? {} : { resources }),
     ...(annotations[CPUS] === undefined ? {} : { cpus: annotations[CPUS] }),
+    ...(devices === undefined ? {} : { devices }),
     ...(preStop === undefined ? {} : { preStop }),
     ...(ports === undefined ? {} : { ports }),
     ...(sidecar < 0 ? {} : { sidecar }),
@@ -168,6 +176,10 @@ function parseNumber(text: string | undefined, otherwise: number): number {
 }
 
 const isMapping = (value: unknown) => typeof value === "object" && value !== null && !Array.isArray(value);
+
+const isLists = (value: unknown) =>
+  isMapping(value) &&
+  Object.values(value as object).every((l) => Array.isArray(l) && l.every((x) => typeof x === "string"));
 
 /** JSON that this program wrote, unless it is damaged. */
 function parseValue<T>(text: string | undefined, fits: (value: unknown) => boolean): T | undefined {

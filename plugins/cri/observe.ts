@@ -86,6 +86,7 @@ export function toObservedContainer(container: Container, status: ContainerStatu
     ...(notes.run === 0 ? {} : { run: notes.run }),
     ...(notes.resources === undefined ? {} : { resources: notes.resources }),
     ...(notes.cpus === undefined ? {} : { cpus: notes.cpus }),
+    ...(notes.devices === undefined ? {} : { devices: notes.devices }),
     ...(notes.volumeMounts === undefined ? {} : { volumeMounts: notes.volumeMounts }),
     ...userOf(status),
     logPath: status.logPath,

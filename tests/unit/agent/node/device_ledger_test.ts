@@ -4,6 +4,11 @@ import { deviceChecksum, parseCheckpoint } from "../../../../agent/model/device_
 import { idsOf } from "../../../../agent/model/devices.ts";
 import { AgentError, type Problem } from "../../../../agent/model/errors.ts";
 import type { Container } from "../../../../agent/model/gen/v1.ts";
+import {
+  emptyObservation,
+  type ObservedContainer,
+  type ObservedPod,
+} from "../../../../agent/model/observed.ts";
 import type { DesiredPod } from "../../../../agent/model/wish.ts";
 import { createDeviceLedger, type DeviceLedger } from "../../../../agent/node/device_ledger.ts";
 import { responseCodec } from "../../../../plugins/device/mod.ts";
@@ -34,7 +39,12 @@ interface Lab {
   told: string[];
 }
 
-async function lab(source = createFakeDevices(), host = createFakeHost()): Promise<Lab> {
+async function lab(
+  source = createFakeDevices(),
+  host = createFakeHost(),
+  /** Null: it is not known yet. */
+  running: ObservedPod[] | null = [],
+): Promise<Lab> {
   const problems: Problem[] = [];
   const told: string[] = [];
   const ledger = createDeviceLedger({
@@ -47,6 +57,7 @@ async function lab(source = createFakeDevices(), host = createFakeHost()): Promi
     report: (list) => problems.push(...list),
   });
   await ledger.load();
+  if (running !== null) ledger.restore(running);
   ledger.subscribe((uids) => told.push(...uids), never);
   return { ledger, source, host, problems, told };
 }
@@ -240,6 +251,47 @@ Deno.test("a checkpoint that cannot be read is moved aside and told of", async (
   assertEquals(a.problems.map((p) => [p.severity, p.file]), [["warning", file]]);
   assertStringIncludes(a.problems[0]!.message, "Data: expected an object");
   assertEquals(host.text(`${file}.unreadable`), "{}");
+});
+
+const seen = (uid: string, state: ObservedContainer["state"], granted: Record<string, string[]>) => ({
+  ...emptyObservation(uid, "default", uid),
+  containers: [{
+    ...{ id: `of ${uid}`, name: "app", sandboxId: "box", attempt: 0, state, createdAt: 1, logPath: "" },
+    ...{ image: "", imageRef: "", hash: "", backOff: 0, graceSeconds: 1, devices: granted },
+  }],
+});
+
+for (const content of [undefined, "{}"]) {
+  const how = content === undefined ? "lost" : "unreadable";
+  Deno.test(`with a checkpoint that is ${how} what runs keeps its devices, and nobody else is given them`, async () => {
+    const source = createFakeDevices();
+    source.offer(x, { devices: devices(3) });
+    const host = createFakeHost({ files: content === undefined ? {} : { [file]: content } });
+    const a = await lab(source, host, [
+      seen("p", "running", { [x]: ["d0"] }),
+      seen("ended", "exited", { [x]: ["d1"] }),
+    ]);
+    assertEquals((await prepare(a, podOf("q", [ask("app", 2)])))?.granted, { [x]: ["d1", "d2"] });
+    assertEquals(a.ledger.outlook(podOf("r", [ask("app", 1)]))?.held.reason, "WaitingForDevices");
+    assertEquals((await prepare(a, podOf("p", [ask("app", 1)])))?.env, { A_COM_X: "d0" });
+    assertEquals(source.calls, ["allocate a.com/x d1,d2", "allocate a.com/x d0"]);
+    const b = await lab(source, host);
+    assertEquals([idsIn(b, "p", "app"), idsIn(b, "q", "app")], [["d0"], ["d1", "d2"]]);
+  });
+}
+
+Deno.test("nobody is given devices before it is known what runs", async () => {
+  const { ledger, source } = await lab(createFakeDevices(), createFakeHost(), null);
+  source.offer(x, { devices: devices(2) });
+  const pod = podOf("q", [ask("app", 1)]);
+  const given = ledger.prepare(pod, first(pod), never);
+  const giveUp = new AbortController();
+  const abandoned = ledger.prepare(pod, first(pod), giveUp.signal);
+  giveUp.abort(new Error("given up"));
+  await assertRejects(() => abandoned, Error, "given up");
+  assertEquals(source.calls, []);
+  ledger.restore([seen("p", "running", { [x]: ["d0"] })]);
+  assertEquals((await given)?.env, { A_COM_X: "d1" });
 });
 
 Deno.test("what a kubelet gave is kept", async () => {

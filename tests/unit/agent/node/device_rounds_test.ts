@@ -87,6 +87,7 @@ class World {
     };
     this.ledger = createDeviceLedger({ ...options, directory, waitMs: 1000, report });
     await this.ledger.load();
+    this.ledger.restore([]);
   }
 
   offer(): void {

@@ -2,7 +2,7 @@ import { assertEquals } from "@std/assert";
 import type { ContainerSpec } from "../../../../agent/model/container.ts";
 import { toContainerConfig, toSignal } from "../../../../plugins/cri/translate_container.ts";
 import { toSandboxConfig } from "../../../../plugins/cri/translate_sandbox.ts";
-import { userNamespaceOf } from "../../../../plugins/cri/labels.ts";
+import { parseContainerNotes, userNamespaceOf } from "../../../../plugins/cri/labels.ts";
 import { MountPropagation, NamespaceMode, Signal } from "../../../../plugins/rpc/gen/cri.ts";
 import { createContainerSpec, createSandboxSpec } from "../../../contract/specs.ts";
 
@@ -93,9 +93,10 @@ Deno.test("toContainerConfig: edits become mounts, devices, annotations, CDI nam
           { hostPath: "/h3", containerPath: "/c3", readonly: false },
         ],
         devices: [{ hostPath: "/dev/x", containerPath: "/dev/y", permissions: "rw" }],
-        annotations: { note: "1", "io.kubernetes.container.hash": "forged" },
+        annotations: { note: "1", "agent/devices": "forged", "io.kubernetes.container.hash": "forged" },
         cdiDevices: ["vendor.com/gpu=0"],
         groups: [44],
+        granted: { "a.com/x": ["d0"] },
       },
     },
     "one",
@@ -115,8 +116,15 @@ Deno.test("toContainerConfig: edits become mounts, devices, annotations, CDI nam
   assertEquals(config.devices, [{ hostPath: "/dev/x", containerPath: "/dev/y", permissions: "rw" }]);
   assertEquals(config.CDIDevices, [{ name: "vendor.com/gpu=0" }]);
   assertEquals(config.linux?.securityContext?.supplementalGroups, [44n]);
+  assertEquals(parseContainerNotes(config.annotations).devices, { "a.com/x": ["d0"] });
   assertEquals([config.annotations["note"], config.annotations["io.kubernetes.container.hash"]], ["1", "c1"]);
 });
+
+for (const text of ["", "{", "[]", '{"a.com/x":"d0"}', '{"a.com/x":[0]}']) {
+  Deno.test(`a container whose devices are noted as ${JSON.stringify(text)} tells of none`, () => {
+    assertEquals(parseContainerNotes({ "agent/devices": text }).devices, undefined);
+  });
+}
 
 Deno.test("toSignal: names of lifecycle.stopSignal; anything else is the image's own", () => {
   assertEquals(toSignal("SIGTERM"), Signal.SIGNAL_SIGTERM);
