@@ -106,13 +106,20 @@ export function createDisks(state: string) {
       if (!await exists(target)) await Deno.writeFile(target, new Uint8Array(0));
       if (!await isMounted(target)) await run("mount", "--bind", await attachLoop(id), target);
     },
-    /** A tmpfs of its own that goes with its pod. */
-    async publishMemory(target: string, context: Record<string, string>, readonly: boolean): Promise<void> {
+    /** A tmpfs of its own that goes with its pod; in it is what the driver was told of the pod, and its secrets. */
+    async publishMemory(
+      target: string,
+      context: Record<string, string>,
+      secrets: Record<string, string>,
+      readonly: boolean,
+    ): Promise<void> {
       await Deno.mkdir(target, { recursive: true });
       const options = `size=${context["size"] ?? "1m"},mode=0755`;
       if (!await isMounted(target)) await run("mount", "-t", "tmpfs", "-o", options, "test-csi", target);
-      if (context["content"] !== undefined && !readonly) {
-        await Deno.writeTextFile(join(target, "content"), context["content"]);
+      if (readonly) return;
+      const files = { ...secrets, "context.json": JSON.stringify(context) };
+      for (const [name, text] of Object.entries({ ...files, content: context["content"] })) {
+        if (text !== undefined) await Deno.writeTextFile(join(target, name), text);
       }
     },
     async unpublish(target: string): Promise<void> {

@@ -29,6 +29,8 @@ export interface DriverOptions {
   /** No controller service at all. */
   nodeOnly?: boolean;
   ready?: boolean;
+  /** Registers itself at this socket, as the sidecar of other drivers does for them. */
+  registration?: string;
 }
 
 const nodeRpcs = [
@@ -181,7 +183,7 @@ export function createServices(o: DriverOptions, turn: Turn): BoundService[] {
         must({ volume_id: r.volumeId, target_path: r.targetPath });
         const access = accessType(r.volumeCapability);
         if (isEphemeral(r.volumeContext)) {
-          await disks.publishMemory(r.targetPath, r.volumeContext, r.readonly);
+          await disks.publishMemory(r.targetPath, r.volumeContext, r.secrets, r.readonly);
           return {};
         }
         const volume = await known(r.volumeId);

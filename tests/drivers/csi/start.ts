@@ -17,6 +17,8 @@ export interface CsiDriverProcess extends AsyncDisposable {
   /** SIGKILL; the socket stays behind, as after a crash. */
   kill(): Promise<void>;
   start(): Promise<void>;
+  /** SIGTERM; it takes its sockets with it. */
+  stop(): Promise<void>;
   /** Its records are gone, its files and mounts are not. */
   forget(): Promise<void>;
   ended(): boolean;
@@ -49,10 +51,16 @@ export async function startCsiDriver(
     if (first.done) throw new Error("the CSI driver ended before it served");
   }
 
-  async function kill(): Promise<void> {
-    if (!isEnded) process?.kill("SIGKILL");
+  async function end(signal: "SIGTERM" | "SIGKILL"): Promise<void> {
+    try {
+      if (!isEnded) process?.kill(signal);
+    } catch {
+      // It has just ended by itself.
+    }
     await ended;
   }
+
+  const kill = () => end("SIGKILL");
 
   async function calls(method?: string): Promise<Call[]> {
     const text = await Deno.readTextFile(callsFile(state)).catch(() => "");
@@ -80,6 +88,7 @@ export async function startCsiDriver(
     },
     kill,
     start,
+    stop: () => end("SIGTERM"),
     async forget() {
       for await (const { name } of Deno.readDir(join(state, "volumes"))) {
         if (name.endsWith(".json")) await Deno.remove(join(state, "volumes", name));

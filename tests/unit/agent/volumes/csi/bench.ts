@@ -8,6 +8,7 @@ import type {
   PodSpec,
   Secret,
 } from "../../../../../agent/model/gen/v1.ts";
+import { mountsWithin } from "../../../../../agent/lib/mountinfo.ts";
 import type { Objects } from "../../../../../agent/model/wish.ts";
 import { createPodVolumes } from "../../../../../agent/volumes/pod_volumes.ts";
 import { createCsiVolumes } from "../../../../../agent/volumes/csi/volumes.ts";
@@ -120,9 +121,9 @@ export async function withBench(o: BenchOptions, test: (b: Bench) => Promise<voi
         return b.agent;
       },
       async mountsBelow() {
-        return (await host.mounts()).map((m) => m.path.slice(root.length + 1))
-          .filter((path, i, all) => path !== "" && all.indexOf(path) === i && path.length > 0)
-          .filter((path) => path.startsWith("pods/") || path.startsWith("plugins/"));
+        const mounts = await host.mounts();
+        const below = ["pods", "plugins"].flatMap((name) => mountsWithin(mounts, join(root, name)));
+        return [...new Set(below.map((m) => m.path.slice(root.length + 1)))];
       },
       async asked() {
         const ends = (await driver.calls()).filter((c) => c.phase === "end");

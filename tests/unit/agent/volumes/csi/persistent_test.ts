@@ -175,7 +175,7 @@ Deno.test(
         await b.driver.knobs({ [method]: knob });
         await assertRejects(act, AgentError);
         await b.driver.knobs({});
-        if (b.driver.ended()) await b.driver.start();
+        if ("crash" in knob) await b.driver.kill().then(b.driver.start);
         await b.restart();
       };
       const pv = await b.provision("pvc-1");
