@@ -7,6 +7,7 @@ import type { Pod } from "../model/gen/v1.ts";
 import type { AgentStatus } from "../model/status_types.ts";
 import { objectOutput, toJson, toYaml } from "./output.ts";
 import { renderStatus } from "./render/status.ts";
+import type { DeviceItem } from "./render/tables.ts";
 import { createPaint } from "./render/text.ts";
 
 export const status: Command = {
@@ -18,12 +19,19 @@ export const status: Command = {
   async run(args, io: Io) {
     const client = createApiClient(socketPath(args, io));
     try {
-      const [status, problems, pods] = await Promise.all([
+      const [status, problems, pods, devices] = await Promise.all([
         client.get<AgentStatus>("/status", io.signal),
         client.get<{ items: Problem[] }>("/problems", io.signal),
         client.get<{ items: Pod[] }>("/pods", io.signal),
+        client.get<{ items: DeviceItem[] }>("/devices", io.signal),
       ]);
-      const look = { status, problems: problems.items, pods: pods.items, now: io.now() };
+      const look = {
+        status,
+        problems: problems.items,
+        pods: pods.items,
+        devices: devices.items,
+        now: io.now(),
+      };
       const output = args.text("output");
       if (output === "json") await io.out(toJson(look));
       else if (output === "yaml") await io.out(toYaml(look));

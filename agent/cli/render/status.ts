@@ -2,7 +2,9 @@
 import { formatProblem, type Problem } from "../../model/errors.ts";
 import type { Pod } from "../../model/gen/v1.ts";
 import type { AgentStatus, Condition } from "../../model/status_types.ts";
+import { isDeviceResource } from "../../model/devices.ts";
 import { humanDuration } from "./duration.ts";
+import type { DeviceItem } from "./tables.ts";
 import { podHead, podRow, podStatusText } from "./pods.ts";
 import { formatTable, indentLines, oneLine, type Paint, printable } from "./text.ts";
 
@@ -10,6 +12,7 @@ export interface Look {
   status: AgentStatus;
   problems: readonly Problem[];
   pods: readonly Pod[];
+  devices: readonly DeviceItem[];
   now: number;
 }
 
@@ -57,7 +60,31 @@ function podCount(pods: readonly Pod[]): string {
   return well === pods.length ? `${pods.length}` : `${pods.length}, ${pods.length - well} of them not well`;
 }
 
-export function renderStatus({ status, problems, pods, now }: Look, paint: Paint): string {
+/** What every host has needs no line of its own as long as nobody uses it. */
+const builtin = "agent.local/";
+
+/** A line for each resource that is made of devices; "" where there is none to tell of. */
+function deviceLines({ status: { capacity, allocatable }, devices }: Look, paint: Paint): string {
+  const used = new Map<string, number>();
+  for (const { resource, shares, usedBy } of devices) {
+    // Init containers leave their devices to the containers after them: one may have several users in turn.
+    used.set(resource, (used.get(resource) ?? 0) + Math.min(shares, usedBy.length));
+  }
+  const names = [...new Set([...Object.keys(capacity).filter(isDeviceResource), ...used.keys()])].sort();
+  const rows = names.filter((name) => (used.get(name) ?? 0) > 0 || !name.startsWith(builtin)).map((name) => [
+    name,
+    capacity[name] ?? "0",
+    allocatable[name] ?? "0",
+    String(used.get(name) ?? 0),
+  ]);
+  if (rows.length === 0) return "";
+  const head = ["RESOURCE", "CAPACITY", "ALLOCATABLE", "IN USE"];
+  return paint("Devices".padEnd(12), "bold") + "agent get devices\n" +
+    formatTable(head, rows, paint, { indent: "  " });
+}
+
+export function renderStatus(look: Look, paint: Paint): string {
+  const { status, problems, pods, now } = look;
   const { runtime, paths } = status;
   const endpoint = runtime.managed ? `${runtime.endpoint}, supervised by this agent` : runtime.endpoint;
   const name = runtime.name === "" ? "unknown" : `${runtime.name} ${runtime.version}`;
@@ -79,6 +106,7 @@ export function renderStatus({ status, problems, pods, now }: Look, paint: Paint
   const table = pods.length === 0
     ? ""
     : "\n" + formatTable(podHead(options), pods.map((pod) => podRow(pod, options)), paint);
-  return head + problemLines(problems, paint) + paint("Pods".padEnd(12), "bold") + podCount(pods) + "\n" +
+  return head + problemLines(problems, paint) + deviceLines(look, paint) + paint("Pods".padEnd(12), "bold") +
+    podCount(pods) + "\n" +
     table;
 }

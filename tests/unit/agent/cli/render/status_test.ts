@@ -15,6 +15,6 @@ Deno.test("a runtime that has never answered is unknown", () => {
     conditions: [],
     paths: { manifests: "/m", root: "/r", logs: "/l", images: "/i" },
   };
-  const text = renderStatus({ status, problems: [], pods: [], now: 1000 }, (line) => line);
+  const text = renderStatus({ status, problems: [], pods: [], devices: [], now: 1000 }, (line) => line);
   assertStringIncludes(text, "Runtime     unknown (/run/x.sock)\n");
 });
