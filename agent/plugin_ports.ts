@@ -10,6 +10,7 @@ import type { ContainerCpus } from "./model/linux_resources.ts";
 import type { WantedNetwork } from "./model/networks.ts";
 import type { ObservedNetwork } from "./model/observed.ts";
 import type { CpuFacts } from "./model/plan.ts";
+import type { VolumeStats } from "./model/volume_stats.ts";
 import type { DesiredPod } from "./model/wish.ts";
 
 export type { Device, DeviceOffer } from "./model/devices.ts";
@@ -191,12 +192,7 @@ export interface CsiPublish extends CsiStage {
   readonly: boolean;
 }
 
-export interface CsiVolumeStats {
-  bytes?: { total: number; used: number; available: number };
-  inodes?: { total: number; used: number; available: number };
-  /** Absent where the driver does not tell. */
-  condition?: { abnormal: boolean; message: string };
-}
+export type CsiVolumeStats = VolumeStats;
 
 /** The CSI drivers that are registered on this node. */
 export interface CsiDrivers {

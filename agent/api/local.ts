@@ -36,7 +36,7 @@ export interface LocalApiOptions extends HealthOptions {
   /** Whether the manifests have been read and each of their pods looked at: before that a list would be untrue. */
   settled(): boolean;
   /** Prometheus text. */
-  metrics?(): string;
+  metrics?(signal: AbortSignal): string | Promise<string>;
   /** The effective configuration, as `agent config` shows it; without secrets. */
   config(): unknown;
   /** The root of the pods' log directories and the files below it. */
@@ -184,9 +184,9 @@ export function createLocalApi(options: LocalApiOptions): Hono {
     return c.json(status);
   });
   app.get("/config", (c) => c.json(options.config() ?? null));
-  app.get("/metrics", (c) => {
+  app.get("/metrics", async (c) => {
     c.header("content-type", "text/plain; version=0.0.4; charset=utf-8");
-    return c.body(options.metrics?.() ?? "");
+    return c.body(await options.metrics?.(options.signal) ?? "");
   });
   app.get("/containerLogs/:ns/:pod/:container", (c) => containerLogs(c, options));
   addImageRoutes(app, options.images, options.signal);

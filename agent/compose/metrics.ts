@@ -4,6 +4,8 @@
  */
 import type { CallMetrics, Metrics } from "../lib/metrics.ts";
 import type { Pod } from "../model/gen/v1.ts";
+import { volumeMetrics } from "../model/volume_stats.ts";
+import type { VolumeMeter } from "../node/volume_meter.ts";
 import type { StatusStore } from "../status_store.ts";
 
 /** The kubelet's operation types; what it does not know keeps our name. */
@@ -62,12 +64,13 @@ function processorSeconds(): number {
 
 /** Brings the gauges up to date and prints everything. */
 export function createMetricsPage(
-  o: { metrics: Metrics; store: StatusStore; nodeName: string; startedAt: number },
-): () => string {
+  o: { metrics: Metrics; store: StatusStore; volumes: VolumeMeter; nodeName: string; startedAt: number },
+): (signal: AbortSignal) => Promise<string> {
   const { metrics, store } = o;
   const restarts = metrics.gauge("agent_container_restarts", "Restarts of all containers that are known.");
   let counted = 0;
-  return () => {
+  return async (signal) => {
+    const volumes = await o.volumes.look(signal);
     const pods = store.pods();
     metrics.gauge("kubelet_node_name", "The node's name. The count is always 1.").set(1, {
       node: o.nodeName,
@@ -102,7 +105,7 @@ export function createMetricsPage(
     metrics.gauge("process_start_time_seconds", "Start time since the epoch in seconds.").set(
       o.startedAt / 1000,
     );
-    return metrics.render();
+    return metrics.render() + volumeMetrics(pods, volumes);
   };
 }
 

@@ -20,6 +20,7 @@ import { createCgroups, type PodCgroups } from "../node/cgroups.ts";
 import type { DeviceLedger } from "../node/device_ledger.ts";
 import { createImageArchives, type ImageArchives } from "../node/image_archives.ts";
 import { createUsageMeter, type UsageMeter } from "../node/usage.ts";
+import { createVolumeMeter, type VolumeMeter } from "../node/volume_meter.ts";
 import type { NodeFacts } from "../reconcile/apply.ts";
 import { boundSandboxes } from "../reconcile/bounded.ts";
 import { createGate } from "../reconcile/gate.ts";
@@ -50,6 +51,7 @@ export interface PodParts {
   storage: Storage;
   claims: ClaimBook;
   usage: UsageMeter;
+  volumeMeter: VolumeMeter;
   devices: DeviceLedger;
   /** Which driver makes them is asked of the runtime, when the first pod needs to know. */
   cgroups(): Promise<PodCgroups>;
@@ -201,6 +203,12 @@ export function createPodParts(o: PodPartsOptions, leave: AbortSignal): PodParts
     podLogsDir,
     rootDir,
   });
+  const volumeMeter = createVolumeMeter({
+    host,
+    store,
+    ask: o.csi.volumes.stats,
+    maxAge: config.volumeStatsAggPeriod,
+  }, leave);
   const prober = createProber();
   const reconciler = createReconciler({
     admission,
@@ -233,7 +241,7 @@ export function createPodParts(o: PodPartsOptions, leave: AbortSignal): PodParts
     },
   }, leave);
   const parts = { cni, node, labels, runtime, images, archives, reconciler, storage, claims, usage };
-  return { ...parts, devices: o.devices, cgroups, credentials };
+  return { ...parts, volumeMeter, devices: o.devices, cgroups, credentials };
 }
 
 const hugePageAmounts = (pages: ReadonlyMap<number, number>): Record<string, number> =>

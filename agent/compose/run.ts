@@ -300,7 +300,13 @@ function apiService(
         ready,
         settled,
         live: heartbeat.live,
-        metrics: createMetricsPage({ metrics, store, nodeName: config.nodeName, startedAt: host.now() }),
+        metrics: createMetricsPage({
+          metrics,
+          store,
+          volumes: parts.volumeMeter,
+          nodeName: config.nodeName,
+          startedAt: host.now(),
+        }),
         config: () => o.shownConfig,
         logs: { directory: config.podLogsDir, files: host },
         images: {
@@ -312,7 +318,7 @@ function apiService(
           importArchive: async (path, signal) => brought(await images.importArchive(path, signal)),
         },
         devices: () => parts.devices.reports(),
-        usage: createApiUsage({ meter: parts.usage, node: parts.node, store, host }),
+        usage: createApiUsage({ ...parts, meter: parts.usage, store, host }),
         requests: reconciler,
         sessions: { runtime: parts.runtime, streams: chosen.cri.streams },
         now: () => host.now(),

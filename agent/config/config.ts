@@ -38,6 +38,8 @@ export interface Config extends Instance, PlacementConfig {
   staticPodPath: string;
   fileCheckFrequency: number;
   nodeStatusUpdateFrequency: number;
+  /** Less than 0: volumes are not measured. */
+  volumeStatsAggPeriod: number;
   /** `unix://…`; "" looks at the usual places; `managed` is a containerd of the agent's own. */
   containerRuntimeEndpoint: string;
   /** "" is the runtime's. */
@@ -218,6 +220,7 @@ function toConfig(instance: Instance, values: ReadonlyMap<string, unknown>, node
     staticPodPath: text("staticPodPath"),
     fileCheckFrequency: time("fileCheckFrequency"),
     nodeStatusUpdateFrequency: time("nodeStatusUpdateFrequency"),
+    volumeStatsAggPeriod: time("volumeStatsAggPeriod"),
     containerRuntimeEndpoint: text("containerRuntimeEndpoint"),
     imageServiceEndpoint: text("imageServiceEndpoint"),
     managedRuntime: toManagedRuntime(

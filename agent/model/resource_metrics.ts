@@ -66,7 +66,7 @@ export const nodeMetrics = (
   },
 });
 
-type Sample = [labels: Record<string, string>, value: number, at: number];
+type Sample = [labels: Record<string, string>, value: number, at?: number];
 
 const family = (
   name: string,
@@ -77,10 +77,18 @@ const family = (
   if (samples.length === 0) return "";
   const lines = samples.map(([labels, value, at]) => {
     const list = Object.entries(labels).map(([key, text]) => `${key}="${text}"`).join(",");
-    return `${name}${list === "" ? "" : `{${list}}`} ${value} ${Math.round(at)}\n`;
+    const time = at === undefined ? "" : ` ${Math.round(at)}`;
+    return `${name}${list === "" ? "" : `{${list}}`} ${value}${time}\n`;
   });
   return `# HELP ${name} ${help}\n# TYPE ${name} ${type}\n${lines.join("")}`;
 };
+
+/** Without a time of its own, as the kubelet tells of volumes. */
+export const gaugeText = (
+  name: string,
+  help: string,
+  samples: readonly [labels: Record<string, string>, value: number][],
+): string => family(name, "gauge", help, samples);
 
 /** Prometheus text. Names of pods and containers need no escapes. */
 export function resourceMetrics(usage: NodeUsage, pods: readonly Pod[]): string {

@@ -1,8 +1,9 @@
 /**
- * The kubelet's /stats/summary. Pure. What is missing there is not measured here: network, inodes of volumes, the image
+ * The kubelet's /stats/summary. Pure. What is missing there is not measured here: network, inodes of emptyDirs, the image
  * file system. Source: k8s.io/kubelet/pkg/apis/stats/v1alpha1, types.go.
  */
 import type { Pod } from "./gen/v1.ts";
+import { type MeasuredVolume, volumeSummaries } from "./volume_stats.ts";
 import { containerIn, type MeasuredUsage, nanoCores, podIn, type Usage } from "./usage.ts";
 
 /** Of a file system. */
@@ -31,6 +32,8 @@ export interface SummaryFacts {
   disk: Capacity | undefined;
   /** By uid of the pod. */
   disks: ReadonlyMap<string, PodDisk>;
+  /** Those that are no emptyDirs, by uid of the pod. */
+  volumes: ReadonlyMap<string, readonly MeasuredVolume[]>;
 }
 
 const time = (ms: number): string => new Date(ms).toISOString().replace(/\.\d+Z$/, "Z");
@@ -86,10 +89,13 @@ function podSummary(measured: MeasuredUsage, pod: Pod, facts: SummaryFacts): obj
     ...(found.whole === undefined
       ? {}
       : { cpu: cpuOf(podIn(before, uid)?.whole, found.whole), memory: memoryOf(found.whole) }),
-    volume: [...disk?.emptyDirs ?? []].map(([volume, bytes]) => ({
-      ...fsOf(now.at, facts.disk, bytes),
-      name: volume,
-    })),
+    volume: [
+      ...[...disk?.emptyDirs ?? []].map(([volume, bytes]) => ({
+        ...fsOf(now.at, facts.disk, bytes),
+        name: volume,
+      })),
+      ...volumeSummaries(facts.volumes.get(uid) ?? [], namespace),
+    ],
     "ephemeral-storage": fsOf(now.at, facts.disk, ephemeral),
   }];
 }

@@ -7,6 +7,7 @@ import { AgentError, errorText } from "../../model/errors.ts";
 import { type CsiWish, inlineWish, persistentWish } from "../../model/csi.ts";
 import type { PersistentVolume, Pod, Volume } from "../../model/gen/v1.ts";
 import type { Objects } from "../../model/wish.ts";
+import type { CsiVolumeStats } from "../../plugin_ports.ts";
 import type { PublishedVolume } from "../../ports.ts";
 import { createParts, type CsiOptions } from "./parts.ts";
 import { inlineHandle } from "./places.ts";
@@ -14,6 +15,7 @@ import { expandVolume } from "./expand.ts";
 import { contentOf, publishVolume } from "./publish.ts";
 import type { PodRecord } from "./records.ts";
 import { collectVolumes, releaseVolume } from "./release.ts";
+import { volumeStats } from "./stats.ts";
 
 export interface CsiUser {
   pod: Pod;
@@ -38,6 +40,8 @@ export interface CsiVolumes {
   isOnNode(volume: PersistentVolume): Promise<boolean>;
   /** Has its driver make use of the bytes that a volume has got, where a pod has it. */
   expand(volume: PersistentVolume, bytes: number, signal: AbortSignal): Promise<void>;
+  /** Of a volume that lies under this name; `undefined`: its driver is away or does not tell. */
+  stats(uid: string, specName: string, signal: AbortSignal): Promise<CsiVolumeStats | undefined>;
   /** Takes from the node what no pod uses, now that a driver is there. */
   collect(driver: string, signal: AbortSignal): Promise<void>;
 }
@@ -110,6 +114,7 @@ export function createCsiVolumes(o: CsiOptions): CsiVolumes {
       if (wish === undefined) return;
       await p.turns.take(p.keyOf(wish), signal, () => expandVolume(p, volume, bytes, signal));
     },
+    stats: (uid, specName, signal) => volumeStats(p, uid, specName, signal),
     collect: (driver, signal) => collectVolumes(p, driver, signal),
   };
 }

@@ -24,6 +24,8 @@ async function run(...argv: [string, ...string[]]): Promise<string> {
   return said.decode(stdout).trim();
 }
 
+export const sicknessFile = (state: string, id: string) => join(state, "volumes", `${id}.sick`);
+
 const exists = (path: string) => Deno.lstat(path).then(() => true, () => false);
 
 export async function isMounted(path: string): Promise<boolean> {
@@ -147,6 +149,9 @@ export function createDisks(state: string) {
       };
     },
     size,
+    /** What is wrong with a volume, as the test says in a file. */
+    sickness: (id: string): Promise<string | undefined> =>
+      Deno.readTextFile(sicknessFile(state, id)).catch(() => undefined),
   };
 }
 

@@ -70,7 +70,6 @@ export function createServices(o: DriverOptions, turn: Turn): BoundService[] {
   const disks = createDisks(o.state);
   const without = new Set(o.without ?? []);
   const has = (rpc: string) => !without.has(rpc);
-  const conditions = new Map<string, string>();
 
   async function known(id: string): Promise<VolumeRecord> {
     const found = await disks.load(id);
@@ -210,10 +209,10 @@ export function createServices(o: DriverOptions, turn: Turn): BoundService[] {
         return {};
       }),
     nodeGetVolumeStats: (request) =>
-      turn("NodeGetVolumeStats", request, (r) => {
+      turn("NodeGetVolumeStats", request, async (r) => {
         must({ volume_id: r.volumeId, volume_path: r.volumePath });
         const { bytes, inodes } = disks.stats(r.volumePath);
-        const sick = conditions.get(r.volumeId);
+        const sick = await disks.sickness(r.volumeId);
         return {
           usage: [{ unit: Unit.BYTES, ...bytes }, { unit: Unit.INODES, ...inodes }],
           volumeCondition: { abnormal: sick !== undefined, message: sick ?? "fine" },

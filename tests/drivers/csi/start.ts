@@ -3,6 +3,7 @@
  */
 import { join } from "@std/path";
 import { type Call, callsFile, type Knobs, knobsFile } from "./knobs.ts";
+import { sicknessFile } from "./disks.ts";
 import type { DriverOptions } from "./services.ts";
 
 export interface CsiDriverProcess extends AsyncDisposable {
@@ -10,6 +11,8 @@ export interface CsiDriverProcess extends AsyncDisposable {
   socket: string;
   /** Misbehaves like this from the next call on. */
   knobs(knobs: Knobs): Promise<void>;
+  /** The volume is abnormal from now on; without a message it is well again. */
+  sicken(id: string, message?: string): Promise<void>;
   /** What it was asked, since its state began. */
   calls(method?: string): Promise<Call[]>;
   /** Waits until it was asked as often. */
@@ -77,6 +80,10 @@ export async function startCsiDriver(
     knobs: async (knobs) => {
       await Deno.writeTextFile(`${knobsFile(state)}.new`, JSON.stringify(knobs));
       await Deno.rename(`${knobsFile(state)}.new`, knobsFile(state));
+    },
+    async sicken(id, message) {
+      if (message === undefined) await Deno.remove(sicknessFile(state, id));
+      else await Deno.writeTextFile(sicknessFile(state, id), message);
     },
     calls,
     async untilCalled(method, times = 1) {

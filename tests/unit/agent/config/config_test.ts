@@ -40,6 +40,7 @@ Deno.test("nothing given: the defaults of a node's one agent", () => {
     staticPodPath: "/etc/kubernetes/manifests",
     fileCheckFrequency: 20_000,
     nodeStatusUpdateFrequency: 10_000,
+    volumeStatsAggPeriod: 60_000,
     containerRuntimeEndpoint: "",
     imageServiceEndpoint: "",
     network: { write: false, bandwidth: false, collectLeaks: true },

@@ -91,6 +91,12 @@ Deno.test("/stats/summary speaks as the kubelet's; ephemeral storage is layers, 
     bootedAt: start - 3600_000,
     disk: { capacity: 1000, available: 600, inodes: 50, inodesFree: 20 },
     disks: new Map([["u1", { emptyDirs: new Map([["m", 7], ["d", 11]]), logs: new Map([["main", 13]]) }]]),
+    volumes: new Map([["u1", [{
+      name: "shop",
+      claim: "sold",
+      at: start + 1000,
+      stats: { bytes: { total: 9, used: 4, available: 5 }, condition: { abnormal: true, message: "" } },
+    }]]]),
   });
   const time = "2026-01-01T00:00:02Z";
   const fs = { time, availableBytes: 600, capacityBytes: 1000 };
@@ -119,6 +125,15 @@ Deno.test("/stats/summary speaks as the kubelet's; ephemeral storage is layers, 
       volume: [
         { ...fs, usedBytes: 7, ...inodes, name: "m" },
         { ...fs, usedBytes: 11, ...inodes, name: "d" },
+        {
+          time: "2026-01-01T00:00:01Z",
+          availableBytes: 5,
+          capacityBytes: 9,
+          usedBytes: 4,
+          name: "shop",
+          pvcRef: { name: "sold", namespace: "default" },
+          volumeHealthStats: { abnormal: true },
+        },
       ],
       "ephemeral-storage": { ...fs, usedBytes: 124, ...inodes },
     }],
