@@ -59,6 +59,8 @@ export interface DesiredPod {
 export interface Desired {
   pods: ReadonlyMap<PodKey, DesiredPod>;
   objects: Objects;
+  /** The file that describes an object, by `Kind namespace/name`; absent for those that come from elsewhere. */
+  origins?: ReadonlyMap<string, string>;
   problems: readonly Problem[];
   /** False until every source has spoken once: nothing is removed before. */
   complete: boolean;

@@ -160,6 +160,7 @@ export function snapshotOf(
     source: "file",
     ...maps as unknown as Objects,
     pods,
+    origins: state.owners,
     problems: [...state.problems, ...problems],
   };
 }

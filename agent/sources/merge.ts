@@ -13,6 +13,7 @@ import { missingReferences } from "./references.ts";
 export interface Snapshot extends Objects {
   source: "file" | "api";
   pods: ReadonlyMap<PodKey, DesiredPod>;
+  origins?: ReadonlyMap<string, string>;
   problems: readonly Problem[];
   /** False: it shows what was known before; what is missing may only be out of reach. */
   readable?: boolean;
@@ -30,9 +31,11 @@ export function mergeSnapshots(
     Number(a.source === "api") - Number(b.source === "api")
   );
   const pods = new Map<PodKey, DesiredPod>();
+  const origins = new Map<string, string>();
   const problems: Problem[] = [];
   for (const snapshot of ordered) {
     addAbsent(pods, snapshot.pods);
+    addAbsent(origins, snapshot.origins ?? new Map());
     problems.push(...snapshot.problems);
   }
   const objects = mergeObjects(ordered);
@@ -40,7 +43,7 @@ export function mergeSnapshots(
   for (const desired of local) pods.set(podKey(desired.pod), withClass(desired, objects.runtimeClasses));
   for (const desired of local) problems.push(...missingReferences(desired, objects));
   problems.push(...hostPortClashes(local));
-  return { pods, objects, problems, complete: expected.every((name) => snapshots.has(name)) };
+  return { pods, objects, origins, problems, complete: expected.every((name) => snapshots.has(name)) };
 }
 
 function mergeObjects(snapshots: readonly Objects[]): Objects {

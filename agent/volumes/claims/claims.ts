@@ -138,7 +138,7 @@ export function createClaims(o: ClaimsOptions, leave: AbortSignal): ClaimBook {
       }),
     );
     store.setObjects(withClaims(desired.objects, { records }, now, troubles));
-    if (plan !== undefined) telling.verdicts(plan);
+    if (plan !== undefined) telling.verdicts(plan, desired.origins);
   }
 
   /** Pods that wait for a claim whose state has changed try again at once. */

@@ -1,6 +1,7 @@
 /** What users are told of claims and volumes: events, each once, and problems. Not for: their status (model/claim_status.ts). */
 import { errorText, type Problem } from "../../model/errors.ts";
 import type { ClaimPlan, ClaimWork, Verdict } from "../../model/claims.ts";
+import type { Desired } from "../../model/wish.ts";
 import type { AgentEvent } from "../../model/status_types.ts";
 import type { StatusStore } from "../../status_store.ts";
 
@@ -8,8 +9,8 @@ export interface Telling {
   unreadable(message: string): void;
   unsaved(path: string, error: unknown): void;
   saved(): void;
-  /** What each claim waits for, where that is new, and what its author can mend. */
-  verdicts(plan: ClaimPlan): void;
+  /** What each claim waits for, where that is new, and what its author can mend, in which file. */
+  verdicts(plan: ClaimPlan, origins: Desired["origins"]): void;
   ended(work: ClaimWork, error: string | undefined): void;
 }
 
@@ -50,13 +51,13 @@ export function createTelling(store: StatusStore, now: () => number): Telling {
       saving = [];
       show();
     },
-    verdicts({ records, verdicts, problems }) {
+    verdicts({ records, verdicts, problems }, origins) {
       const uids = new Set(Object.values(records.claims).map(({ uid }) => uid));
       for (const uid of told.keys()) if (!uids.has(uid)) told.delete(uid);
       for (const [key, found] of verdicts) verdict(key, records.claims[key]!.uid, found);
       ofClaims = problems.map(({ key, field, message }): Problem => ({
         severity: "warning",
-        file: owner,
+        file: origins?.get(`PersistentVolumeClaim ${key}`) ?? owner,
         object: `PersistentVolumeClaim ${key}`,
         field,
         message,

@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { watchManifests } from "../../../../agent/sources/static_dir.ts";
-import type { Snapshot } from "../../../../agent/sources/merge.ts";
+import { mergeSnapshots, type Snapshot } from "../../../../agent/sources/merge.ts";
 import { createFakeHost, type FakeHost } from "../../../fakes/host.ts";
 
 const pod = (name: string, image = "demo:1") =>
@@ -63,6 +63,8 @@ Deno.test("a file that is there becomes a pod with node name, uid and annotation
   assertEquals(desired.pod.spec?.nodeName, "node1");
   assertEquals(desired.pod.metadata?.uid, desired.uid);
   assertEquals(desired.pod.metadata?.annotations?.["kubernetes.io/config.source"], "file");
+  const { origins } = mergeSnapshots(new Map([["file", run.newest()]]), ["file"]);
+  assertEquals(origins, new Map([["Pod default/web", "/manifests/web.yaml"]]));
   await run.stop();
 });
 

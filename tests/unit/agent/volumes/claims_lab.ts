@@ -72,7 +72,11 @@ export interface Lab {
   store: ReturnType<typeof createStatusStore>;
   retried: string[];
   expanded: string[];
-  want(objects: readonly { kind?: string; metadata?: ObjectMeta }[], pods?: readonly DesiredPod[]): void;
+  want(
+    objects: readonly { kind?: string; metadata?: ObjectMeta }[],
+    pods?: readonly DesiredPod[],
+    origins?: ReadonlyMap<string, string>,
+  ): void;
   /** As a kill: nothing that runs is told of, or waited for. */
   kill(): void;
   show(): string[];
@@ -105,7 +109,7 @@ export function open(root: string, drivers: CsiDrivers): Lab {
     store,
     retried,
     expanded,
-    want(objects, pods = []) {
+    want(objects, pods = [], origins = new Map()) {
       const of = (kind: string, prefix = "") =>
         new Map(objects.filter((o) => o.kind === kind).map((o) => [prefix + o.metadata!.name!, o]));
       claims.update({
@@ -117,6 +121,7 @@ export function open(root: string, drivers: CsiDrivers): Lab {
           storageClasses: of("StorageClass"),
           secrets: of("Secret", "default/"),
         } as unknown as Objects,
+        origins,
         problems: [],
         complete: true,
       });

@@ -48,6 +48,23 @@ Deno.test("a claim without any class gets a directory when its first pod comes, 
     third.kill();
   }));
 
+Deno.test("a claim with a volume that is edited is a problem of its file", () =>
+  inDirectory(async (root) => {
+    const lab = open(root, noDrivers);
+    const web = podOf("web", [volume("data")]);
+    lab.want([claim("data")], [web]);
+    await lab.begin(web);
+    await lab.claims.volumeFor(web, volume("data"), signal);
+    const edited = claim("data");
+    edited.spec = { ...edited.spec, accessModes: ["ReadOnlyMany"] };
+    lab.want([edited], [web], new Map([["PersistentVolumeClaim default/data", "/manifests/data.yaml"]]));
+    await until("it is told", () => lab.store.problems().length > 0);
+    assertEquals(lab.store.problems().map(({ file, object, field }) => [file, object, field]), [
+      ["/manifests/data.yaml", "PersistentVolumeClaim default/data", "spec.accessModes"],
+    ]);
+    lab.kill();
+  }));
+
 Deno.test("a directory is deleted neither through a link nor while its disk is away", () =>
   inDirectory(async (root) => {
     const lab = open(root, noDrivers);
