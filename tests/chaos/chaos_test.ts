@@ -8,8 +8,9 @@ import { findContainerd } from "../../plugins/containerd/processes.ts";
 import { signalProcess, waitForExit } from "../../plugins/processes/proc.ts";
 import { type AgentUnderTest, createAgent, output } from "../e2e/agent.ts";
 import { writeImageArchive } from "../../tools/busybox_image.ts";
-import { complaints, doubles } from "./expect.ts";
-import { imageName, images, networkFile, networkText } from "./pods.ts";
+import { complaints, doubles, sharedDevices } from "./expect.ts";
+import { type Plugins, startChaosDevices, startChaosDriver } from "./plugins.ts";
+import { imageName, images, networkFile, networkText, storageFile, storageText } from "./pods.ts";
 import { createScript, describeMove, type Move, type Wanted } from "./script.ts";
 import { createWorldReader, type WorldReader } from "./world.ts";
 
@@ -23,6 +24,7 @@ const lookMs = 60;
 interface Stage {
   agent: AgentUnderTest;
   world: WorldReader;
+  plugins: Plugins;
   /** Times of kills, in ms since the epoch. */
   kills: number[];
   /** What was never to be. */
@@ -59,6 +61,11 @@ async function perform(stage: Stage, move: Move): Promise<void> {
       return;
     case "killRuntime":
       return await killRuntime(stage);
+    case "killPlugin":
+      return await stage.plugins[move.plugin].kill();
+    case "startPlugins":
+      for (const plugin of Object.values(stage.plugins)) if (plugin.ended()) await plugin.start();
+      return;
     case "rest":
       return await untilCalm(stage, move.wanted);
   }
@@ -103,8 +110,19 @@ async function untilCalm(stage: Stage, wanted: Wanted): Promise<void> {
 async function watch({ world, violations }: Stage, signal: AbortSignal): Promise<void> {
   while (!signal.aborted) {
     violations.push(...doubles(await world.lists().catch(() => ({ sandboxes: [], containers: [] }))));
+    violations.push(...lookForSharedDevices(world));
     await sleep(lookMs);
   }
+}
+
+/** Twice: what one has given back between two reads may be another's by the second. */
+function lookForSharedDevices(world: WorldReader): string[] {
+  const look = () => {
+    const { users, given } = world.devices();
+    return sharedDevices(users, given);
+  };
+  const first = look();
+  return first.length === 0 ? [] : look().filter((line) => first.includes(line));
 }
 
 async function play(stage: Stage, script: readonly Move[]): Promise<void> {
@@ -133,7 +151,10 @@ Deno.test({
   name: `${kills} kills, seed ${seed}: what is wanted runs, started once, and nothing else is left`,
   sanitizeOps: false,
   async fn() {
+    await using storage = await startChaosDriver();
     await using agent = await createAgent({ withImage: false });
+    await storage.register(agent.root);
+    await using devices = await startChaosDevices(agent.root);
     const startsDirectory = join(agent.directory, "starts");
     await Deno.mkdir(startsDirectory);
     for (const version of images) {
@@ -143,9 +164,12 @@ Deno.test({
     const network = `chaos${crypto.randomUUID().slice(0, 6)}`;
     const dataDir = join(agent.directory, "ipam");
     await agent.write(networkFile, networkText(network, dataDir));
-    const world = createWorldReader({ root: agent.root, startsDirectory, network, dataDir });
+    await agent.write(storageFile, storageText);
+    const { root } = agent;
+    const world = createWorldReader({ root, startsDirectory, network, dataDir, driverState: storage.state });
     const script = createScript({ seed, kills, restEvery: 8, startsDirectory, firstHostPort: 20_000 });
-    const stage: Stage = { agent, world, kills: [], violations: [], starting: Promise.resolve() };
+    const plugins = { "CSI driver": storage.driver, "device plugin": devices };
+    const stage: Stage = { agent, world, plugins, kills: [], violations: [], starting: Promise.resolve() };
     const leave = new AbortController();
     const watching = watch(stage, leave.signal);
     try {

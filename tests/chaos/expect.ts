@@ -7,11 +7,15 @@ import {
   type ChaosContainer,
   type ChaosPod,
   exitsOf,
+  hasDevice,
+  hasDisk,
   joinsNetwork,
+  noteText,
   restingPhase,
   startKey,
   usesHostNetwork,
 } from "./pods.ts";
+import { type DeviceUser, driverFacts, type Given } from "./plugin_traces.ts";
 import type { Wanted } from "./script.ts";
 import type { Lists, World, WorldContainer, WorldSandbox } from "./world.ts";
 
@@ -56,6 +60,14 @@ export function complaints(
     ...runtimeComplaints(places, world),
     ...networkComplaints(places, world),
     ...diskComplaints(places, world),
+    ...volumeComplaints(places, world),
+    ...differences(
+      "containers with devices on record",
+      world.given.map((g) => `${g.uid}/${g.container}`),
+      places.filter((p) => hasDevice(p.pod)).flatMap((p) =>
+        p.pod.containers.map((c) => `${p.uid}/${c.name}`)
+      ),
+    ),
   ];
 }
 
@@ -69,6 +81,15 @@ export function doubles({ sandboxes, containers }: Lists): string[] {
       name,
     ) => `container ${name} runs twice`),
   ];
+}
+
+/** A device that two living containers have, or the record gives to two. */
+export function sharedDevices(users: readonly DeviceUser[], given: readonly Given[]): string[] {
+  const ids = [...repeated(users.flatMap((u) => u.ids)), ...repeated(given.flatMap((g) => g.ids))];
+  return ids.map((id) => {
+    const whose = [...users, ...given].filter((x) => x.ids.includes(id));
+    return `device ${id} is given to more than one: ${JSON.stringify(whose)}`;
+  });
 }
 
 const repeated = (list: readonly string[]) => [...new Set(list.filter((x, i) => list.indexOf(x) !== i))];
@@ -101,7 +122,7 @@ function podComplaints(place: Place, world: World): string[] {
     const here = `${pod.name}/${c.name}`;
     const due = exitsOf(pod, c.name) === undefined ? 1 : 0;
     if (running.length !== due) found.push(`${here}: ${running.length} running containers`);
-    else if (due === 1) found.push(...insideComplaints(here, pod, c, world, running[0]!.id));
+    else if (due === 1) found.push(...insideComplaints(here, place, c, world, running[0]!.id));
     if (own.length > 2) found.push(`${here}: ${own.length} records are kept`);
     if (!world.starts.some((s) => s.key === startKey(pod, c))) {
       found.push(`${here}: never started as ${startKey(pod, c)}`);
@@ -116,7 +137,7 @@ function podComplaints(place: Place, world: World): string[] {
 
 function insideComplaints(
   here: string,
-  pod: ChaosPod,
+  { pod, uid }: Place,
   c: ChaosContainer,
   world: World,
   id: string,
@@ -125,16 +146,36 @@ function insideComplaints(
   if (inside === undefined) return [`${here}: runs without a task`];
   const page = pod.shape === "config" ? `${pod.page}` : undefined;
   const word = pod.shape === "config" ? `s${pod.page}` : undefined;
+  const given = world.given.filter((g) => g.uid === uid && g.container === c.name);
   const expected: [string, unknown, unknown][] = [
     ["env", inside.env.get("VERSION"), `${c.env}`],
     ["image", inside.env.get("IMAGE"), `${c.image}`],
     ["memory limit", inside.memoryLimit, c.memory * 2 ** 20],
     ["ConfigMap", inside.page, page],
     ["Secret", inside.word, word],
+    ["inline volume", inside.note, hasDisk(pod) ? noteText : undefined],
+    ["device", inside.env.get("DEVICES"), hasDevice(pod) ? given.flatMap((g) => g.ids).join() : undefined],
   ];
-  return expected.filter(([, is, should]) => is !== should).map(([what, is, should]) =>
-    `${here}: ${what} is ${is}, not ${should}`
-  );
+  return [
+    ...expected.filter(([, is, should]) => is !== should).map(([what, is, should]) =>
+      `${here}: ${what} is ${is}, not ${should}`
+    ),
+    ...(hasDisk(pod) ? claimComplaints(here, pod, inside.disk, world) : []),
+  ];
+}
+
+/** What containers wrote since the pod has its claim is there, and nothing of another pod. */
+function claimComplaints(here: string, pod: ChaosPod, disk: readonly string[], { starts }: World): string[] {
+  const written = starts.map((s) => s.key).filter((key) => {
+    const [name, , command] = key.split("_");
+    return name === pod.name && Number(command) > pod.claim;
+  });
+  return [
+    ...written.filter((key) => !disk.includes(key)).map((key) => `${here}: ${key} is lost from its claim`),
+    ...disk.filter((name) => name !== "lost+found" && !name.startsWith(`${pod.name}_`)).map((name) =>
+      `${here}: ${name} is in its claim`
+    ),
+  ];
 }
 
 function startComplaints(wanted: Wanted, world: World, kills: readonly number[]): string[] {
@@ -190,23 +231,33 @@ function networkComplaints(places: readonly Place[], world: World): string[] {
 }
 
 function diskComplaints(places: readonly Place[], world: World): string[] {
-  const withMounts = places.filter((p) => p.pod.shape === "config");
+  const mountsOf = ({ pod, uid }: Place): string[] => {
+    if (pod.shape === "config") {
+      return [`${uid}/volumes/kubernetes.io~secret/key`, `${uid}/volumes/kubernetes.io~empty-dir/shared`];
+    }
+    const [note, claim] = ["note", "pvc"].map((name) => `${uid}/volumes/kubernetes.io~csi/${name}/mount`);
+    return hasDisk(pod) ? [note!, claim!] : [];
+  };
   return [
     ...differences("pod directories", world.podDirectories, places.map((p) => p.uid)),
-    ...differences(
-      "mounts of pods",
-      world.podMounts,
-      withMounts.flatMap(({ uid }) => [
-        `${uid}/volumes/kubernetes.io~secret/key`,
-        `${uid}/volumes/kubernetes.io~empty-dir/shared`,
-      ]),
-    ),
+    ...differences("mounts of pods", world.podMounts, places.flatMap(mountsOf)),
     ...differences(
       "log directories",
       world.logDirectories,
       places.map((p) => `default_${p.pod.name}_${p.uid}`),
     ),
     ...linkComplaints(world),
+  ];
+}
+
+/** A volume of the driver for each claim, each on the node exactly once. */
+function volumeComplaints(places: readonly Place[], world: World): string[] {
+  const due = places.filter((p) => hasDisk(p.pod)).length;
+  const { volumes, ...onNode } = world.driver;
+  return [
+    ...(volumes.length === due ? [] : [`volumes of the driver: ${volumes.length} for ${due} claims`]),
+    ...driverFacts.flatMap((fact) => differences(fact, onNode[fact], volumes)),
+    ...(world.volumeRecords === due ? [] : [`records of volumes: ${world.volumeRecords} for ${due} claims`]),
   ];
 }
 

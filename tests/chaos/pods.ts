@@ -13,6 +13,8 @@ export const shapes = [
   "job",
   "failing",
   "flaky",
+  "disk",
+  "device",
 ] as const;
 export type Shape = (typeof shapes)[number];
 
@@ -36,6 +38,8 @@ export interface ChaosPod {
   readonly containers: readonly ChaosContainer[];
   /** Version of the ConfigMap. */
   readonly page: number;
+  /** Older than each command that may have run with its claim. */
+  readonly claim: number;
   readonly hostPort: number;
 }
 
@@ -56,6 +60,8 @@ const containerNames: Record<Shape, readonly string[]> = {
   job: ["main"],
   failing: ["main"],
   flaky: ["main", "steady"],
+  disk: ["main"],
+  device: ["main"],
 };
 
 export const containerNamesOf = (shape: Shape) => containerNames[shape];
@@ -80,6 +86,17 @@ export function restingPhase(pod: ChaosPod): "Running" | "Succeeded" | "Failed" 
   return pod.shape === "failing" ? "Failed" : "Running";
 }
 
+/** Its pods have a claim at `/disk`, and an inline volume at `/note`, both of the CSI driver. */
+export const hasDisk = (pod: ChaosPod) => pod.shape === "disk";
+export const driverName = "chaos.csi.example";
+export const noteText = "of the driver";
+
+/** Its containers have one device each. */
+export const hasDevice = (pod: ChaosPod) => pod.shape === "device";
+export const resourceName = "chaos.example/slot";
+/** Fewer than there are pods at times: some wait until others have given theirs back. */
+export const devices = ["slot0", "slot1", "slot2"] as const;
+
 /** Its pods join the further network. */
 export const joinsNetwork = (pod: ChaosPod) => pod.shape === "pair";
 
@@ -99,17 +116,35 @@ export function networkText(name: string, dataDir: string): string {
 
 export const usesHostNetwork = (pod: ChaosPod) => pod.shape === "hostnet";
 
+export const storageFile = "storage.yaml";
+
+export const storageText: string = [
+  {
+    apiVersion: "storage.k8s.io/v1",
+    kind: "StorageClass",
+    metadata: { name: "chaos" },
+    provisioner: driverName,
+  },
+  {
+    apiVersion: "storage.k8s.io/v1",
+    kind: "CSIDriver",
+    metadata: { name: driverName },
+    spec: { podInfoOnMount: true, volumeLifecycleModes: ["Persistent", "Ephemeral"] },
+  },
+].map((o) => JSON.stringify(o)).join("\n---\n");
+
 /** What a start writes down: everything on which the identity of a running container depends. */
 export const startKey = (pod: ChaosPod, c: ChaosContainer): string =>
   [pod.name, c.name, c.command, c.env, c.image, usesHostNetwork(pod) ? "host" : pod.hostname].join("_");
 
-/** A shell program that records its start and then ends as its shape wants. */
+/** A shell program that records its start, first on its disk, and then ends as its shape wants. */
 function program(pod: ChaosPod, c: ChaosContainer): string {
   const host = usesHostNetwork(pod) ? "host" : "$(hostname)";
-  const key = `${startsMount}/${pod.name}_${c.name}_${c.command}_$VERSION_\${IMAGE}_${host}`
-    .replace("$VERSION_", "${VERSION}_");
+  const name = `${pod.name}_${c.name}_${c.command}_\${VERSION}_\${IMAGE}_${host}`;
+  const key = `${startsMount}/${name}`;
   const exits = exitsOf(pod, c.name);
-  const record = `read id </proc/sys/kernel/random/uuid; echo >${key}_$id`;
+  const onDisk = hasDisk(pod) ? `echo >/disk/${name}; ` : "";
+  const record = `${onDisk}read id </proc/sys/kernel/random/uuid; echo >${key}_$id`;
   if (exits === undefined) {
     return `trap 'exit 0' TERM; ${record}; while :; do sleep 1000 & wait $!; done`;
   }
@@ -124,12 +159,16 @@ function containerSpec(pod: ChaosPod, c: ChaosContainer): Record<string, unknown
     mounts.push({ name: "page", mountPath: "/page" }, { name: "key", mountPath: "/key" });
   }
   if (pod.shape === "config" || pod.shape === "pair") mounts.push({ name: "shared", mountPath: "/shared" });
+  if (hasDisk(pod)) mounts.push({ name: "disk", mountPath: "/disk" }, { name: "note", mountPath: "/note" });
   return {
     name: c.name,
     image: imageName(c.image),
     command: ["sh", "-c", program(pod, c)],
     env: [{ name: "VERSION", value: `${c.env}` }],
-    resources: { requests: { cpu: "5m", memory: "8Mi" }, limits: { memory: `${c.memory}Mi` } },
+    resources: {
+      requests: { cpu: "5m", memory: "8Mi" },
+      limits: { memory: `${c.memory}Mi`, ...(hasDevice(pod) && { [resourceName]: "1" }) },
+    },
     volumeMounts: mounts,
     ...(ports.length > 0 && { ports }),
   };
@@ -138,6 +177,12 @@ function containerSpec(pod: ChaosPod, c: ChaosContainer): Record<string, unknown
 function volumes(pod: ChaosPod, startsDirectory: string): Record<string, unknown>[] {
   const all: Record<string, unknown>[] = [{ name: "starts", hostPath: { path: startsDirectory } }];
   if (pod.shape === "pair") all.push({ name: "shared", emptyDir: {} });
+  if (hasDisk(pod)) {
+    all.push(
+      { name: "disk", persistentVolumeClaim: { claimName: claimName(pod) } },
+      { name: "note", csi: { driver: driverName, volumeAttributes: { content: noteText } } },
+    );
+  }
   if (pod.shape !== "config") return all;
   return [
     ...all,
@@ -148,6 +193,7 @@ function volumes(pod: ChaosPod, startsDirectory: string): Record<string, unknown
 }
 
 const pageName = (pod: ChaosPod) => `${pod.name}-page`;
+const claimName = (pod: ChaosPod) => `${pod.name}-claim`;
 
 function podObject(pod: ChaosPod, startsDirectory: string): Record<string, unknown> {
   const specs = pod.containers.map((c) => containerSpec(pod, c));
@@ -170,9 +216,10 @@ function podObject(pod: ChaosPod, startsDirectory: string): Record<string, unkno
   };
 }
 
-/** The file of a pod and, where it has one, that of its ConfigMap and Secret. */
+/** The file of a pod and, where it has them, those of its ConfigMap and Secret, and of its claim. */
 export const podFile = (pod: ChaosPod) => `${pod.name}.yaml`;
 export const pageFile = (pod: ChaosPod) => `${pod.name}-page.yaml`;
+export const claimFile = (pod: ChaosPod) => `${pod.name}-claim.yaml`;
 export const hasPage = (pod: ChaosPod) => pod.shape === "config";
 
 export const podText = (pod: ChaosPod, startsDirectory: string): string =>
@@ -183,6 +230,18 @@ export const pageText = (pod: ChaosPod): string =>
     { kind: "ConfigMap", data: { version: `${pod.page}` } },
     { kind: "Secret", stringData: { word: `s${pod.page}` } },
   ].map((o) => JSON.stringify({ apiVersion: "v1", metadata: { name: pageName(pod) }, ...o })).join("\n---\n");
+
+export const claimText = (pod: ChaosPod): string =>
+  JSON.stringify({
+    apiVersion: "v1",
+    kind: "PersistentVolumeClaim",
+    metadata: { name: claimName(pod) },
+    spec: {
+      accessModes: ["ReadWriteOnce"],
+      storageClassName: "chaos",
+      resources: { requests: { storage: "8Mi" } },
+    },
+  });
 
 /** Ways to break a manifest: cut in the middle, a wrong type, an unknown field. */
 export function broken(text: string, way: number): string {

@@ -6,14 +6,20 @@ import {
   broken,
   type ChaosContainer,
   type ChaosPod,
+  claimFile,
+  claimText,
   containerNamesOf,
+  devices,
   exitsOf,
+  hasDevice,
+  hasDisk,
   hasPage,
   images,
   pageFile,
   pageText,
   podFile,
   podText,
+  type Shape,
   shapes,
   startKey,
 } from "./pods.ts";
@@ -28,8 +34,14 @@ export type Move =
   /** SIGKILL to the agent, or to its containerd. */
   | { readonly kind: "kill" }
   | { readonly kind: "killRuntime" }
+  /** SIGKILL to a plugin, and the start of those that have ended, be it by themselves. */
+  | { readonly kind: "killPlugin"; readonly plugin: Plugin }
+  | { readonly kind: "startPlugins" }
   /** Wait until the world is as it should be. */
   | { readonly kind: "rest"; readonly wanted: Wanted };
+
+export type Plugin = (typeof plugins)[number];
+const plugins = ["CSI driver", "device plugin"] as const;
 
 export interface Wanted {
   readonly pods: readonly ChaosPod[];
@@ -46,6 +58,9 @@ export interface ScriptOptions {
   /** The first of the ports of the host that pods ask for. */
   readonly firstHostPort: number;
 }
+
+/** Those that need plugins come more often. */
+const choice: readonly Shape[] = [...shapes, "disk", "device", "disk", "device"];
 
 /** Mulberry32. */
 export function seeded(seed: number): () => number {
@@ -84,13 +99,21 @@ export function createScript(o: ScriptOptions): Move[] {
   const write = (what: string, ...files: [string, string?][]): Move => ({ kind: "write", what, files });
   const textOf = (pod: ChaosPod) => podText(pod, o.startsDirectory);
 
+  /** More could never all run. */
+  const isFull = () => [...pods.values()].filter(hasDevice).length === devices.length;
+  const sideFile = (pod: ChaosPod): [string, string][] => {
+    if (hasDisk(pod)) return [[claimFile(pod), claimText(pod)]];
+    return hasPage(pod) ? [[pageFile(pod), pageText(pod)]] : [];
+  };
+
   const add = (): Move => {
-    const again = removed.length > 0 && random() < 0.3
-      ? removed.splice(below(removed.length), 1)[0]
-      : undefined;
+    const back = removed.filter((pod) => !(hasDevice(pod) && isFull()));
+    const again = back.length > 0 && random() < 0.3 ? pick(back) : undefined;
+    if (again !== undefined) removed.splice(removed.indexOf(again), 1);
     // What comes back under its name before the agent has seen it go is an edit, and keeps its volumes.
-    const shape = again?.shape ?? pick(shapes);
+    const shape = again?.shape ?? pick(choice.filter((shape) => !(shape === "device" && isFull())));
     const name = again?.name ?? `p${++version}`;
+    const claim = version;
     const containers = containerNamesOf(shape).map((name): ChaosContainer => ({
       name,
       command: ++version,
@@ -104,11 +127,12 @@ export function createScript(o: ScriptOptions): Move[] {
       hostname: `h${++version}`,
       containers,
       page: ++version,
+      claim,
       hostPort: o.firstHostPort + version,
     };
     put(pod);
     const files: [string, string?][] = [[podFile(pod), textOf(pod)]];
-    if (hasPage(pod)) files.splice(below(2), 0, [pageFile(pod), pageText(pod)]);
+    files.splice(below(2), 0, ...sideFile(pod));
     return write(`add ${name} (${shape})`, ...files);
   };
 
@@ -117,7 +141,7 @@ export function createScript(o: ScriptOptions): Move[] {
     brokenPods.delete(pod.name);
     removed.push(pod);
     const files: [string, string?][] = [[podFile(pod)]];
-    if (hasPage(pod)) files.splice(below(2), 0, [pageFile(pod)]);
+    files.splice(below(2), 0, ...sideFile(pod).map(([name]): [string] => [name]));
     return write(`remove ${pod.name}`, ...files);
   };
 
@@ -205,9 +229,11 @@ export function createScript(o: ScriptOptions): Move[] {
       if (random() < 0.5) moves.push(pause(random() * 80));
     }
     if (random() < 0.12) moves.push(delay(), { kind: "killRuntime" });
+    if (random() < 0.3) moves.push({ kind: "killPlugin", plugin: pick(plugins) }, delay());
+    if (random() < 0.5) moves.push({ kind: "startPlugins" });
     moves.push(delay());
     if (index % o.restEvery === o.restEvery - 1) {
-      moves.push(...[...brokenPods].map(mend), { kind: "ready" }, rest());
+      moves.push(...[...brokenPods].map(mend), { kind: "startPlugins" }, { kind: "ready" }, rest());
     }
     moves.push({ kind: "kill" });
     if (random() < 0.06) moves.push({ kind: "killRuntime" });
@@ -216,6 +242,7 @@ export function createScript(o: ScriptOptions): Move[] {
 
   const end = (): Move[] => [
     ...[...brokenPods].map(mend),
+    { kind: "startPlugins" },
     { kind: "start" },
     { kind: "ready" },
     rest(),
@@ -223,6 +250,7 @@ export function createScript(o: ScriptOptions): Move[] {
       remove(pod),
       ...(random() < 0.5 ? [delay(), { kind: "kill" }, { kind: "start" }, { kind: "ready" }] as Move[] : []),
     ]),
+    { kind: "startPlugins" },
     rest(),
   ];
 
@@ -238,6 +266,8 @@ export function describeMove(move: Move): string {
       return move.what;
     case "rest":
       return `rest with ${move.wanted.pods.length} pods`;
+    case "killPlugin":
+      return `kill the ${move.plugin}`;
     default:
       return move.kind;
   }

@@ -1,5 +1,6 @@
 import { assert, assertEquals, assertNotEquals } from "@std/assert";
 import { parseManifest } from "../../agent/model/manifest.ts";
+import { devices, hasDevice } from "./pods.ts";
 import { createScript, type Move } from "./script.ts";
 
 const options = { seed: 7, kills: 60, restEvery: 8, startsDirectory: "/starts", firstHostPort: 20_000 };
@@ -48,4 +49,17 @@ Deno.test("a rest says how often each container may have started: an edit of it 
     for (const pod of pods) assert([...starts.keys()].some((key) => key.startsWith(`${pod.name}_`)));
   }
   assert([...rests.at(-1)!.starts.values()].every((times) => times >= 1));
+});
+
+Deno.test("no more pods want a device than can have one; plugins live at each rest", () => {
+  for (let seed = 1; seed <= 50; seed++) {
+    const killed = new Set<string>();
+    for (const move of createScript({ ...options, seed })) {
+      if (move.kind === "killPlugin") killed.add(move.plugin);
+      if (move.kind === "startPlugins") killed.clear();
+      if (move.kind !== "rest") continue;
+      assert(move.wanted.pods.filter(hasDevice).length <= devices.length, `seed ${seed}`);
+      assertEquals([...killed], [], `seed ${seed}`);
+    }
+  }
 });

@@ -8,6 +8,15 @@ import { findShims } from "../../plugins/containerd/processes.ts";
 import { ContainerState, PodSandboxState, RuntimeServiceDefinition } from "../../plugins/rpc/gen/cri.ts";
 import { createChannel, createClient } from "../../plugins/rpc/mod.ts";
 import { output } from "../e2e/agent.ts";
+import { names, text } from "./files.ts";
+import {
+  type DeviceUser,
+  type DriverTraces,
+  type Given,
+  readDeviceUsers,
+  readDriver,
+  readGiven,
+} from "./plugin_traces.ts";
 
 export interface WorldSandbox {
   id: string;
@@ -32,6 +41,9 @@ export interface Inside {
   /** The files of its ConfigMap and its Secret, where it has them. */
   page: string | undefined;
   word: string | undefined;
+  /** Names of files in its claim, and what is in its inline volume. */
+  disk: string[];
+  note: string | undefined;
 }
 
 export interface World {
@@ -44,7 +56,7 @@ export interface World {
   tasks: string[];
   /** Ids of sandboxes that have a shim. */
   shims: string[];
-  /** Relative to the directory of containerd's state and to that of pods. */
+  /** Relative to the directory of containerd's state and to that of pods; volumes of claims are all `pvc`. */
   runtimeMounts: string[];
   podMounts: string[];
   networkNamespaces: string[];
@@ -64,6 +76,10 @@ export interface World {
   logLinks: string[];
   /** Names of files: start keys with a random part, and when they were made, in ms. */
   starts: { key: string; at: number }[];
+  driver: DriverTraces;
+  /** How many of them the agent has on record. */
+  volumeRecords: number;
+  given: Given[];
 }
 
 export interface Lists {
@@ -71,30 +87,20 @@ export interface Lists {
   containers: WorldContainer[];
 }
 
+export interface DeviceLists {
+  users: DeviceUser[];
+  given: Given[];
+}
+
 export interface WorldReader {
   runtimeSocket: string;
   containerdConfig: string;
   /** The runtime's lists alone; throws when it is away. */
   lists(): Promise<Lists>;
+  devices(): DeviceLists;
   read(): Promise<World>;
   close(): void;
 }
-
-const names = (directory: string): string[] => {
-  try {
-    return [...Deno.readDirSync(directory)].map((e) => e.name);
-  } catch {
-    return [];
-  }
-};
-
-const text = (path: string): string | undefined => {
-  try {
-    return Deno.readTextFileSync(path);
-  } catch {
-    return undefined;
-  }
-};
 
 const lines = (s: string): string[] => s.split("\n").filter((line) => line !== "");
 
@@ -111,6 +117,8 @@ export interface WorldOptions {
   /** Name of the further network, and where its addresses are kept. */
   network: string;
   dataDir: string;
+  /** Of the CSI driver. */
+  driverState: string;
 }
 
 export function createWorldReader(o: WorldOptions): WorldReader {
@@ -180,6 +188,9 @@ export function createWorldReader(o: WorldOptions): WorldReader {
       logDirectories: names(join(o.root, "logs/pods")),
       logLinks: readLinks(join(o.root, "logs/containers")),
       starts: readStarts(o.startsDirectory),
+      driver: await readDriver(o.root, o.driverState),
+      volumeRecords: names(join(o.root, "agent/csi")).length,
+      given: readGiven(o.root),
     };
   };
 
@@ -187,6 +198,7 @@ export function createWorldReader(o: WorldOptions): WorldReader {
     runtimeSocket,
     containerdConfig: join(o.root, "agent/containerd/config.toml"),
     lists,
+    devices: () => ({ users: readDeviceUsers(state), given: readGiven(o.root) }),
     read,
     close: () => channel.close(),
   };
@@ -208,6 +220,8 @@ function lookInside(pid: number): Inside {
     memoryLimit: Number(limit ?? NaN),
     page: text(`/proc/${pid}/root/page/version`),
     word: text(`/proc/${pid}/root/key/word`),
+    disk: names(`/proc/${pid}/root/disk`),
+    note: text(`/proc/${pid}/root/note/content`),
   };
 }
 
@@ -224,7 +238,7 @@ function readMounts(
   return {
     runtimeMounts: below(state).filter((p) => !p.startsWith(namespaces)),
     networkNamespaces: [...new Set([...below(join(state, namespaces)), ...names(join(state, namespaces))])],
-    podMounts: below(pods),
+    podMounts: below(pods).map((p) => p.replace(/~csi\/pvc-[^/]+\//, "~csi/pvc/")),
   };
 }
 

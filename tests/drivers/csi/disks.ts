@@ -51,7 +51,8 @@ export function createDisks(state: string) {
 
   const save = async (v: VolumeRecord) => {
     await Deno.mkdir(dirname(recordFile(v.id)), { recursive: true });
-    await Deno.writeTextFile(recordFile(v.id), JSON.stringify(v));
+    await Deno.writeTextFile(`${recordFile(v.id)}.new`, JSON.stringify(v));
+    await Deno.rename(`${recordFile(v.id)}.new`, recordFile(v.id));
   };
 
   async function unmountAll(path: string): Promise<void> {
@@ -68,11 +69,14 @@ export function createDisks(state: string) {
   return {
     load,
     save,
+    /** The record last: what a crash cuts off is made again. */
     async create(v: VolumeRecord): Promise<void> {
+      if (v.kind === "directory") await Deno.mkdir(directory(v.id), { recursive: true });
+      else {
+        await Deno.writeFile(image(v.id), new Uint8Array(0), { append: true });
+        await Deno.truncate(image(v.id), v.bytes);
+      }
       await save(v);
-      if (v.kind === "directory") return await Deno.mkdir(directory(v.id), { recursive: true });
-      await Deno.writeFile(image(v.id), new Uint8Array(0), { append: true });
-      await Deno.truncate(image(v.id), v.bytes);
     },
     async remove(id: string): Promise<void> {
       if (await exists(image(id))) {

@@ -17,7 +17,7 @@ export interface CsiDriverProcess extends AsyncDisposable {
   calls(method?: string): Promise<Call[]>;
   /** Waits until it was asked as often. */
   untilCalled(method: string, times?: number): Promise<void>;
-  /** SIGKILL; the socket stays behind, as after a crash. */
+  /** SIGKILL, also to the programs that it has started; the socket stays behind, as after a crash. */
   kill(): Promise<void>;
   start(): Promise<void>;
   /** SIGTERM; it takes its sockets with it. */
@@ -44,7 +44,12 @@ export async function startCsiDriver(
 
   async function start(): Promise<void> {
     const args = ["run", "-A", "--no-check", "--quiet", join(here, "main.ts"), socket, JSON.stringify(given)];
-    const child = new Deno.Command(Deno.execPath(), { args, stdout: "piped", stderr: "inherit" }).spawn();
+    const child = new Deno.Command(Deno.execPath(), {
+      args,
+      stdout: "piped",
+      stderr: "inherit",
+      detached: true,
+    }).spawn();
     process = child;
     isEnded = false;
     ended = child.status.then(() => isEnded = true);
@@ -56,7 +61,7 @@ export async function startCsiDriver(
 
   async function end(signal: "SIGTERM" | "SIGKILL"): Promise<void> {
     try {
-      if (!isEnded) process?.kill(signal);
+      if (!isEnded && process !== undefined) Deno.kill(-process.pid, signal);
     } catch {
       // It has just ended by itself.
     }

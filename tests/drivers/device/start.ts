@@ -40,6 +40,8 @@ export interface DevicePluginProcess extends AsyncDisposable {
   /** SIGKILL; its socket stays behind. */
   kill(): Promise<void>;
   start(): Promise<void>;
+  /** Killed, or by itself, as when nobody takes it. */
+  ended(): boolean;
 }
 
 export const devicesFile = (state: string) => join(state, "devices.json");
@@ -63,6 +65,7 @@ export async function startDevicePlugin(
 ): Promise<DevicePluginProcess> {
   const state = await Deno.makeTempDir({ prefix: "device-plugin-" });
   let child: Deno.ChildProcess | undefined;
+  let isEnded = true;
   const tell = (list: readonly TestDevice[] | undefined) =>
     replace(devicesFile(state), list === undefined ? "" : JSON.stringify(list));
   const kill = async () => {
@@ -74,7 +77,10 @@ export async function startDevicePlugin(
   const start = async () => {
     await kill();
     const [program, ...args] = pluginCommand(directory, { ...options, state });
-    child = new Deno.Command(program!, { args, stdout: "piped", stderr: "inherit" }).spawn();
+    const started = new Deno.Command(program!, { args, stdout: "piped", stderr: "inherit" }).spawn();
+    child = started;
+    isEnded = false;
+    started.status.then(() => isEnded = true);
     const output = child.stdout.getReader();
     const { done } = await output.read();
     await output.cancel();
@@ -100,6 +106,7 @@ export async function startDevicePlugin(
     outcomes: async (method) => (await noted("end", method)).map((c) => c.outcome ?? ""),
     kill,
     start,
+    ended: () => isEnded,
     async [Symbol.asyncDispose]() {
       await kill();
       await Deno.remove(state, { recursive: true });
