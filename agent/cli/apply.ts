@@ -29,7 +29,7 @@ async function run(args: ParsedArgs, io: Io): Promise<number> {
       const old = before.find((other) => podKey(other) === podKey(pod));
       return [podKey(pod), appliedPod(pod, old)];
     }));
-    return await waitFor({ pods, timeoutMs: waitMs(args) }, client, io) ? 0 : 1;
+    return await waitFor({ objects: pods, timeoutMs: waitMs(args) }, client, io) ? 0 : 1;
   } finally {
     client.close();
   }

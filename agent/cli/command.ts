@@ -13,6 +13,8 @@ export type Completion =
   | "files"
   | "directories"
   | "pods"
+  /** Of the kind that the first argument says. */
+  | "names"
   | "images"
   | "commands"
   | "none";

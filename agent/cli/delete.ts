@@ -6,7 +6,7 @@ import { namespaceFlag, parseTarget } from "./get.ts";
 import { type Io, socketPath } from "./io.ts";
 import { planDelete } from "./manifest_plan.ts";
 import { applyPlan, manifestDirectory, readDirectory, readInput } from "./manifests.ts";
-import { deletedPod, waitFlags, waitFor, waitMs } from "./wait.ts";
+import { deletedObject, waitFlags, waitFor, waitMs } from "./wait.ts";
 
 const kinds: Record<string, Kind> = {
   pods: "Pod",
@@ -19,6 +19,12 @@ const kinds: Record<string, Kind> = {
   csidrivers: "CSIDriver",
 };
 const kindNames = ["pod", "configmap", "secret", "runtimeclass", "pvc", "pv", "storageclass", "csidriver"];
+
+/** What can be waited for, in this order. */
+const ends = [
+  { path: "/pods", kind: "Pod" },
+  { path: "/persistentvolumeclaims", kind: "PersistentVolumeClaim" },
+];
 
 /** `Pod default/web` for each object that is meant. */
 async function wantedKeys(args: ParsedArgs, io: Io): Promise<string[]> {
@@ -46,11 +52,15 @@ async function run(args: ParsedArgs, io: Io): Promise<number> {
     const plan = planDelete(await readDirectory(directory, io), keys);
     await applyPlan(plan, args.is("dry-run"), io);
     if (!args.is("wait") || args.is("dry-run")) return 0;
-    const pods = keys.filter((key) => key.startsWith("Pod ")).map((key) => key.slice("Pod ".length));
-    const timeoutMs = waitMs(args);
-    return await waitFor({ pods: new Map(pods.map((key) => [key, deletedPod])), timeoutMs }, client, io)
-      ? 0
-      : 1;
+    // A claim stays as long as a pod has it.
+    for (const { path, kind } of ends) {
+      const of = keys.filter((key) => key.startsWith(`${kind} `)).map((key) => key.slice(kind.length + 1));
+      const objects = new Map(of.map((key) => [key, deletedObject]));
+      if (objects.size > 0) {
+        await waitFor({ objects, of: { path, kind }, timeoutMs: waitMs(args) }, client, io);
+      }
+    }
+    return 0;
   } finally {
     client.close();
   }
@@ -66,7 +76,7 @@ export const deleteCommand: Command = {
       complete: kindNames,
       summary: kindNames.join(", "),
     },
-    { name: "NAME", required: false, repeated: true, complete: "pods" },
+    { name: "NAME", required: false, repeated: true, complete: "names" },
   ],
   flags: [
     namespaceFlag,
@@ -79,7 +89,7 @@ export const deleteCommand: Command = {
       complete: "files",
       repeated: true,
     },
-    ...waitFlags("until the pods are gone"),
+    ...waitFlags("until the pods and claims are gone"),
     { name: "dry-run", kind: "boolean", summary: "only say what would be done" },
   ],
   examples: [

@@ -78,7 +78,7 @@ export const describe: Command = {
   summary: "Show everything known of a pod, a claim or a volume, with its events and problems",
   arguments: [
     { name: "KIND", required: true, complete: ["pod", "pvc", "pv"], summary: "pod, pvc or pv" },
-    { name: "NAME", required: false, repeated: true, complete: "pods" },
+    { name: "NAME", required: false, repeated: true, complete: "names" },
   ],
   flags: [namespaceFlag],
   examples: [{ does: "Why does it not start?", line: "agent describe pod web" }],

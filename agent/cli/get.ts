@@ -80,6 +80,10 @@ const alias: Record<string, string> = {
 
 export const resourceNames = [...Object.keys(resources), "images"];
 
+/** Where the API has them, and what one is; undefined: nothing of that name, or what is only listed. */
+export const namedResource = (word: string): Pick<Resource, "path" | "kind" | "namespaced"> | undefined =>
+  ["events", "problems"].includes(word) ? undefined : resources[word];
+
 export const resourceOf = (word: string): string => alias[word] ?? word;
 
 /** `pods web`, `pod/web`, `pods/web db`: the resource and the names. */
@@ -265,7 +269,7 @@ export const get: Command = {
   summary: "List pods and whatever else the agent has: volumes, plugins, devices, events, problems, images",
   arguments: [
     { name: "RESOURCE", required: true, complete: resourceNames, summary: resourceNames.join(", ") },
-    { name: "NAME", required: false, repeated: true, complete: "pods" },
+    { name: "NAME", required: false, repeated: true, complete: "names" },
   ],
   flags: [...listFlags, selectorFlag, outputFlag],
   examples: [

@@ -71,7 +71,7 @@ async function run(args: ParsedArgs, io: Io): Promise<number> {
       }
     }
     if (!args.is("wait")) return 0;
-    return await waitFor({ pods, timeoutMs: waitMs(args) }, client, io) ? 0 : 1;
+    return await waitFor({ objects: pods, timeoutMs: waitMs(args) }, client, io) ? 0 : 1;
   } finally {
     client.close();
   }

@@ -1,4 +1,4 @@
-/** Waiting until pods are as wished, and telling how it goes. Not for: making them so. */
+/** Waiting until pods, or other objects, are as wished, and telling how it goes. Not for: making them so. */
 import type { Problem } from "../model/errors.ts";
 import { formatProblem } from "../model/errors.ts";
 import type { Pod } from "../model/gen/v1.ts";
@@ -7,6 +7,7 @@ import { podKey } from "../model/wish.ts";
 import type { ApiClient } from "./client.ts";
 import { CommandError, type Flag, type ParsedArgs } from "./command.ts";
 import type { Io } from "./io.ts";
+import { nameOf } from "./output.ts";
 import { humanDuration } from "./render/duration.ts";
 import { podStatusText, readyText } from "./render/pods.ts";
 import { createProgress } from "./render/progress.ts";
@@ -35,7 +36,7 @@ export function doomedContainers(before: Pod | undefined, wished: Pod): Set<stri
  * Whether the pod that was applied is up: the agent has seen this version of it, and what ran for another version (of
  * the pod as it was `before`) runs no more.
  */
-export function appliedPod(wished: Pod, before: Pod | undefined): (seen: Pod | undefined) => Waiting {
+export function appliedPod(wished: Pod, before: Pod | undefined): Judge {
   const doomed = doomedContainers(before, wished);
   return (seen) => {
     if (seen === undefined || hashOf(seen) !== podHash(wished)) {
@@ -53,7 +54,7 @@ export function appliedPod(wished: Pod, before: Pod | undefined): (seen: Pod | u
   };
 }
 
-export const deletedPod = (seen: Pod | undefined): Waiting =>
+export const deletedObject: Judge = (seen) =>
   seen === undefined ? { state: "done", text: "gone" } : { state: "waiting", text: podStatusText(seen) };
 
 /** Of commands that can wait. */
@@ -64,9 +65,14 @@ export const waitFlags = (until: string): Flag[] => [
 
 export const waitMs = (args: ParsedArgs): number => args.duration("timeout") ?? 120_000;
 
+/** What the agent shows. Other kinds have a part of what a pod has: metadata, and of the status a phase or conditions. */
+export type Judge = (seen: Pod | undefined) => Waiting;
+
 export interface WaitFor {
-  /** `namespace/name` -> judged from the pod that the agent shows, if any. */
-  pods: ReadonlyMap<string, (seen: Pod | undefined) => Waiting>;
+  /** By `namespace/name`; of kinds without namespaces, too. */
+  objects: ReadonlyMap<string, Judge>;
+  /** Absent: pods. */
+  of?: { path: string; kind: string };
   timeoutMs: number;
 }
 
@@ -75,16 +81,22 @@ interface Line {
   object: Pod;
 }
 
+const shortKey = (key: string) => key.replace(/^default\//, "");
+
 /** True when all are done. Shows each change on standard error. */
-export async function waitFor({ pods, timeoutMs }: WaitFor, client: ApiClient, io: Io): Promise<boolean> {
+export async function waitFor(
+  { objects, of = { path: "/pods", kind: "Pod" }, timeoutMs }: WaitFor,
+  client: ApiClient,
+  io: Io,
+): Promise<boolean> {
   const timeout = AbortSignal.timeout(timeoutMs);
   const signal = AbortSignal.any([io.signal, timeout]);
   const progress = createProgress(io);
   const seen = new Map<string, Pod>();
   const startedAt = io.now();
-  const judge = () => [...pods].map(([key, test]) => ({ key, ...test(seen.get(key)) }));
+  const judge = () => [...objects].map(([key, test]) => ({ key, ...test(seen.get(key)) }));
   try {
-    const path = "/pods?watch=true&sendInitialEvents=true";
+    const path = `${of.path}?watch=true&sendInitialEvents=true`;
     let complete = false;
     for await (const { type, object } of client.lines<Line>(path, undefined, signal)) {
       // Before the mark, that a pod was not told of does not mean that it is gone.
@@ -93,7 +105,7 @@ export async function waitFor({ pods, timeoutMs }: WaitFor, client: ApiClient, i
       else seen.set(podKey(object), object);
       if (!complete) continue;
       const all = judge();
-      await progress(all.map(({ key, text }) => `pod/${key.replace(/^default\//, "")}: ${text}`));
+      await progress(all.map(({ key, text }) => `${nameOf(of.kind, shortKey(key))}: ${text}`));
       if (all.every(({ state }) => state !== "waiting")) return all.every(({ state }) => state === "done");
     }
   } catch (error) {
@@ -101,22 +113,23 @@ export async function waitFor({ pods, timeoutMs }: WaitFor, client: ApiClient, i
   }
   if (io.signal.aborted) throw new CommandError("interrupted");
   if (!timeout.aborted) throw new CommandError("the agent stopped while it was waited for");
-  await explain(pods, client, io);
+  await explain(new Set([...objects.keys()].map(shortKey)), of.kind, client, io);
   const left = judge().filter(({ state }) => state === "waiting")
     .map(({ key, text }) => [`${key} (${text})`, ...waitingMessages(seen.get(key))].join(": "));
   throw new CommandError(`not there after ${humanDuration(io.now() - startedAt)}: ${left.join(", ")}`);
 }
 
 /** What the containers that do not run say of it. */
-function waitingMessages(pod: Pod | undefined): string[] {
-  const statuses = [...pod?.status?.initContainerStatuses ?? [], ...pod?.status?.containerStatuses ?? []];
+function waitingMessages(seen: Pod | undefined): string[] {
+  const statuses = [...seen?.status?.initContainerStatuses ?? [], ...seen?.status?.containerStatuses ?? []];
   return [...new Set(statuses.flatMap(({ state }) => state?.waiting?.message ?? []))];
 }
 
 /** The problems that the agent sees in what was waited for. */
-async function explain(pods: WaitFor["pods"], client: ApiClient, io: Io): Promise<void> {
+async function explain(keys: Set<string>, kind: string, client: ApiClient, io: Io): Promise<void> {
   const { items } = await client.get<{ items: Problem[] }>("/problems", io.signal);
   for (const problem of items) {
-    if (pods.has((problem.object ?? "").replace(/^Pod /, ""))) await io.err(formatProblem(problem) + "\n");
+    const [ofKind, key = ""] = (problem.object ?? "").split(" ");
+    if (ofKind === kind && keys.has(shortKey(key))) await io.err(formatProblem(problem) + "\n");
   }
 }

@@ -1,14 +1,15 @@
-/** `agent wait`: until pods are as asked for, as kubectl wait. Not for: the waiting itself (wait.ts). */
+/** `agent wait`: until pods, claims or other objects are as asked for, as kubectl wait. Not for: the waiting itself (wait.ts). */
 import type { Pod } from "../model/gen/v1.ts";
 import { podKey } from "../model/wish.ts";
-import { createApiClient } from "./client.ts";
-import { type Command, type ParsedArgs, UsageError } from "./command.ts";
+import { type ApiClient, createApiClient } from "./client.ts";
+import { type Command, CommandError, type ParsedArgs, UsageError } from "./command.ts";
 import { findPod } from "./describe.ts";
-import { namespaceFlag, parseTarget } from "./get.ts";
+import { namedResource, namespaceFlag, parseTarget, resourceNames } from "./get.ts";
 import { type Io, socketPath } from "./io.ts";
+import { nameOf } from "./output.ts";
 import { podStatusText, readyText } from "./render/pods.ts";
 import { parseSelector, selectorFlag } from "./selector.ts";
-import { waitFor, type Waiting } from "./wait.ts";
+import { type Judge, waitFor } from "./wait.ts";
 
 export interface WaitedFor {
   fits(pod: Pod | undefined): boolean;
@@ -49,36 +50,62 @@ export function parseWaitedFor(word: string): WaitedFor {
   );
 }
 
-const judgeBy = ({ fits }: WaitedFor) => (seen: Pod | undefined): Waiting => ({
+const judgeBy = ({ fits }: WaitedFor, kind: string): Judge => (seen) => ({
   state: fits(seen) ? "done" : "waiting",
-  text: seen === undefined ? "gone" : `${podStatusText(seen)} ${readyText(seen)}`,
+  text: seen === undefined ? "gone" : podStatusText(seen) + (kind === "Pod" ? ` ${readyText(seen)}` : ""),
 });
+
+const waitable = resourceNames.filter((name) => namedResource(name) !== undefined);
+
+/** Devices have names with slashes. */
+const nameIn = (key: string) => key.slice(key.indexOf("/") + 1);
+
+async function requireAll(
+  names: readonly string[],
+  items: readonly Pod[],
+  namespace: string,
+  resource: string,
+  client: ApiClient,
+  io: Io,
+): Promise<void> {
+  for (const name of names) {
+    if (resource === "pods") await findPod(client, namespace, name, io);
+    else if (!items.some(({ metadata: m }) => m?.name === name && (m.namespace ?? namespace) === namespace)) {
+      throw new CommandError(`${resource} "${name}" not found`);
+    }
+  }
+}
 
 async function run(args: ParsedArgs, io: Io): Promise<number> {
   const waited = parseWaitedFor(args.text("for") ?? "");
   const namespace = args.text("namespace") ?? "default";
   const { resource, names } = parseTarget(args.positional);
-  if (resource !== "pods") throw new UsageError(`only pods can be waited for, found "${args.positional[0]}"`);
+  const of = namedResource(resource);
+  if (of === undefined) {
+    throw new UsageError(`expected one of ${waitable.join(", ")}, found "${args.positional[0]}"`);
+  }
   const selector = args.text("selector");
   if ((names.length === 0) === (selector === undefined)) {
-    throw new UsageError('"agent wait pod" needs NAME or --selector LABELS');
+    throw new UsageError(`"agent wait ${args.positional[0]}" needs NAME or --selector LABELS`);
   }
   const client = createApiClient(socketPath(args, io));
   try {
-    const { items } = await client.get<{ items: Pod[] }>("/pods", io.signal);
-    if (waited.present) { for (const name of names) await findPod(client, namespace, name, io); }
+    const { items } = await client.get<{ items: Pod[] }>(of.path, io.signal);
+    if (waited.present) await requireAll(names, items, namespace, resource, client, io);
     const fits = selector === undefined ? () => false : parseSelector(selector);
     const chosen = items.filter((pod) =>
-      pod.metadata?.namespace === namespace && fits(pod.metadata.labels ?? {})
+      (pod.metadata?.namespace ?? namespace) === namespace && fits(pod.metadata?.labels ?? {})
     );
-    const keys = [...names.map((name) => `${namespace}/${name}`), ...chosen.map(podKey)];
+    const place = of.namespaced ? namespace : "default";
+    const keys = [...names.map((name) => `${place}/${name}`), ...chosen.map(podKey)];
     if (keys.length === 0) {
       await io.err("No resources found.\n");
       return waited.present ? 1 : 0;
     }
     const timeoutMs = args.duration("timeout") ?? 30_000;
-    await waitFor({ pods: new Map(keys.map((key) => [key, judgeBy(waited)])), timeoutMs }, client, io);
-    for (const key of keys) await io.out(`pod/${key.split("/")[1]} condition met\n`);
+    const objects = new Map(keys.map((key) => [key, judgeBy(waited, of.kind)]));
+    await waitFor({ objects, of, timeoutMs }, client, io);
+    for (const key of keys) await io.out(`${nameOf(of.kind, nameIn(key))} condition met\n`);
     return 0;
   } finally {
     client.close();
@@ -87,10 +114,10 @@ async function run(args: ParsedArgs, io: Io): Promise<number> {
 
 export const waitCommand: Command = {
   name: "wait",
-  summary: "Wait until pods are ready, gone, or as a condition says",
+  summary: "Wait until pods, or claims and whatever else there is, are ready, gone, or as a condition says",
   arguments: [
-    { name: "pod", required: true, complete: ["pod"] },
-    { name: "NAME", required: false, repeated: true, complete: "pods" },
+    { name: "RESOURCE", required: true, complete: waitable, summary: waitable.join(", ") },
+    { name: "NAME", required: false, repeated: true, complete: "names" },
   ],
   flags: [
     {
@@ -106,6 +133,10 @@ export const waitCommand: Command = {
   ],
   examples: [
     { does: "Until it serves", line: "agent wait pod web --for condition=Ready --timeout 2m" },
+    {
+      does: "Until a claim has its volume",
+      line: "agent wait pvc/data --for 'jsonpath={.status.phase}=Bound'",
+    },
     { does: "Until a job is done", line: "agent wait pod/job --for 'jsonpath={.status.phase}=Succeeded'" },
   ],
   run,

@@ -25,6 +25,8 @@ function offer(completion: Completion, commands: readonly Command[]): string {
       return `compopt -o filenames 2>/dev/null; COMPREPLY=($(compgen -d -- "$cur"))`;
     case "pods":
       return `COMPREPLY=($(compgen -W "$(agent get pods -o name 2>/dev/null | sed 's,^pod/,,')" -- "$cur"))`;
+    case "names":
+      return `COMPREPLY=($(compgen -W "$(agent get "$kind" -o name 2>/dev/null | sed 's,^[a-z]*/,,')" -- "$cur"))`;
     case "images":
       return `COMPREPLY=($(compgen -W "$(agent images -o name 2>/dev/null)" -- "$cur"))`;
     case "none":
@@ -59,22 +61,25 @@ ${places}        *) ;;
 export function bashCompletion(commands: readonly Command[]): string {
   return `# bash completion for agent: source <(agent completion bash)
 
-# How many arguments that are no flags stand between the command and the cursor.
+# How many arguments that are no flags stand between the command and the cursor, and the first of them.
 _agent_place() {
   local i word
-  place=0
+  place=0 kind=
   for ((i = 2; i < COMP_CWORD; i++)); do
     word=\${COMP_WORDS[i]}
     case "$word" in
       =) i=$((i + 1)) ;;
       -*) if [[ $1 == *" $word "* && \${COMP_WORDS[i + 1]} != = ]]; then i=$((i + 1)); fi ;;
-      *) place=$((place + 1)) ;;
+      *)
+        if [[ $place -eq 0 ]]; then kind=$word; fi
+        place=$((place + 1))
+        ;;
     esac
   done
 }
 
 _agent() {
-  local cur=\${COMP_WORDS[COMP_CWORD]} prev=\${COMP_WORDS[COMP_CWORD - 1]} place valued
+  local cur=\${COMP_WORDS[COMP_CWORD]} prev=\${COMP_WORDS[COMP_CWORD - 1]} place kind valued
   COMPREPLY=()
   if [[ $COMP_CWORD -eq 1 ]]; then
     COMPREPLY=($(compgen -W '${commands.map((command) => command.name).join(" ")}' -- "$cur"))

@@ -16,6 +16,8 @@ function offer(completion: Completion, commands: readonly Command[]): string {
       return "-x -a '(__fish_complete_directories)'";
     case "pods":
       return "-x -a '(__agent_pods)'";
+    case "names":
+      return "-x -a '(__agent_names)'";
     case "images":
       return "-x -a '(__agent_images)'";
     case "none":
@@ -46,6 +48,11 @@ export function fishCompletion(commands: readonly Command[]): string {
     "",
     "function __agent_pods",
     "  agent get pods -o name 2>/dev/null | string replace 'pod/' ''",
+    "end",
+    "",
+    "function __agent_names",
+    "  set -l words (string match -v -- '-*' (commandline -opc))",
+    "  agent get $words[3] -o name 2>/dev/null | string replace -r '^[a-z]+/' ''",
     "end",
     "",
     "function __agent_images",

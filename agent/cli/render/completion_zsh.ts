@@ -16,6 +16,8 @@ function action(completion: Completion, commands: readonly Command[]): string {
       return "_files -/";
     case "pods":
       return "_agent_pods";
+    case "names":
+      return "_agent_names";
     case "images":
       return "_agent_images";
     case "none":
@@ -60,6 +62,12 @@ _agent_pods() {
   local -a pods
   pods=(\${(f)"$(agent get pods -o name 2>/dev/null)"})
   compadd -- \${pods#pod/}
+}
+
+_agent_names() {
+  local -a names
+  names=(\${(f)"$(agent get $line[1] -o name 2>/dev/null)"})
+  compadd -- \${names#*/}
 }
 
 _agent_images() {

@@ -50,6 +50,9 @@ Deno.test("bash completes commands, flags, their values, and names of pods", asy
       "pods configmaps secrets runtimeclasses persistentvolumeclaims persistentvolumes storageclasses csidrivers plugins devices events problems images",
     ],
     ["agent get pods w", "web"],
+    ["agent describe -n x pvc d", "data"],
+    ["agent wait pvc web ''", "data logs"],
+    ["agent get devices ''", "/dev/kvm"],
     ["agent get -o ''", "wide json yaml name"],
     ["agent get --output = j", "json"],
     ["agent get -n x pods ''", "web db"],
@@ -60,7 +63,14 @@ Deno.test("bash completes commands, flags, their values, and names of pods", asy
   const ask = cases.map(([words]) =>
     `COMP_WORDS=(${words}); COMP_CWORD=$((\${#COMP_WORDS[@]} - 1)); COMPREPLY=(); _agent; echo "\${COMPREPLY[*]}"\n`
   );
-  const program = `agent() { printf 'pod/web\\npod/db\\n'; }\n${script}\n${ask.join("")}`;
+  const agent = `agent() {
+    case "$2" in
+      pods) printf 'pod/web\\npod/db\\n' ;;
+      pvc) printf 'persistentvolumeclaim/data\\npersistentvolumeclaim/logs\\n' ;;
+      devices) echo device//dev/kvm ;;
+    esac
+  }`;
+  const program = `${agent}\n${script}\n${ask.join("")}`;
   const { out } = (await shell(["bash"], program))!;
   assertEquals(out.split("\n").slice(0, -1), cases.map(([, expected]) => expected));
 });

@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { appliedPod, deletedPod, doomedContainers } from "../../../../agent/cli/wait.ts";
+import { appliedPod, deletedObject, doomedContainers } from "../../../../agent/cli/wait.ts";
 import { podHash } from "../../../../agent/model/hash.ts";
 import type { Pod } from "../../../../agent/model/gen/v1.ts";
 import { runningPod } from "./lab.ts";
@@ -49,5 +49,5 @@ Deno.test("an applied pod is up when its new containers are", () => {
   assertEquals(test(shown(next, { app: "a2", side: "s1" })).state, "done");
   const failed = shown(next, { app: "a2", side: "s1" });
   assertEquals(test({ ...failed, status: { ...failed.status!, phase: "Failed" } }).state, "failed");
-  assertEquals([deletedPod(undefined).state, deletedPod(failed).state], ["done", "waiting"]);
+  assertEquals([deletedObject(undefined).state, deletedObject(failed).state], ["done", "waiting"]);
 });
