@@ -8,9 +8,6 @@ import type { Problem } from "../model/errors.ts";
 import type { Log } from "../lib/log.ts";
 import type { Host } from "../ports.ts";
 import type { Service } from "../agent.ts";
-import { createLocalApi } from "../api/local.ts";
-import { createHealthApi } from "../api/health.ts";
-import { serveApi } from "../api/serve.ts";
 import { buildInfo } from "../build_info.ts";
 import { createMetrics, type Metrics } from "../lib/metrics.ts";
 import { aborted } from "../lib/pause.ts";
@@ -19,16 +16,16 @@ import { nodeResources } from "../model/devices.ts";
 import { runLogRotation } from "../node/log_rotation.ts";
 import { runStorageLimits } from "../node/storage_limits.ts";
 import { type NodeResources, runNodeStatus } from "../node/status.ts";
-import { pullWithAny } from "../reconcile/images.ts";
 import { runRuntimeWatch } from "../reconcile/watch_runtime.ts";
 import { mergeSnapshots, type Snapshot } from "../sources/merge.ts";
 import { watchManifests } from "../sources/static_dir.ts";
+import type { Cri } from "../../plugins/cri/mod.ts";
 import type { Notifier } from "../../plugins/systemd/mod.ts";
 import { createStatusStore, type StatusStore } from "../status_store.ts";
 import type { DeviceLedgerOptions } from "../node/device_ledger.ts";
 import { isEnded } from "../reconcile/admission.ts";
-import { createMetricsPage, observePodStarts } from "./metrics.ts";
-import { createApiUsage } from "./usage.ts";
+import { observePodStarts } from "./metrics.ts";
+import { apiService } from "./api.ts";
 import { createCsi } from "./csi.ts";
 import { createDevices, followDevices } from "./devices.ts";
 import { createLocalDevices } from "./local_devices.ts";
@@ -54,6 +51,38 @@ export interface RunOptions {
 
 const source = "manifests";
 
+/** What offers pods more than the runtime does, and the services that it needs. */
+async function createPlugins(
+  o: RunOptions,
+  store: StatusStore,
+  metrics: Metrics,
+  cri: Cri,
+  signal: AbortSignal,
+) {
+  const { config, host, log } = o;
+  const local = createLocalDevices({ config, host, runtime: cri.runtime, store });
+  const near: DeviceLedgerOptions["near"] = (pod, container) => placement?.near(pod, container);
+  const devices = await createDevices({ config, host, log, store, near }, local.sources);
+  const placed = { config, host, log, store, metrics, devices: devices.ledger };
+  const placement = await createPlacementParts(placed);
+  const csi = createCsi({ config, host, log, store }, signal);
+  const takers = { ...devices.takers, CSIPlugin: csi.taker };
+  const services: Loop[] = [
+    { name: "drivers", run: (signal) => runOwnDrivers({ config, host, log, store }, signal) },
+    { name: "plugins", run: (signal) => runPlugins({ config, host, log, store, takers }, signal) },
+    { name: "device plugins", run: devices.run },
+    { name: "pod resources", run: (signal) => servePodResources(placed, placement, signal) },
+    ...local.services,
+  ];
+  return { runtime: local.runtime, devices: devices.ledger, placement, csi, services };
+}
+
+interface Loop {
+  name: string;
+  /** Until the signal aborts; it is run again when it fails. */
+  run(signal: AbortSignal): Promise<void>;
+}
+
 /** Makes every part of the agent; the services start in the order of the list. */
 export async function createServices(o: RunOptions, signal: AbortSignal): Promise<Service[]> {
   const { config, host, log } = o;
@@ -65,30 +94,12 @@ export async function createServices(o: RunOptions, signal: AbortSignal): Promis
   observePodStarts(store, metrics, () => host.now(), signal);
   const chosen = await chooseRuntime(o, signal);
   const taken = await host.list(join(config.rootDir, "pods")) ?? [];
-  const local = createLocalDevices({ config, host, runtime: chosen.cri.runtime, store });
-  const near: DeviceLedgerOptions["near"] = (pod, container) => placement?.near(pod, container);
-  const devices = await createDevices({ config, host, log, store, near }, local.sources);
-  const placed = { config, host, log, store, metrics, devices: devices.ledger };
-  const placement = await createPlacementParts(placed);
-  const csi = createCsi({ config, host, log, store }, signal);
-  const parts = createPodParts(
-    {
-      config,
-      host,
-      log,
-      store,
-      metrics,
-      cri: { ...chosen.cri, runtime: local.runtime },
-      taken,
-      devices: devices.ledger,
-      placement,
-      csi,
-    },
-    signal,
-  );
-  const resources = () => nodeResources(parts.node.allocatable, devices.ledger.offers());
-  followDevices({ ledger: devices.ledger, reconciler: parts.reconciler, store, resources }, signal);
-  followPlacement(placement, devices.ledger, parts.reconciler, signal);
+  const plugins = await createPlugins(o, store, metrics, chosen.cri, signal);
+  const cri = { ...chosen.cri, runtime: plugins.runtime };
+  const parts = createPodParts({ ...plugins, config, host, log, store, metrics, cri, taken }, signal);
+  const resources = () => nodeResources(parts.node.allocatable, plugins.devices.offers());
+  followDevices({ ledger: plugins.devices, reconciler: parts.reconciler, store, resources }, signal);
+  followPlacement(plugins.placement, plugins.devices, parts.reconciler, signal);
   // What has ended makes room.
   store.subscribe((change) => {
     if (change.kind === "pod" && isEnded(change.pod)) parts.reconciler.readmit();
@@ -96,76 +107,95 @@ export async function createServices(o: RunOptions, signal: AbortSignal): Promis
   const snapshots = new Map<string, Snapshot>();
   const heartbeat = createHeartbeat(host);
   let listedAt = host.monotonic();
-  const listedAgo = () => host.monotonic() - listedAt;
-  const forever = (name: string, run: (signal: AbortSignal) => Promise<void>): Service => ({
-    name,
-    start: (signal) => ({ finished: runForever(name, run, { signal, log }) }),
-  });
+  const seen = {
+    store,
+    snapshots,
+    parts,
+    chosen,
+    heartbeat,
+    resources,
+    listedAgo: () => host.monotonic() - listedAt,
+  };
   const settled = createSettled(host, store, snapshots);
   // Not only when somebody asks: the first question may come when a pod has just been added.
   store.subscribe(() => void settled(), signal);
+  const isManaged = chosen.containerd !== undefined;
+  const loops: Loop[] = [
+    { name: "image archives", run: (signal) => parts.archives.run(signal) },
+    { name: "manifests", run: (signal) => watchSource(o, store, snapshots, parts, signal) },
+    ...plugins.services,
+    { name: "CSI volumes", run: (signal) => plugins.csi.run(parts.reconciler, signal) },
+    {
+      name: "recovery",
+      async run(signal) {
+        await parts.reconciler.recover();
+        await aborted(signal);
+      },
+    },
+    {
+      name: "runtime events",
+      run: (signal) => watchRuntime(o, parts, () => listedAt = host.monotonic(), signal),
+    },
+    { name: "node status", run: (signal) => nodeStatus(o, seen, signal) },
+    { name: "log rotation", run: (signal) => rotateLogs(o, parts, signal) },
+    { name: "storage limits", run: (signal) => limitStorage(o, store, parts, signal) },
+    ...networkServices({ ...o, ...parts, store, isManaged }).map(([name, run]) => ({ name, run })),
+    { name: "slimming", run: (signal) => runSlimming({ host, store, quietMs: 5000 }, signal) },
+  ];
   return [
-    apiService(o, store, metrics, parts, chosen, heartbeat, settled),
+    apiService({ ...o, store, metrics, parts, chosen, heartbeat, settled }),
     ...managedServices(o, chosen),
-    forever("image archives", (signal) => parts.archives.run(signal)),
-    forever("manifests", (signal) => watchSource(o, store, snapshots, parts, signal)),
-    forever("drivers", (signal) => runOwnDrivers({ config, host, log, store }, signal)),
-    forever("plugins", (signal) => {
-      const takers = { ...devices.takers, CSIPlugin: csi.taker };
-      return runPlugins({ config, host, log, store, takers }, signal);
-    }),
-    forever("device plugins", (signal) => devices.run(signal)),
-    forever("pod resources", (signal) => servePodResources(placed, placement, signal)),
-    forever("CSI volumes", (signal) => csi.run(parts.reconciler, signal)),
-    forever("recovery", async (signal) => {
-      await parts.reconciler.recover();
-      await aborted(signal);
-    }),
-    forever("runtime events", (signal) =>
-      runRuntimeWatch({
-        host,
-        runtime: parts.runtime,
-        log,
-        nudge: (uid) => parts.reconciler.nudge(uid),
-        listed(pods) {
-          listedAt = host.monotonic();
-          parts.reconciler.takeOver(pods);
-        },
-        relist: { withEvents: 60_000, withoutEvents: 1000 },
-      }, signal)),
-    forever(
-      "node status",
-      (signal) => nodeStatus(o, { store, snapshots, parts, chosen, heartbeat, listedAgo, resources }, signal),
-    ),
-    ...local.services.map(({ name, run }) => forever(name, run)),
-    forever("log rotation", (signal) =>
-      runLogRotation({
-        host,
-        runtime: parts.runtime,
-        log,
-        maxSize: config.containerLogMaxSize,
-        maxFiles: config.containerLogMaxFiles,
-        everyMs: 30_000,
-      }, signal)),
-    forever("storage limits", (signal) =>
-      runStorageLimits({
-        host,
-        runtime: parts.runtime,
-        storage: parts.storage,
-        store,
-        log,
-        podLogsDir: config.podLogsDir,
-        everyMs: 10_000,
-        backOff: config.evictionBackOff,
-        end: (uid, end) => parts.reconciler.end(uid, end),
-        restart: (uid) => parts.reconciler.restart(uid),
-      }, signal)),
-    ...networkServices({ ...o, ...parts, store, isManaged: chosen.containerd !== undefined })
-      .map(([name, run]) => forever(name, run)),
-    forever("slimming", (signal) => runSlimming({ host, store, quietMs: 5000 }, signal)),
+    ...loops.map(({ name, run }): Service => ({
+      name,
+      start: (signal) => ({ finished: runForever(name, run, { signal, log }) }),
+    })),
     ...(o.notifier.listening ? [systemdService(o.notifier, heartbeat, store)] : []),
     { name: "pods", start: () => ({ finished: parts.reconciler.finished().then(() => chosen.cri.close()) }) },
   ];
+}
+
+function watchRuntime(
+  { host, log }: RunOptions,
+  { runtime, reconciler }: PodParts,
+  onList: () => void,
+  signal: AbortSignal,
+): Promise<void> {
+  return runRuntimeWatch({
+    host,
+    runtime,
+    log,
+    nudge: (uid) => reconciler.nudge(uid),
+    listed(pods) {
+      onList();
+      reconciler.takeOver(pods);
+    },
+    relist: { withEvents: 60_000, withoutEvents: 1000 },
+  }, signal);
+}
+
+function rotateLogs({ config, host, log }: RunOptions, { runtime }: PodParts, signal: AbortSignal) {
+  const { containerLogMaxSize: maxSize, containerLogMaxFiles: maxFiles } = config;
+  return runLogRotation({ host, runtime, log, maxSize, maxFiles, everyMs: 30_000 }, signal);
+}
+
+function limitStorage(
+  { config, host, log }: RunOptions,
+  store: StatusStore,
+  { runtime, storage, reconciler }: PodParts,
+  signal: AbortSignal,
+) {
+  return runStorageLimits({
+    host,
+    runtime,
+    storage,
+    store,
+    log,
+    podLogsDir: config.podLogsDir,
+    everyMs: 10_000,
+    backOff: config.evictionBackOff,
+    end: (uid, end) => reconciler.end(uid, end),
+    restart: (uid) => reconciler.restart(uid),
+  }, signal);
 }
 
 function managedServices(o: RunOptions, { containerd, cri }: ChosenRuntime): Service[] {
@@ -267,73 +297,5 @@ function createSettled(
     const shown = new Set(store.pods().map((p) => p.metadata?.uid));
     const all = [...snapshot.pods.values()].every((p) => shown.has(p.uid));
     return settled = all || host.monotonic() - readAt > settledAfterMs;
-  };
-}
-
-function apiService(
-  o: RunOptions,
-  store: StatusStore,
-  metrics: Metrics,
-  parts: PodParts,
-  chosen: ChosenRuntime,
-  heartbeat: Heartbeat,
-  settled: () => boolean,
-): Service {
-  const { config, host } = o;
-  const ready = () => {
-    const condition = store.status()?.conditions.find((c) => c.type === "Ready");
-    if (condition?.status !== "True") {
-      return { ok: false, reasons: [condition?.message ?? "the agent is starting"] };
-    }
-    return settled() ? { ok: true, reasons: [] } : { ok: false, reasons: ["not every pod has a status yet"] };
-  };
-  const { images, credentials, reconciler } = parts;
-  const brought = <T>(result: T): T => {
-    reconciler.retryImages(() => true);
-    return result;
-  };
-  return {
-    name: "api",
-    async start(signal) {
-      const app = createLocalApi({
-        store,
-        ready,
-        settled,
-        live: heartbeat.live,
-        metrics: createMetricsPage({
-          metrics,
-          store,
-          volumes: parts.volumeMeter,
-          nodeName: config.nodeName,
-          startedAt: host.now(),
-        }),
-        config: () => o.shownConfig,
-        logs: { directory: config.podLogsDir, files: host },
-        images: {
-          list: (signal) => images.list(signal),
-          async pull(image, signal) {
-            const warn = (failure: string) => o.log.warn("no password from a program", { failure });
-            return brought(await pullWithAny({ images, credentials }, image, [], warn, signal));
-          },
-          importArchive: async (path, signal) => brought(await images.importArchive(path, signal)),
-        },
-        devices: () => parts.devices.reports(),
-        usage: createApiUsage({ ...parts, meter: parts.usage, store, host }),
-        requests: reconciler,
-        sessions: { runtime: parts.runtime, streams: chosen.cri.streams },
-        now: () => host.now(),
-        signal,
-      });
-      return await serveApi({
-        socket: config.socket,
-        app,
-        ...(config.healthzPort === 0
-          ? {}
-          : { healthz: { address: config.healthzBindAddress, port: config.healthzPort } }),
-        health: createHealthApi({ ready, live: heartbeat.live }),
-        report: (problems) => store.setProblems("api", problems),
-        signal,
-      });
-    },
   };
 }
