@@ -7,6 +7,7 @@ import type { CsiDrivers, PluginTaker } from "../plugin_ports.ts";
 import type { Host } from "../ports.ts";
 import type { Reconciler } from "../reconcile/reconciler.ts";
 import type { StatusStore } from "../status_store.ts";
+import { runRepublish } from "../volumes/csi/republish.ts";
 import { createCsiVolumes, type CsiVolumes } from "../volumes/csi/volumes.ts";
 import { createCsiDrivers } from "../../plugins/csi/mod.ts";
 
@@ -14,7 +15,10 @@ export interface Csi {
   drivers: CsiDrivers;
   taker: PluginTaker;
   volumes: CsiVolumes;
-  /** Follows drivers that come: pods that wait for one go on, and what no pod has any more is taken from the node. */
+  /**
+   * Follows drivers that come: pods that wait for one go on, and what no pod has any more is taken from the node. Asks
+   * drivers again for what they want to renew.
+   */
   run(reconciler: Pick<Reconciler, "retryVolumes">, signal: AbortSignal): Promise<void>;
 }
 
@@ -39,7 +43,10 @@ export function createCsi({ config, host, log, store }: CsiPartsOptions, leave: 
     objects: () => store.objects(),
   });
 
-  async function run(reconciler: Pick<Reconciler, "retryVolumes">, signal: AbortSignal): Promise<void> {
+  async function followDrivers(
+    reconciler: Pick<Reconciler, "retryVolumes">,
+    signal: AbortSignal,
+  ): Promise<void> {
     const mailbox = createMailbox<never>(() => host.monotonic());
     const due = new Set(drivers.all().map(({ facts }) => facts.name));
     drivers.subscribe((name) => {
@@ -71,5 +78,14 @@ export function createCsi({ config, host, log, store }: CsiPartsOptions, leave: 
     }
   }
 
-  return { drivers, taker, volumes, run };
+  return {
+    drivers,
+    taker,
+    volumes,
+    run: async (reconciler, signal) =>
+      void await Promise.all([
+        followDrivers(reconciler, signal),
+        runRepublish({ host, store, volumes }, signal),
+      ]),
+  };
 }

@@ -31,8 +31,13 @@ export interface CsiWish {
   attachReadonly: boolean;
   /** Bytes; 0 is unknown. */
   capacity: number;
+  /** It got that while no pod had it: its driver may have to see to what is on it. */
+  grownUnused: boolean;
   secrets: Partial<Record<SecretUse, SecretReference>>;
 }
+
+/** Annotation of a PersistentVolume that has grown while no pod had it. */
+export const grownUnused = "agent/grown-unused";
 
 export type SecretUse =
   | "provisioner"
@@ -68,6 +73,7 @@ export function inlineWish(name: string, source: CSIVolumeSource, pod: Pod, hand
     readonly: source.readOnly === true,
     attachReadonly: false,
     capacity: 0,
+    grownUnused: false,
     secrets: secret ? { nodePublish: { name: secret, namespace: pod.metadata?.namespace ?? "default" } } : {},
   };
 }
@@ -95,6 +101,7 @@ export function persistentWish(volume: PersistentVolume, readonly: boolean): Csi
     readonly,
     attachReadonly: csi.readOnly === true,
     capacity: parseQuantity(capacity?.["storage"] ?? "0") ?? 0,
+    grownUnused: volume.metadata?.annotations?.[grownUnused] === "true",
     secrets: Object.fromEntries(Object.entries(refs).filter(([, ref]) => ref !== undefined)),
   };
 }

@@ -7,6 +7,7 @@
 import type { ClaimRecord } from "./claims.ts";
 import { volumeNameOf } from "./claims.ts";
 import { requestOf } from "./claim_match.ts";
+import { grownUnused } from "./csi.ts";
 import type {
   PersistentVolume,
   PersistentVolumeSpec,
@@ -137,6 +138,13 @@ export const sizeRange = ({ claim }: ClaimRecord): { requiredBytes: number; limi
   requiredBytes: requestOf(claim),
   limitBytes: parseQuantity(claim.spec?.resources?.limits?.["storage"] ?? "0") ?? 0,
 });
+
+/** @param unused no pod had it, so that its driver was not asked on this node */
+export function grownTo(volume: PersistentVolume, bytes: number, unused: boolean): PersistentVolume {
+  const { [grownUnused]: _earlier, ...annotations } = volume.metadata?.annotations ?? {};
+  const marked = { ...annotations, ...(unused && { [grownUnused]: "true" }) };
+  return withCapacity({ ...volume, metadata: { ...volume.metadata, annotations: marked } }, bytes);
+}
 
 export const withCapacity = (volume: PersistentVolume, bytes: number): PersistentVolume => ({
   ...volume,

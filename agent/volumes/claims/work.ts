@@ -5,7 +5,7 @@
 import { AgentError, errorText } from "../../model/errors.ts";
 import type { ClaimOutcome, ClaimWork } from "../../model/claims.ts";
 import { directoryProvisioner } from "../../model/claim_match.ts";
-import { withCapacity } from "../../model/provisioned.ts";
+import { grownTo, withCapacity } from "../../model/provisioned.ts";
 import type { Objects } from "../../model/wish.ts";
 import type { CsiDrivers } from "../../plugin_ports.ts";
 import type { PersistentVolume } from "../../model/gen/v1.ts";
@@ -20,8 +20,8 @@ export interface WorkOptions {
   drivers: CsiDrivers;
   /** Whether the volume is still attached to, or staged on, this node. */
   isOnNode(volume: PersistentVolume): Promise<boolean>;
-  /** Lets the node's part of a driver see a volume's new size; at once when no pod has it. */
-  expandOnNode(volume: PersistentVolume, bytes: number, signal: AbortSignal): Promise<void>;
+  /** Lets the node's part of a driver see a volume's new size; false: no pod has it, so that this is still to be done. */
+  expandOnNode(volume: PersistentVolume, bytes: number, signal: AbortSignal): Promise<boolean>;
   /** What manifests describe now. */
   objects(): Objects;
 }
@@ -142,6 +142,6 @@ async function carryOut(o: WorkOptions, work: ClaimWork, signal: AbortSignal): P
     signal,
   );
   const size = capacity || work.bytes;
-  if (nodeExpansionRequired) await o.expandOnNode(volume, size, signal);
-  return { kind: "expanded", name, volume: withCapacity(volume, size) };
+  const isDone = !nodeExpansionRequired || await o.expandOnNode(volume, size, signal);
+  return { kind: "expanded", name, volume: grownTo(volume, size, !isDone) };
 }

@@ -6,7 +6,7 @@
 import { dirname } from "@std/path";
 import type { CSIDriver, Pod } from "../../model/gen/v1.ts";
 import type { Objects } from "../../model/wish.ts";
-import type { CsiDriver, VolumeCapability } from "../../plugin_ports.ts";
+import type { CsiDriver, Secrets, VolumeCapability } from "../../plugin_ports.ts";
 import {
   attaches,
   checkLifecycle,
@@ -20,6 +20,7 @@ import {
 import { driverMissing, mayHaveHappened } from "../../model/csi_error.ts";
 import { AgentError } from "../../model/errors.ts";
 import { giveToGroup } from "../ownership.ts";
+import { growAtPublish } from "./expand.ts";
 import { type CsiParts, isMounted } from "./parts.ts";
 import { sha256 } from "./places.ts";
 import type { NodeRecord, PodRecord } from "./records.ts";
@@ -33,7 +34,7 @@ export interface CsiRequest {
 }
 
 /** A request with everything that was looked up for it. */
-interface Publishing extends CsiRequest {
+export interface Publishing extends CsiRequest {
   driver: CsiDriver;
   object: CSIDriver | undefined;
   capability: VolumeCapability;
@@ -44,17 +45,23 @@ export async function publishVolume(p: CsiParts, r: CsiRequest, signal: AbortSig
   const content = await contentOf(r.wish);
   const found = await p.records.read(r.uid, r.wish);
   if (await isWhole(p, r, found, content)) return;
+  const all = await lookUp(p, r);
+  const stage = found === undefined || found.stage === "staging" ? "staging" : "publishing";
+  const record: PodRecord = { ...idOf(r.wish), stage, content };
+  await claim(p, all, record, signal);
+  const node = r.wish.ephemeral ? undefined : await prepareOnNode(p, all, signal);
+  await publishToPod(p, all, node, record, signal);
+  if (node !== undefined) await growAtPublish(p, all, node, signal);
+  await p.records.write(r.uid, { ...record, stage: "published" });
+}
+
+/** Throws where the driver is away, or does not do such volumes. */
+export async function lookUp(p: CsiParts, r: CsiRequest): Promise<Publishing> {
   const object = r.objects.csiDrivers.get(r.wish.driver);
   checkLifecycle(r.wish, object);
   const driver = p.drivers.driver(r.wish.driver);
   if (driver === undefined) throw driverMissing(r.wish.driver);
-  const stage = found === undefined || found.stage === "staging" ? "staging" : "publishing";
-  const record: PodRecord = { ...idOf(r.wish), stage, content };
-  await claim(p, driver, r, record, signal);
-  const all = { ...r, driver, object, capability: await capabilityOf(p, driver, object, r) };
-  const node = r.wish.ephemeral ? undefined : await prepareOnNode(p, all, signal);
-  await publishToPod(p, all, node, record, signal);
-  await p.records.write(r.uid, { ...record, stage: "published" });
+  return { ...r, driver, object, capability: await capabilityOf(p, driver, object, r) };
 }
 
 const idOf = ({ driver, handle, specName, ephemeral, block }: CsiWish) => ({
@@ -87,9 +94,9 @@ async function isWhole(
 }
 
 /** From here on the pod counts as a user of the volume. */
-async function claim(p: CsiParts, driver: CsiDriver, r: CsiRequest, record: PodRecord, signal: AbortSignal) {
+async function claim(p: CsiParts, { driver, uid }: Publishing, record: PodRecord, signal: AbortSignal) {
   const limit = driver.facts.maxVolumesPerNode;
-  if (limit === 0) return await p.records.write(r.uid, record);
+  if (limit === 0) return await p.records.write(uid, record);
   await p.turns.take(`limit ${driver.facts.name}`, signal, async () => {
     const used = new Set(
       [...(await p.records.all()).values()].flat()
@@ -102,7 +109,7 @@ async function claim(p: CsiParts, driver: CsiDriver, r: CsiRequest, record: PodR
           "the pod waits until one of them is free",
       );
     }
-    await p.records.write(r.uid, record);
+    await p.records.write(uid, record);
   });
 }
 
@@ -124,7 +131,7 @@ async function capabilityOf(
   };
 }
 
-const secretOf = ({ wish, objects }: CsiRequest, use: SecretUse) =>
+export const secretOf = ({ wish, objects }: CsiRequest, use: SecretUse) =>
   readSecret(objects, wish.secrets[use], use);
 
 async function prepareOnNode(p: CsiParts, a: Publishing, signal: AbortSignal): Promise<NodeRecord> {
@@ -137,7 +144,7 @@ async function attach(p: CsiParts, a: Publishing, signal: AbortSignal): Promise<
   const { wish, driver, object } = a;
   const known = await p.records.node(wish);
   const record: NodeRecord = known ??
-    { ...idOf(wish), attached: "no", publishContext: {}, size: wish.capacity };
+    { ...idOf(wish), attached: "no", publishContext: {}, size: wish.grownUnused ? 0 : wish.capacity };
   if (record.attached === "yes" || !attaches(object, driver.facts.publishes)) {
     if (known === undefined) await p.records.writeNode(record);
     return record;
@@ -199,29 +206,45 @@ async function publishToPod(
   record: PodRecord,
   signal: AbortSignal,
 ): Promise<void> {
-  const { wish, driver, uid, pod, object } = a;
-  const places = await p.places();
-  const place = places.inPod(uid, wish);
-  const stagingPath = node !== undefined && driver.facts.stages ? (await places.onNode(wish)).staging : "";
+  const { wish, uid } = a;
+  const place = (await p.places()).inPod(uid, wish);
   const secrets = secretOf(a, "nodePublish");
   await p.host.mkdir(dirname(place.target), 0o750);
   if (!wish.block) await p.keepVolumeData(place.record, wish, true);
   await p.records.write(uid, { ...record, stage: "publishing" });
   try {
-    await driver.publish({
-      id: wish.handle,
-      publishContext: node?.publishContext ?? {},
-      stagingPath,
-      targetPath: place.target,
-      readonly: wish.readonly,
-      capability: a.capability,
-      secrets,
-      context: volumeContext(wish, pod, uid, object),
-    }, signal);
+    await askToPublish(p, a, { node, secrets }, signal);
   } catch (error) {
     if (!mayHaveHappened(error)) await nothingThere(p, a, record);
     throw error;
   }
+  await settleInPod(p, a, signal);
+}
+
+export async function askToPublish(
+  p: CsiParts,
+  a: Publishing,
+  { node, secrets }: { node: NodeRecord | undefined; secrets: Secrets },
+  signal: AbortSignal,
+): Promise<void> {
+  const { wish, driver, uid, pod, object } = a;
+  const places = await p.places();
+  await driver.publish({
+    id: wish.handle,
+    publishContext: node?.publishContext ?? {},
+    stagingPath: node !== undefined && driver.facts.stages ? (await places.onNode(wish)).staging : "",
+    targetPath: places.inPod(uid, wish).target,
+    readonly: wish.readonly,
+    capability: a.capability,
+    secrets,
+    context: volumeContext(wish, pod, uid, object),
+  }, signal);
+}
+
+/** What is published becomes the pod's: a link for a device, files for its group. */
+export async function settleInPod(p: CsiParts, a: Publishing, signal: AbortSignal): Promise<void> {
+  const { wish, driver, uid, pod, object } = a;
+  const place = (await p.places()).inPod(uid, wish);
   if (wish.block) return await linkDevice(p, place);
   const fsGroup = pod.spec?.securityContext?.fsGroup;
   if (fsGroup === undefined || driver.facts.volumeMountGroup || !givesToGroup(wish, object)) return;

@@ -12,9 +12,10 @@ import type { PublishedVolume } from "../../ports.ts";
 import { createParts, type CsiOptions } from "./parts.ts";
 import { inlineHandle } from "./places.ts";
 import { expandVolume } from "./expand.ts";
-import { contentOf, publishVolume } from "./publish.ts";
+import { contentOf, type CsiRequest, publishVolume } from "./publish.ts";
 import type { PodRecord } from "./records.ts";
 import { collectVolumes, releaseVolume } from "./release.ts";
+import { republishVolume, wantsRepublish } from "./republish.ts";
 import { volumeStats } from "./stats.ts";
 
 export interface CsiUser {
@@ -38,8 +39,12 @@ export interface CsiVolumes {
   release(uid: string, names: readonly string[] | undefined, signal: AbortSignal): Promise<void>;
   /** Whether a PersistentVolume is, or may be, attached to this node or staged on it. */
   isOnNode(volume: PersistentVolume): Promise<boolean>;
-  /** Has its driver make use of the bytes that a volume has got, where a pod has it. */
-  expand(volume: PersistentVolume, bytes: number, signal: AbortSignal): Promise<void>;
+  /** Has its driver make use of the bytes that a volume has got; false: no pod has it. */
+  expand(volume: PersistentVolume, bytes: number, signal: AbortSignal): Promise<boolean>;
+  /** Whether pods have volumes of drivers that want to be asked for them again and again. */
+  wantRepublish(): boolean;
+  /** Asks for all of those again, each on its own; who is still at it is let be. `failed` hears of each failure. */
+  republish(failed: (of: CsiRequest, name: string, error: unknown) => void, signal: AbortSignal): void;
   /** Of a volume that lies under this name; `undefined`: its driver is away or does not tell. */
   stats(uid: string, specName: string, signal: AbortSignal): Promise<CsiVolumeStats | undefined>;
   /** Takes from the node what no pod uses, now that a driver is there. */
@@ -50,6 +55,10 @@ export function createCsiVolumes(o: CsiOptions): CsiVolumes {
   const p = createParts(o, createTurns());
   /** By uid of their pods: by what names their volumes lie on disk. */
   const asked = new Map<string, Map<string, string>>();
+  /** What pods have, and those that their driver is just asked for again; by uid and the name on disk. */
+  const live = new Map<string, CsiRequest & { name: string }>();
+  const again = new Set<string>();
+  const liveKey = (uid: string, specName: string) => `${uid} ${specName}`;
 
   async function publish(
     name: string,
@@ -60,6 +69,7 @@ export function createCsiVolumes(o: CsiOptions): CsiVolumes {
     asked.set(user.uid, (asked.get(user.uid) ?? new Map()).set(name, wish.specName));
     await withdrawOther(user.uid, wish, signal);
     await p.turns.take(p.keyOf(wish), signal, () => publishVolume(p, { wish, ...user }, signal));
+    live.set(liveKey(user.uid, wish.specName), { name, wish, ...user });
     const { target } = (await p.places()).inPod(user.uid, wish);
     return wish.block
       ? { name, hostPath: "", readonly: wish.readonly, device: target }
@@ -75,8 +85,10 @@ export function createCsiVolumes(o: CsiOptions): CsiVolumes {
     if (!same || !kept) await release(uid, found, signal);
   }
 
-  const release = (uid: string, record: PodRecord, signal: AbortSignal): Promise<void> =>
-    p.turns.take(p.keyOf(record), signal, () => releaseVolume(p, uid, record, signal));
+  async function release(uid: string, record: PodRecord, signal: AbortSignal): Promise<void> {
+    live.delete(liveKey(uid, record.specName));
+    await p.turns.take(p.keyOf(record), signal, () => releaseVolume(p, uid, record, signal));
+  }
 
   return {
     async publishInline(volume, user, signal) {
@@ -111,8 +123,20 @@ export function createCsiVolumes(o: CsiOptions): CsiVolumes {
     },
     async expand(volume, bytes, signal) {
       const wish = persistentWish(volume, false);
-      if (wish === undefined) return;
-      await p.turns.take(p.keyOf(wish), signal, () => expandVolume(p, volume, bytes, signal));
+      if (wish === undefined) return true;
+      return await p.turns.take(p.keyOf(wish), signal, () => expandVolume(p, wish, bytes, signal));
+    },
+    wantRepublish: () => [...live.values()].some((request) => wantsRepublish(p, request)),
+    republish(failed, signal) {
+      for (const [key, request] of live) {
+        if (!wantsRepublish(p, request) || again.has(key)) continue;
+        const newest = { ...request, objects: p.objects() };
+        const work = () => republishVolume(p, newest, signal);
+        again.add(key);
+        void p.turns.take(p.keyOf(request.wish), signal, work)
+          .catch((error) => failed(request, request.name, error))
+          .finally(() => again.delete(key));
+      }
     },
     stats: (uid, specName, signal) => volumeStats(p, uid, specName, signal),
     collect: (driver, signal) => collectVolumes(p, driver, signal),

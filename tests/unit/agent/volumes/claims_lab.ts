@@ -72,6 +72,8 @@ export interface Lab {
   store: ReturnType<typeof createStatusStore>;
   retried: string[];
   expanded: string[];
+  /** Whether pods have what is to be expanded. */
+  node: { used: boolean };
   want(
     objects: readonly { kind?: string; metadata?: ObjectMeta }[],
     pods?: readonly DesiredPod[],
@@ -91,6 +93,7 @@ export function open(root: string, drivers: CsiDrivers): Lab {
   const store = createStatusStore();
   const retried: string[] = [];
   const expanded: string[] = [];
+  const node = { used: true };
   const claims = createClaims({
     host,
     log,
@@ -101,7 +104,10 @@ export function open(root: string, drivers: CsiDrivers): Lab {
     node: { name: "n", labels: { "kubernetes.io/hostname": "n" } },
     drivers,
     isOnNode: () => Promise.resolve(false),
-    expandOnNode: (v, bytes) => Promise.resolve(void expanded.push(`${v.metadata?.name} ${bytes}`)),
+    expandOnNode(v, bytes) {
+      expanded.push(`${v.metadata?.name} ${bytes}`);
+      return Promise.resolve(node.used);
+    },
     retry: (uid) => void retried.push(uid),
   }, leave.signal);
   return {
@@ -109,6 +115,7 @@ export function open(root: string, drivers: CsiDrivers): Lab {
     store,
     retried,
     expanded,
+    node,
     want(objects, pods = [], origins = new Map()) {
       const of = (kind: string, prefix = "") =>
         new Map(objects.filter((o) => o.kind === kind).map((o) => [prefix + o.metadata!.name!, o]));

@@ -200,14 +200,18 @@ Deno.test("a driver makes, lets grow and deletes a claim's volume; secrets reach
       parameters: { type: "ssd" },
     }]);
     assert(!(await Deno.readTextFile(`${root}/volumes.json`)).includes("hidden"));
-    lab.want([fast, secret, claim("data", { storageClassName: "fast" }, "2Gi")], [web]);
-    await until(
-      "it has grown",
-      () =>
-        lab.store.objects().persistentVolumeClaims.get("default/data")?.status?.capacity?.["storage"] ===
-          "2Gi",
-    );
-    assertEquals(lab.expanded.length, 1);
+    const grow = async (size: string) => {
+      lab.want([fast, secret, claim("data", { storageClassName: "fast" }, size)], [web]);
+      const claims = () => lab.store.objects().persistentVolumeClaims;
+      await until("it has grown", () => claims().get("default/data")?.status?.capacity?.["storage"] === size);
+      const { metadata } = await lab.claims.volumeFor(web, volume("data"), signal);
+      return metadata?.annotations?.["agent/grown-unused"];
+    };
+    lab.node.used = false;
+    assertEquals(await grow("2Gi"), "true");
+    lab.node.used = true;
+    assertEquals(await grow("3Gi"), undefined);
+    assertEquals(lab.expanded.length, 2);
     lab.want([fast, secret], []);
     await lab.end(web);
     await until("it is deleted", () => lab.show().length === 0);
