@@ -24,6 +24,8 @@ export interface CollectOptions {
   written: ReadonlySet<string>;
   /** Ids of all sandboxes of the runtime, whoever made them. */
   sandboxes(signal: AbortSignal): Promise<ReadonlySet<string>>;
+  /** Between two looks, in ms; absent: 5 s. */
+  calmMs?: number;
 }
 
 export interface LeakCollector {
@@ -77,7 +79,7 @@ export function createLeakCollector(o: CollectOptions): LeakCollector {
         const done = await collect(signal);
         delay = done ? retryMs.first : Math.min(delay * 2, retryMs.most);
         await mailbox.wait(signal, done ? undefined : performance.now() + delay);
-        await pause(calmMs, signal);
+        await pause(o.calmMs ?? calmMs, signal);
       }
     },
   };

@@ -26,12 +26,14 @@ async function createBench() {
     owner: "agent-1",
     written: new Set(["node"]),
     sandboxes: () => Promise.resolve(alive),
+    calmMs: 0,
   });
   const leave = new AbortController();
   let running: Promise<void> | undefined;
   return {
     fake,
     alive,
+    nudge: collector.nudge,
     start: () => void (running = collector.run(leave.signal)),
     async attach(containerId: string, owner?: string) {
       const reading = parseNetwork(JSON.stringify(config));
@@ -92,8 +94,14 @@ Deno.test("of what the plugin refuses to detach the address is given back in the
   const request = { containerId: id("b"), netns: "", ifname: "net1", args: [], capabilityArgs: {} };
   await fake.cni.add(reading.network, request, { owner: "agent-1" }, new AbortController().signal);
   await fake.forgetCalls();
-  const [attachment] = await fake.cni.attachments();
-  await fake.cni.abandon(attachment!, new AbortController().signal);
-  assertEquals((await fake.calls()).map((c) => c.call), ["ipam DEL"]);
-  assertEquals(await fake.cached(), []);
+  await fake.answer("one", "DEL", "echo refused >&2; exit 1");
+  const calls = async () => (await fake.calls()).map((c) => c.call);
+  bench.start();
+  for (const refusals of [1, 2, 3]) {
+    await bench.until("it is refused", async () => (await calls()).length === refusals);
+    assertEquals((await fake.cached()).length, 1, "what is refused stays on record");
+    bench.nudge();
+  }
+  await bench.until("it is off the record", async () => (await fake.cached()).length === 0);
+  assertEquals(await calls(), ["one DEL", "one DEL", "one DEL", "ipam DEL"]);
 });
