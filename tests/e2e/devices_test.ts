@@ -173,13 +173,31 @@ async function checkPluginInPod(agent: AgentUnderTest): Promise<void> {
   assertEquals(identityOf((await agent.pod("plugin"))!), before);
 }
 
+const checkpointOf = (agent: AgentUnderTest) => join(directoryOf(agent), "kubelet_internal_checkpoint");
+
+async function checkLostRecord(agent: AgentUnderTest): Promise<void> {
+  const before = identityOf(await agent.untilReady("user"));
+  await agent.kill();
+  await Deno.remove(checkpointOf(agent));
+  await agent.start();
+  await agent.write("other.yaml", podOf("other", [shell("main", `echo has $DEVICES; ${stay}`, asks(1))]));
+  await agent.untilLog("other", "main", /^has b$/m);
+  const after = await agent.untilPod(
+    "user",
+    "has its device",
+    (p) => healthIn(p)?.[0] === `${thing} a Healthy`,
+  );
+  assertEquals(identityOf(after), before);
+  await agent.remove("other.yaml");
+  await agent.untilGone("other");
+}
+
 async function checkEnd(agent: AgentUnderTest): Promise<void> {
   await agent.remove("user.yaml");
   await agent.untilGone("user");
-  const checkpoint = join(directoryOf(agent), "kubelet_internal_checkpoint");
   await until(
     "nothing of it is on record",
-    async () => !(await Deno.readTextFile(checkpoint)).includes(thing + `","DeviceIDs`),
+    async () => !(await Deno.readTextFile(checkpointOf(agent))).includes(thing + `","DeviceIDs`),
   );
   await agent.write("late.yaml", podOf("late", [shell("main", stay, asks(1, "example.com/nothing"))]));
   const pod = await agent.untilEnded("late");
@@ -206,6 +224,7 @@ Deno.test("device plugins: what they give is seen inside, waited for, kept over 
     ["kill -9: what runs stays, and keeps its device", () => checkCrash(agent, plugin!)],
     ["a power cut: the pod waits for its plugin and is back", () => checkReboot(agent, plugin!)],
     ["a plugin in a static pod", () => checkPluginInPod(agent)],
+    ["a lost record: what runs keeps its device, and nobody else is given it", () => checkLostRecord(agent)],
     ["devices are given back; what nobody ever offers is refused at last", () => checkEnd(agent)],
   ];
   try {
