@@ -186,6 +186,19 @@ async function checkOncePod(agent: AgentUnderTest): Promise<void> {
   assertEquals(await Deno.readTextFile(`${path}/file`), "one\n", "volumes of manifests are never deleted");
 }
 
+interface Summary {
+  pods: { podRef: { name: string }; volume: { pvcRef?: { name: string }; capacityBytes?: number }[] }[];
+}
+
+/** The summary tells how large the claim's file system is: less than the 8Mi of its disk. */
+const untilMeasured = (agent: AgentUnderTest, pod: string, claim: string): Promise<void> =>
+  until(`${claim} is measured`, async () => {
+    const { pods } = await agent.api<Summary>("/stats/summary");
+    const volumes = pods.find((p) => p.podRef.name === pod)?.volume ?? [];
+    const bytes = volumes.find((v) => v.pvcRef?.name === claim)?.capacityBytes ?? 0;
+    return bytes > 2 ** 20 && bytes < 8 * 2 ** 20;
+  });
+
 /** A claim whose class is of a CSI driver that is a process of its own, and comes late. */
 async function checkDriver(agent: AgentUnderTest): Promise<void> {
   const name = "test.csi.example";
@@ -216,6 +229,7 @@ async function checkDriver(agent: AgentUnderTest): Promise<void> {
   await agent.untilReady("writer");
   const volume = (await volumesOf(agent)).find((v) => v.spec?.csi !== undefined);
   assertEquals([volume?.spec?.csi?.driver, volume?.status?.phase], [name, "Bound"]);
+  await untilMeasured(agent, "writer", "disk");
   await agent.kill();
   await agent.start();
   await agent.remove("writer.yaml");
