@@ -7,6 +7,7 @@ import type { Config } from "../config/config.ts";
 import type { Log } from "../lib/log.ts";
 import { noObjects } from "../model/wish.ts";
 import type { Host } from "../ports.ts";
+import type { Reconciler } from "../reconcile/reconciler.ts";
 import { createMetrics } from "../lib/metrics.ts";
 import { createStatusStore } from "../status_store.ts";
 import { endOrphans } from "../../plugins/drivers/mod.ts";
@@ -18,6 +19,19 @@ import { createPodParts } from "./pods.ts";
 import { chooseRuntime, startManaged } from "./runtime.ts";
 
 const patienceMs = 90_000;
+
+/** Until the pods that the reconciler knows have ended, or the patience has. */
+async function untilGone(
+  { host, report }: { host: Host; report(text: string): void },
+  reconciler: Pick<Reconciler, "known">,
+  signal: AbortSignal,
+): Promise<void> {
+  const limit = AbortSignal.any([signal, AbortSignal.timeout(patienceMs)]);
+  for (let left = -1; reconciler.known().size > 0 && !limit.aborted;) {
+    if (left !== (left = reconciler.known().size)) report(`stopping ${left} pod${left === 1 ? "" : "s"}`);
+    await host.sleep(50, limit).catch(() => {});
+  }
+}
 
 export async function teardown(
   o: { config: Config; host: Host; log: Log; report(text: string): void },
@@ -42,17 +56,17 @@ export async function teardown(
     problems: [],
     complete: true,
   });
-  // Drivers are needed to take back their volumes.
+  // Drivers are needed to take back their volumes; they may be pods themselves, which go after the users of their volumes.
   const following = [
     csi.run(reconciler, leave.signal),
     runPlugins({ config, host, log, store, takers: { CSIPlugin: csi.taker } }, leave.signal),
   ];
+  const users = new Set(await csi.volumes.users());
+  const observed = await chosen.cri.runtime.observe(undefined, signal);
+  reconciler.takeOver(observed.filter((pod) => users.has(pod.uid)));
+  await untilGone(o, reconciler, signal);
   await reconciler.recover();
-  const limit = AbortSignal.any([signal, AbortSignal.timeout(patienceMs)]);
-  for (let left = -1; reconciler.known().size > 0 && !limit.aborted;) {
-    if (left !== (left = reconciler.known().size)) o.report(`stopping ${left} pod${left === 1 ? "" : "s"}`);
-    await host.sleep(50, limit).catch(() => {});
-  }
+  await untilGone(o, reconciler, signal);
   const open = reconciler.known().size;
   const ourCgroups = await cgroups();
   leave.abort();

@@ -37,6 +37,8 @@ export interface CsiVolumes {
   stale(uid: string, pod: Pod): Promise<string[]>;
   /** Unpublishes all, or those that lie under these names. Throws while a driver is away; then the rest is done all the same. */
   release(uid: string, names: readonly string[] | undefined, signal: AbortSignal): Promise<void>;
+  /** Uids of the pods that have, or may have, a volume of a driver. */
+  users(): Promise<string[]>;
   /** Whether a PersistentVolume is, or may be, attached to this node or staged on it. */
   isOnNode(volume: PersistentVolume): Promise<boolean>;
   /** Has its driver make use of the bytes that a volume has got; false: no pod has it. */
@@ -115,6 +117,9 @@ export function createCsiVolumes(o: CsiOptions): CsiVolumes {
       );
       if (failures.length > 0) throw new AgentError("FailedKillPod", failures.join("; "));
       if (names === undefined) asked.delete(uid);
+    },
+    async users() {
+      return [...await p.records.all()].filter(([, records]) => records.length > 0).map(([uid]) => uid);
     },
     async isOnNode({ spec }) {
       if (spec?.csi === undefined) return false;

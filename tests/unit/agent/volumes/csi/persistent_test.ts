@@ -51,8 +51,10 @@ Deno.test(
       assertEquals(await Deno.readTextFile(`${second.hostPath}/file`), "kept");
       await assertRejects(() => Deno.writeTextFile(`${second.hostPath}/file`, "no"));
 
+      assertEquals((await b.agent.csi.users()).sort(), ["uid-1", "uid-2"]);
       await b.agent.remove("uid-1");
       assertEquals(await b.asked(), ["NodeUnpublishVolume"]);
+      assertEquals(await b.agent.csi.users(), ["uid-2"]);
       await b.agent.remove("uid-2");
       assertEquals(await b.asked(), [
         "NodeUnpublishVolume",
