@@ -193,8 +193,12 @@ const exists = (path: string): boolean => {
 };
 
 /** Looks until it is true; throws after 20 s. */
-export async function until(what: string, look: () => Promise<boolean> | boolean): Promise<void> {
-  const end = performance.now() + 20_000;
+export async function until(
+  what: string,
+  look: () => Promise<boolean> | boolean,
+  limitMs = 20_000,
+): Promise<void> {
+  const end = performance.now() + limitMs;
   while (!await look()) {
     if (performance.now() > end) throw new Error(`never came true: ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 5));

@@ -65,8 +65,12 @@ Deno.test("exec: exit status, separate outputs, 10 MiB through standard input, a
   const some = await cliWith(bytes.subarray(0, 1 << 16), agent, "exec", "-qi", "app", "--", "true");
   assertEquals([some.code, some.stdout.length, some.stderr], [0, 0, ""]);
   const unread = await cliWith(bytes, agent, "exec", "-qi", "app", "--", "sh", "-c", "echo out; exit 3");
-  assertEquals([unread.code, decoder.decode(unread.stdout)], [1, "out\n"]);
-  assertMatch(unread.stderr, /^Error: the command ended before it had read all its input/);
+  assertEquals(decoder.decode(unread.stdout), "out\n");
+  // containerd 1.6 tells the exit status only if it is quicker than it notices that nobody reads.
+  if (unread.code !== 3) {
+    assertEquals(unread.code, 1);
+    assertMatch(unread.stderr, /^Error: the command ended before it had read all its input/);
+  }
 
   const nothing = await cliWith(new Uint8Array(), agent, "exec", "-qi", "app", "--", "cat");
   assertEquals([nothing.code, nothing.stdout.length, nothing.stderr], [0, 0, ""]);

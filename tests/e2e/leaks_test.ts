@@ -68,7 +68,7 @@ Deno.test(`${count} pods made and destroyed with kill -9 in between leave no add
     }
     assert(peak >= Math.min(count, perRound), `only ${peak} addresses were given away at once`);
     await agent.remove("pods.yaml");
-    await until("all pods are gone", async () => (await agent.pods()).length === 0);
+    await until("all pods are gone", async () => (await agent.pods()).length === 0, 90_000);
     await until(
       "no address and no record is left",
       async () => (await addresses()).length === 0 && (await records()).length === 0,
