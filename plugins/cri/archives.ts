@@ -128,8 +128,14 @@ async function runCtr({ ctr, args, input, path }: CtrRun, signal: AbortSignal): 
   const said = new TextDecoder().decode(stderr).trim().replace(/^ctr: /, "");
   // A damaged compressed file shows as an early end to ctr; the cause says more.
   const cause = broken === undefined || /broken pipe/i.test(errorText(broken)) ? said : errorText(broken);
-  throw importError(path, cause === "" ? said : cause);
+  const { reason, message } = importError(path, cause === "" ? said : cause);
+  throw new AgentError(isAway(said) ? "RuntimeUnavailable" : reason, message);
 }
+
+/** Whether ctr says that containerd was not there or went away meanwhile, for which no archive is to blame. */
+export const isAway = (said: string): boolean =>
+  /failed to (dial|send)|connection (refused|reset|error)|transport is closing|reading from server|code = Unavailable/i
+    .test(said);
 
 /** CRI learns of new images from containerd's events, a moment after ctr has ended. */
 const KNOWN_LIMIT_MS = 10_000;

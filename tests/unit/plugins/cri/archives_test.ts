@@ -1,5 +1,5 @@
-import { assertEquals } from "@std/assert";
-import { importedNames } from "../../../../plugins/cri/archives.ts";
+import { assert, assertEquals } from "@std/assert";
+import { importedNames, isAway } from "../../../../plugins/cri/archives.ts";
 import { cgroupDriverIn, takesCdiNamesIn } from "../../../../plugins/cri/runtime.ts";
 
 Deno.test("importedNames: the words of ctr before and since 2.0", () => {
@@ -15,6 +15,19 @@ Deno.test("importedNames: the words of ctr before and since 2.0", () => {
     ),
     ["docker.io/library/a:1"],
   );
+});
+
+Deno.test("isAway: a containerd that dies during an import is told from a damaged archive", () => {
+  for (
+    const said of [
+      'failed to ingest "config.json": failed to copy: failed to send write: EOF: unknown',
+      "rpc error: code = Unavailable desc = error reading from server: EOF",
+      'failed to dial "/run/c.sock": context deadline exceeded: connection error: desc = "transport: error"',
+    ]
+  ) assert(isAway(said), said);
+  for (const said of ["unexpected EOF", "unrecognized image format", "no space left on device"]) {
+    assert(!isAway(said), said);
+  }
 });
 
 Deno.test("cgroupDriverIn: the default runtime's SystemdCgroup in containerd's configuration", () => {
