@@ -4,6 +4,7 @@
  */
 import { join } from "@std/path";
 import { pause } from "../../agent/lib/pause.ts";
+import { sha256 } from "../../agent/lib/sha256.ts";
 import { AgentError, errorText } from "../../agent/model/errors.ts";
 import { answers, endPods, untilClosed } from "./calls.ts";
 import { type RuntimeBinaries } from "./binaries.ts";
@@ -284,9 +285,4 @@ async function writeIfChanged(path: string, text: string): Promise<void> {
   if (await Deno.readTextFile(path).catch(() => undefined) === text) return;
   await Deno.writeTextFile(`${path}.new`, text, { mode: 0o600 });
   await Deno.rename(`${path}.new`, path);
-}
-
-async function sha256(text: string): Promise<string> {
-  const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text));
-  return Array.from(new Uint8Array(digest), (b) => b.toString(16).padStart(2, "0")).join("");
 }

@@ -3,6 +3,7 @@
  * run of the agent finds it without a file that could lie. Not for: when to start and stop them.
  */
 import { dirname } from "@std/path";
+import { sha256 } from "../../agent/lib/sha256.ts";
 import { AgentError } from "../../agent/model/errors.ts";
 import type { Host } from "../../agent/ports.ts";
 import { startApart } from "../processes/launch.ts";
@@ -53,9 +54,7 @@ export const graceOf = (spec: DriverSpec): number => (spec.terminationGracePerio
 /** What of a definition takes a restart to change. */
 export async function hashOf(spec: DriverSpec): Promise<string> {
   const { command, args = [], env = [], socket, user, group, workingDir } = spec;
-  const text = JSON.stringify([command, args, env, socket, user, group, workingDir]);
-  const digest = await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text));
-  return new Uint8Array(digest).toHex().slice(0, 16);
+  return (await sha256(JSON.stringify([command, args, env, socket, user, group, workingDir]))).slice(0, 16);
 }
 
 /** Throws AgentError with what is wrong with its definition or its surroundings. */

@@ -5,7 +5,7 @@
 import { join } from "@std/path";
 import { parseCheckpoint } from "../../agent/model/device_checkpoint.ts";
 import { idsOf } from "../../agent/model/devices.ts";
-import { sha256 } from "../../agent/volumes/csi/places.ts";
+import { sha256 } from "../../agent/lib/sha256.ts";
 import { output } from "../e2e/agent.ts";
 import { names, text } from "./files.ts";
 import { driverName } from "./pods.ts";

@@ -4,7 +4,8 @@ import type { CsiDrivers } from "../../plugin_ports.ts";
 import type { Objects } from "../../model/wish.ts";
 import type { Turns } from "../../lib/turns.ts";
 import { once } from "../../lib/once.ts";
-import { type CsiPlaces, csiPlaces, sha256, type VolumeId } from "./places.ts";
+import { sha256 } from "../../lib/sha256.ts";
+import { type CsiPlaces, csiPlaces, type VolumeId } from "./places.ts";
 import { createRecords, type CsiRecords } from "./records.ts";
 
 export interface CsiOptions {

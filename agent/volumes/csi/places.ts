@@ -3,16 +3,11 @@
  * pkg/volume/csi (csi_attacher.go, csi_mounter.go, csi_block.go). Not for: creating anything.
  */
 import { join } from "@std/path";
+import { sha256 } from "../../lib/sha256.ts";
 import type { CsiWish } from "../../model/csi.ts";
 import { part, podsDirectory } from "../paths.ts";
 
 export const csiPlugin = "kubernetes.io~csi";
-
-/** Hexadecimal SHA-256. */
-export async function sha256(text: string): Promise<string> {
-  const hash = new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text)));
-  return [...hash].map((byte) => byte.toString(16).padStart(2, "0")).join("");
-}
 
 /** The volume handle of an inline volume. */
 export const inlineHandle = async (uid: string, name: string): Promise<string> =>

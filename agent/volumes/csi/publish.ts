@@ -22,7 +22,7 @@ import { AgentError } from "../../model/errors.ts";
 import { giveToGroup } from "../ownership.ts";
 import { growAtPublish } from "./expand.ts";
 import { type CsiParts, isMounted } from "./parts.ts";
-import { sha256 } from "./places.ts";
+import { sha256 } from "../../lib/sha256.ts";
 import type { NodeRecord, PodRecord } from "./records.ts";
 import { readSecret } from "./secrets.ts";
 

@@ -6,7 +6,8 @@ import { join } from "@std/path";
 import type { Host } from "../../ports.ts";
 import type { SecretReference } from "../../model/gen/v1.ts";
 import { isPart } from "../paths.ts";
-import { type CsiPlaces, sha256, type VolumeId } from "./places.ts";
+import { sha256 } from "../../lib/sha256.ts";
+import type { CsiPlaces, VolumeId } from "./places.ts";
 
 /**
  * How far a pod's volume came. `staging`: nothing is at its target. `publishing`: something may be. `published`: it is

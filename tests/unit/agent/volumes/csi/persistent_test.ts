@@ -1,7 +1,7 @@
 /** Volumes of a PersistentVolume, with the tests' real driver: attached, staged once for all pods, and all the way back. */
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { AgentError } from "../../../../../agent/model/errors.ts";
-import { sha256 } from "../../../../../agent/volumes/csi/places.ts";
+import { sha256 } from "../../../../../agent/lib/sha256.ts";
 import { startCsiDriver } from "../../../../drivers/csi/start.ts";
 import { desire, host, needsRoot, requestFor, signal } from "../sandbox.ts";
 import { driverName, put, secretOf, withBench } from "./bench.ts";
