@@ -66,7 +66,7 @@ const RULES: Readonly<Record<string, Rule>> = {
   "agent/node/": { inside: SHARED, libraries: ["@std/path"] },
   "agent/cluster/": { inside: SHARED, libraries: ["@std/path"] },
   // TLS without verification, which only Node's interface has.
-  "agent/cluster/unverified.ts": { inside: [...SHARED, "agent/cluster/"], libraries: ["node:https"] },
+  "agent/cluster/client/unverified.ts": { inside: [...SHARED, "agent/cluster/"], libraries: ["node:https"] },
   "agent/api/": { inside: SHARED, libraries: ["hono*"] },
   "agent/config/": { inside: ["agent/model/"], libraries: ["@std/yaml", "@std/flags", "@std/path"] },
   "agent/cli/": {
@@ -96,7 +96,7 @@ const MAY_NAME_DENO = [
   "agent/compose/",
   "agent/cli/",
   "agent/api/serve.ts",
-  "agent/cluster/client.ts",
+  "agent/cluster/client/client.ts",
   "plugins/",
   "tools/",
   "tests/",

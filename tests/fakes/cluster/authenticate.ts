@@ -1,5 +1,5 @@
 /** Who asks: by client certificate, bootstrap token or service account token, or nobody. Source: apiserver pkg/authentication. */
-import type { Certificate } from "../../../agent/cluster/certificate.ts";
+import type { Certificate } from "../../../agent/cluster/certificates/certificate.ts";
 import { unauthorized } from "./errors.ts";
 import { asList, asObject, asText, type Json } from "./objects.ts";
 import { kinds, type World } from "./world.ts";

@@ -1,14 +1,18 @@
 /** A certificate authority of a cluster: certificates for its servers, its users and, on request, its nodes. */
-import { type AltNames, parseCertificate, type Subject } from "../../../agent/cluster/certificate.ts";
-import type { Bytes } from "../../../agent/cluster/der.ts";
+import {
+  type AltNames,
+  parseCertificate,
+  type Subject,
+} from "../../../agent/cluster/certificates/certificate.ts";
+import type { Bytes } from "../../../agent/cluster/certificates/der.ts";
 import {
   generateKey,
   issueCertificate,
   type Issued,
   privateKeyPem,
   publicKeyOf,
-} from "../../../agent/cluster/issue.ts";
-import { pem } from "../../../agent/cluster/pem.ts";
+} from "../../../agent/cluster/certificates/issue.ts";
+import { pem } from "../../../agent/cluster/certificates/pem.ts";
 
 export interface Identity {
   /** PEM */

@@ -7,7 +7,7 @@ import {
   readAltNames,
   readSubject,
   type Subject,
-} from "../../../agent/cluster/certificate.ts";
+} from "../../../agent/cluster/certificates/certificate.ts";
 import {
   type Bytes,
   children,
@@ -16,8 +16,8 @@ import {
   readDer,
   readObjectId,
   tags,
-} from "../../../agent/cluster/der.ts";
-import { fromBase64, pemBlocks } from "../../../agent/cluster/pem.ts";
+} from "../../../agent/cluster/certificates/der.ts";
+import { fromBase64, pemBlocks } from "../../../agent/cluster/certificates/pem.ts";
 import type { User } from "./authenticate.ts";
 import { invalid } from "./errors.ts";
 import { asList, asObject, asText, type Stored, timestamp } from "./objects.ts";

@@ -4,7 +4,7 @@
  * `world` and break it through `faults`. Not for: scheduling, or running anything.
  */
 import { stringify } from "@std/yaml";
-import { certificatesIn, pinOf, type Subject } from "../../../agent/cluster/certificate.ts";
+import { certificatesIn, pinOf, type Subject } from "../../../agent/cluster/certificates/certificate.ts";
 import type { OpenWatch, Seen } from "./audit.ts";
 import { createAuthority, type Identity, type Life } from "./authority.ts";
 import { runControllers } from "./controllers.ts";

@@ -3,7 +3,7 @@ import type http from "node:http";
 import https from "node:https";
 import type { Duplex } from "node:stream";
 import type tls from "node:tls";
-import { parseCertificate } from "../../../agent/cluster/certificate.ts";
+import { parseCertificate } from "../../../agent/cluster/certificates/certificate.ts";
 import { pause } from "../../../agent/lib/pause.ts";
 import type { OpenWatch, Seen } from "./audit.ts";
 import type { Credentials } from "./authenticate.ts";

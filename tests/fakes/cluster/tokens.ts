@@ -1,5 +1,5 @@
 /** Tokens of service accounts: JWTs signed with ES256 (RFC 7519, 7515). Not for: whether they still count (authenticate.ts). */
-import { fromBase64 } from "../../../agent/cluster/pem.ts";
+import { fromBase64 } from "../../../agent/cluster/certificates/pem.ts";
 import { asObject, type Json } from "./objects.ts";
 
 export interface Tokens {

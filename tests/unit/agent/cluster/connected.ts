@@ -1,6 +1,6 @@
 /** The agent's own client, connected to the double. */
-import { type Api, type ApiOptions, createApi } from "../../../../agent/cluster/api.ts";
-import { createConnection, type Identity } from "../../../../agent/cluster/client.ts";
+import { type Api, type ApiOptions, createApi } from "../../../../agent/cluster/client/api.ts";
+import { createConnection, type Identity } from "../../../../agent/cluster/client/client.ts";
 import type { Cluster } from "../../../fakes/cluster/cluster.ts";
 
 export const administrator = { commonName: "admin", organizations: ["system:masters"] };

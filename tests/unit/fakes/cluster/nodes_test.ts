@@ -1,7 +1,7 @@
 /** The double towards nodes: how they come in, what they may read and write, tokens, reviews. */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
-import { certificatesIn } from "../../../../agent/cluster/certificate.ts";
-import { createRequest, generateKey } from "../../../../agent/cluster/issue.ts";
+import { certificatesIn } from "../../../../agent/cluster/certificates/certificate.ts";
+import { createRequest, generateKey } from "../../../../agent/cluster/certificates/issue.ts";
 import { type Cluster, startCluster } from "../../../fakes/cluster/cluster.ts";
 import { asAdmin, type Asker, asker, asNode, first, pod, pods, type Reply } from "./asking.ts";
 

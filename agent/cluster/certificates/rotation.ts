@@ -2,14 +2,14 @@
  * Keeps a node's client certificate alive: renews it in time, and says what to do when that cannot be. Source: client-go's
  * util/certificate. Not for: when (renewal.ts), nor for the first one (enroll.ts).
  */
-import type { Log } from "../lib/log.ts";
-import { pause } from "../lib/pause.ts";
-import type { Api } from "./api.ts";
-import { ApiError } from "./api_error.ts";
+import type { Log } from "../../lib/log.ts";
+import { pause } from "../../lib/pause.ts";
+import type { Api } from "../client/api.ts";
+import { ApiError } from "../client/api_error.ts";
 import type { CertificateFiles, CertificateHost } from "./certificate_files.ts";
-import { JoinFailure, newToken } from "./join_failure.ts";
+import { JoinFailure, newToken } from "../join/join_failure.ts";
 import { renewalOf } from "./renewal.ts";
-import { pauseBefore } from "./retry.ts";
+import { pauseBefore } from "../client/retry.ts";
 import { getCertificate } from "./signing.ts";
 
 export interface Rotating {

@@ -2,7 +2,7 @@
  * DER, the encoding of X.509: a writer and a reader of the few types that certificates and requests consist of. Pure.
  * Source: X.690. Not for: what the values mean (certificate.ts, issue.ts), nor for BER.
  */
-import { concatBytes } from "../lib/bytes.ts";
+import { concatBytes } from "../../lib/bytes.ts";
 
 export type Bytes = Uint8Array<ArrayBuffer>;
 

@@ -2,7 +2,7 @@
  * What has to be so on a host before it joins a cluster: named checks, each with what to do. Pure: facts in, findings out.
  * The names are kubeadm's where it has the check. Not for: finding the facts.
  */
-import { dnsSubdomain } from "../model/names.ts";
+import { dnsSubdomain } from "../../model/names.ts";
 
 export interface HostFacts {
   root: boolean;

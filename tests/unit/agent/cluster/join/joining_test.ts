@@ -1,22 +1,30 @@
 /** A node finds its cluster and gets its certificates from the double; and what it does when something is wrong. */
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
-import { createApi } from "../../../../agent/cluster/api.ts";
-import { certificatesIn } from "../../../../agent/cluster/certificate.ts";
-import { createConnection } from "../../../../agent/cluster/client.ts";
-import { isSigned, parseBootstrapToken, verifyClusterInfo } from "../../../../agent/cluster/cluster_info.ts";
-import { discoverByFile, discoverByToken, type TokenDiscovery } from "../../../../agent/cluster/discovery.ts";
-import { generateKey, privateKeyPem } from "../../../../agent/cluster/issue.ts";
-import { JoinFailure } from "../../../../agent/cluster/join_failure.ts";
-import { formatKubeconfig } from "../../../../agent/cluster/kubeconfig.ts";
-import { getCertificate, type SigningWanted } from "../../../../agent/cluster/signing.ts";
-import { silentLog } from "../../../../agent/lib/log.ts";
-import { type Cluster, startCluster } from "../../../fakes/cluster/cluster.ts";
-import { made } from "../../../fakes/cluster/controllers.ts";
-import { asList, asObject } from "../../../fakes/cluster/objects.ts";
-import { kinds } from "../../../fakes/cluster/world.ts";
-import { createFakeHost } from "../../../fakes/host.ts";
-import { until } from "../../../fakes/until.ts";
-import { connected, fixed, never } from "./connected.ts";
+import { createApi } from "../../../../../agent/cluster/client/api.ts";
+import { certificatesIn } from "../../../../../agent/cluster/certificates/certificate.ts";
+import { createConnection } from "../../../../../agent/cluster/client/client.ts";
+import {
+  isSigned,
+  parseBootstrapToken,
+  verifyClusterInfo,
+} from "../../../../../agent/cluster/join/cluster_info.ts";
+import {
+  discoverByFile,
+  discoverByToken,
+  type TokenDiscovery,
+} from "../../../../../agent/cluster/join/discovery.ts";
+import { generateKey, privateKeyPem } from "../../../../../agent/cluster/certificates/issue.ts";
+import { JoinFailure } from "../../../../../agent/cluster/join/join_failure.ts";
+import { formatKubeconfig } from "../../../../../agent/cluster/client/kubeconfig.ts";
+import { getCertificate, type SigningWanted } from "../../../../../agent/cluster/certificates/signing.ts";
+import { silentLog } from "../../../../../agent/lib/log.ts";
+import { type Cluster, startCluster } from "../../../../fakes/cluster/cluster.ts";
+import { made } from "../../../../fakes/cluster/controllers.ts";
+import { asList, asObject } from "../../../../fakes/cluster/objects.ts";
+import { kinds } from "../../../../fakes/cluster/world.ts";
+import { createFakeHost } from "../../../../fakes/host.ts";
+import { until } from "../../../../fakes/until.ts";
+import { connected, fixed, never } from "../connected.ts";
 
 async function discovery(cluster: Cluster, more: Partial<TokenDiscovery> = {}): Promise<TokenDiscovery> {
   return {

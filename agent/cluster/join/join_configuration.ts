@@ -2,10 +2,10 @@
  * A JoinConfiguration of kubeadm (v1beta4, v1beta3) as values, with everything that is wrong in it. Pure. Source: kubeadm's
  * apis. Not for: what its flags say, nor for carrying it out.
  */
-import type { TypeTable } from "../model/decode.ts";
-import { parseDuration } from "../model/duration.ts";
-import { didYouMean } from "../model/suggest.ts";
-import type { PlacedProblem } from "../model/finding.ts";
+import type { TypeTable } from "../../model/decode.ts";
+import { parseDuration } from "../../model/duration.ts";
+import { didYouMean } from "../../model/suggest.ts";
+import type { PlacedProblem } from "../../model/finding.ts";
 import { isPin, parseBootstrapToken } from "./cluster_info.ts";
 import { type Complaint, fullDocuments, placed, readOne } from "./typed_document.ts";
 

@@ -2,19 +2,19 @@
  * Which cluster it is that a node is to join, from nothing but its address and a token, or from a file. Source: kubeadm's
  * join, discovery phase. Not for: getting a certificate of it (bootstrap.ts).
  */
-import { pause } from "../lib/pause.ts";
-import { errorText } from "../model/errors.ts";
-import type { Host } from "../ports.ts";
-import { createApi } from "./api.ts";
-import { ApiError } from "./api_error.ts";
-import { certificatesIn } from "./certificate.ts";
-import { createConnection } from "./client.ts";
+import { pause } from "../../lib/pause.ts";
+import { errorText } from "../../model/errors.ts";
+import type { Host } from "../../ports.ts";
+import { createApi } from "../client/api.ts";
+import { ApiError } from "../client/api_error.ts";
+import { certificatesIn } from "../certificates/certificate.ts";
+import { createConnection } from "../client/client.ts";
 import { type BootstrapToken, type ClusterInfo, verifyClusterInfo } from "./cluster_info.ts";
-import { readSource } from "./credentials.ts";
+import { readSource } from "../client/credentials.ts";
 import { JoinFailure } from "./join_failure.ts";
-import { type Kubeconfig, parseKubeconfig } from "./kubeconfig.ts";
-import { pauseBefore } from "./retry.ts";
-import { askUnverified } from "./unverified.ts";
+import { type Kubeconfig, parseKubeconfig } from "../client/kubeconfig.ts";
+import { pauseBefore } from "../client/retry.ts";
+import { askUnverified } from "../client/unverified.ts";
 
 export interface TokenDiscovery {
   /** `HOST:PORT` */

@@ -1,12 +1,12 @@
 /** The client against the double: answers, refusals, deadlines, tries, new identities. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { createApi } from "../../../../agent/cluster/api.ts";
-import { ApiError } from "../../../../agent/cluster/api_error.ts";
-import { createConnection, type Identity } from "../../../../agent/cluster/client.ts";
-import { createCredentials } from "../../../../agent/cluster/credentials.ts";
-import { createFakeHost } from "../../../fakes/host.ts";
-import { startCluster } from "../../../fakes/cluster/cluster.ts";
-import { connected, fixed, identityOf, never } from "./connected.ts";
+import { createApi } from "../../../../../agent/cluster/client/api.ts";
+import { ApiError } from "../../../../../agent/cluster/client/api_error.ts";
+import { createConnection, type Identity } from "../../../../../agent/cluster/client/client.ts";
+import { createCredentials } from "../../../../../agent/cluster/client/credentials.ts";
+import { createFakeHost } from "../../../../fakes/host.ts";
+import { startCluster } from "../../../../fakes/cluster/cluster.ts";
+import { connected, fixed, identityOf, never } from "../connected.ts";
 
 const info = { path: "/api/v1/namespaces/kube-public/configmaps/cluster-info" };
 const configMaps = "/api/v1/namespaces/default/configmaps";

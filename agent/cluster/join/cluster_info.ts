@@ -3,10 +3,10 @@
  * pinned. Pure but for the digests. Sources: kubeadm's discovery phase; RFC 7515 appendix F (detached content). Not for:
  * fetching it (discovery.ts).
  */
-import { type Certificate, certificatesIn, pinOf } from "./certificate.ts";
+import { type Certificate, certificatesIn, pinOf } from "../certificates/certificate.ts";
 import { JoinFailure, newToken } from "./join_failure.ts";
-import { type Kubeconfig, parseKubeconfig } from "./kubeconfig.ts";
-import { fromBase64 } from "./pem.ts";
+import { type Kubeconfig, parseKubeconfig } from "../client/kubeconfig.ts";
+import { fromBase64 } from "../certificates/pem.ts";
 
 export interface BootstrapToken {
   id: string;

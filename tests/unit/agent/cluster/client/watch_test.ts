@@ -1,13 +1,13 @@
 /** Keeping up with a collection, whatever the API server does. */
 import { assert, assertEquals } from "@std/assert";
-import { createWatchState, type WatchedObject } from "../../../../agent/cluster/watch_state.ts";
-import { watchObjects, type WatchOptions } from "../../../../agent/cluster/watch_objects.ts";
-import { silentLog } from "../../../../agent/lib/log.ts";
-import { type Cluster, startCluster } from "../../../fakes/cluster/cluster.ts";
-import { made } from "../../../fakes/cluster/controllers.ts";
-import { kinds } from "../../../fakes/cluster/world.ts";
-import { until } from "../../../fakes/until.ts";
-import { connected } from "./connected.ts";
+import { createWatchState, type WatchedObject } from "../../../../../agent/cluster/client/watch_state.ts";
+import { watchObjects, type WatchOptions } from "../../../../../agent/cluster/client/watch_objects.ts";
+import { silentLog } from "../../../../../agent/lib/log.ts";
+import { type Cluster, startCluster } from "../../../../fakes/cluster/cluster.ts";
+import { made } from "../../../../fakes/cluster/controllers.ts";
+import { kinds } from "../../../../fakes/cluster/world.ts";
+import { until } from "../../../../fakes/until.ts";
+import { connected } from "../connected.ts";
 
 interface ConfigMap extends WatchedObject {
   data?: Record<string, string>;

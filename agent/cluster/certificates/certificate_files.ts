@@ -4,7 +4,7 @@
  * getting certificates (signing.ts).
  */
 import { join } from "@std/path";
-import type { Host } from "../ports.ts";
+import type { Host } from "../../ports.ts";
 import { type Certificate, certificatesIn } from "./certificate.ts";
 import { generateKey, importKeyPair, privateKeyPem, publicKeyOf } from "./issue.ts";
 import { pemBlocks, toBase64 } from "./pem.ts";

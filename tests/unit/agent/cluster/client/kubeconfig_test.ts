@@ -1,6 +1,10 @@
 /** Kubeconfig files: what is understood, what is refused and where, and that ours are read again. */
 import { assert, assertEquals } from "@std/assert";
-import { formatKubeconfig, type Kubeconfig, parseKubeconfig } from "../../../../agent/cluster/kubeconfig.ts";
+import {
+  formatKubeconfig,
+  type Kubeconfig,
+  parseKubeconfig,
+} from "../../../../../agent/cluster/client/kubeconfig.ts";
 
 const pem = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
 const keyPem = "-----BEGIN EC PRIVATE KEY-----\nAAAA\n-----END EC PRIVATE KEY-----\n";

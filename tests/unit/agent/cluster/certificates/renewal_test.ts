@@ -1,6 +1,6 @@
 /** When certificates are renewed. */
 import { assert, assertEquals } from "@std/assert";
-import { renewalOf } from "../../../../agent/cluster/renewal.ts";
+import { renewalOf } from "../../../../../agent/cluster/certificates/renewal.ts";
 
 const hour = 3_600_000;
 const life = { notBefore: 0, notAfter: 100 * hour };

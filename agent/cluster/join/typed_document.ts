@@ -2,10 +2,10 @@
  * A text with one YAML or JSON document as a value of a declared type, or problems with their fields. Pure. Not for: rules
  * between fields.
  */
-import { decode, newBudget, type TypeTable } from "../model/decode.ts";
-import { type FieldPath, fieldText, type Finding, type PlacedProblem } from "../model/finding.ts";
-import { parseDocument } from "../model/parse_yaml.ts";
-import { type DocumentText, isEmptyDocument, splitDocuments } from "../model/yaml.ts";
+import { decode, newBudget, type TypeTable } from "../../model/decode.ts";
+import { type FieldPath, fieldText, type Finding, type PlacedProblem } from "../../model/finding.ts";
+import { parseDocument } from "../../model/parse_yaml.ts";
+import { type DocumentText, isEmptyDocument, splitDocuments } from "../../model/yaml.ts";
 
 export interface Wanted {
   /** Path, or another name of where the text came from. */

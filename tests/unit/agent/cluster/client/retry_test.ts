@@ -1,7 +1,12 @@
 /** When an API server is asked again. */
 import { assert, assertEquals } from "@std/assert";
-import { ApiError, errorOfAnswer, isExpired } from "../../../../agent/cluster/api_error.ts";
-import { pauseBefore, retryPause, watchBackOff, watchPause } from "../../../../agent/cluster/retry.ts";
+import { ApiError, errorOfAnswer, isExpired } from "../../../../../agent/cluster/client/api_error.ts";
+import {
+  pauseBefore,
+  retryPause,
+  watchBackOff,
+  watchPause,
+} from "../../../../../agent/cluster/client/retry.ts";
 
 const unreachable = new ApiError(0, "Unreachable", "");
 const told = errorOfAnswer(429, { kind: "Status", reason: "TooManyRequests", message: "slow down" }, "3");

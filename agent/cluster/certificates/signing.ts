@@ -3,16 +3,16 @@
  * Source: Kubernetes' certificates API, the kubelet's bootstrap. Not for: where keys and certificates lie
  * (certificate_files.ts).
  */
-import { errorText } from "../model/errors.ts";
-import type { Log } from "../lib/log.ts";
-import type { Api } from "./api.ts";
-import { isReason } from "./api_error.ts";
+import { errorText } from "../../model/errors.ts";
+import type { Log } from "../../lib/log.ts";
+import type { Api } from "../client/api.ts";
+import { isReason } from "../client/api_error.ts";
 import { type AltNames, certificatesIn } from "./certificate.ts";
 import { createRequest, publicKeyOf } from "./issue.ts";
-import { JoinFailure } from "./join_failure.ts";
+import { JoinFailure } from "../join/join_failure.ts";
 import { fromBase64, toBase64 } from "./pem.ts";
-import { watchObjects } from "./watch_objects.ts";
-import type { WatchedObject } from "./watch_state.ts";
+import { watchObjects } from "../client/watch_objects.ts";
+import type { WatchedObject } from "../client/watch_state.ts";
 
 export interface SigningWanted {
   api: Api;

@@ -1,9 +1,9 @@
 /** The kubelet's files for certificates. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { createCertificateFiles } from "../../../../agent/cluster/certificate_files.ts";
-import { generateKey, privateKeyPem, publicKeyOf } from "../../../../agent/cluster/issue.ts";
-import { createAuthority } from "../../../fakes/cluster/authority.ts";
-import { createFakeHost } from "../../../fakes/host.ts";
+import { createCertificateFiles } from "../../../../../agent/cluster/certificates/certificate_files.ts";
+import { generateKey, privateKeyPem, publicKeyOf } from "../../../../../agent/cluster/certificates/issue.ts";
+import { createAuthority } from "../../../../fakes/cluster/authority.ts";
+import { createFakeHost } from "../../../../fakes/host.ts";
 
 const directory = "/var/lib/kubelet/pki";
 const authority = await createAuthority();

@@ -2,7 +2,7 @@
  * Asks an API server: JSON, a deadline for each request, typed errors, tries again where that is safe. Source: Kubernetes'
  * API concepts. Not for: keeping up with a collection (watch_objects.ts).
  */
-import { pause } from "../lib/pause.ts";
+import { pause } from "../../lib/pause.ts";
 import { ApiError, errorOfAnswer } from "./api_error.ts";
 import { eachLine, wholeBody } from "./answer_body.ts";
 import type { Connection, Identity } from "./client.ts";

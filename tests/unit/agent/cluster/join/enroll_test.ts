@@ -1,19 +1,19 @@
 /** A host becomes a node of the double's cluster, again and again, and its certificate stays alive. */
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
-import { createApi } from "../../../../agent/cluster/api.ts";
-import { createCertificateFiles } from "../../../../agent/cluster/certificate_files.ts";
-import { createConnection } from "../../../../agent/cluster/client.ts";
-import { createCredentials } from "../../../../agent/cluster/credentials.ts";
-import { enroll, type Enrolling, joinedServer } from "../../../../agent/cluster/enroll.ts";
-import { JoinFailure } from "../../../../agent/cluster/join_failure.ts";
-import { parseKubeconfig } from "../../../../agent/cluster/kubeconfig.ts";
-import { rotateClientCertificate } from "../../../../agent/cluster/rotation.ts";
-import { silentLog } from "../../../../agent/lib/log.ts";
-import { type Cluster, type ClusterOptions, startCluster } from "../../../fakes/cluster/cluster.ts";
-import { kinds } from "../../../fakes/cluster/world.ts";
-import { createFakeHost, type FakeHost } from "../../../fakes/host.ts";
-import { until } from "../../../fakes/until.ts";
-import { never } from "./connected.ts";
+import { createApi } from "../../../../../agent/cluster/client/api.ts";
+import { createCertificateFiles } from "../../../../../agent/cluster/certificates/certificate_files.ts";
+import { createConnection } from "../../../../../agent/cluster/client/client.ts";
+import { createCredentials } from "../../../../../agent/cluster/client/credentials.ts";
+import { enroll, type Enrolling, joinedServer } from "../../../../../agent/cluster/join/enroll.ts";
+import { JoinFailure } from "../../../../../agent/cluster/join/join_failure.ts";
+import { parseKubeconfig } from "../../../../../agent/cluster/client/kubeconfig.ts";
+import { rotateClientCertificate } from "../../../../../agent/cluster/certificates/rotation.ts";
+import { silentLog } from "../../../../../agent/lib/log.ts";
+import { type Cluster, type ClusterOptions, startCluster } from "../../../../fakes/cluster/cluster.ts";
+import { kinds } from "../../../../fakes/cluster/world.ts";
+import { createFakeHost, type FakeHost } from "../../../../fakes/host.ts";
+import { until } from "../../../../fakes/until.ts";
+import { never } from "../connected.ts";
 
 const places = {
   kubeconfig: "/etc/kubernetes/kubelet.conf",

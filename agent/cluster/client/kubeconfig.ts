@@ -3,10 +3,10 @@
  * reading the files that one names (credentials.ts).
  */
 import { dirname, join } from "@std/path";
-import type { TypeTable } from "../model/decode.ts";
-import type { PlacedProblem } from "../model/finding.ts";
-import { fromBase64, pemBlocks } from "./pem.ts";
-import { type Complaint, placed, readTypedDocument } from "./typed_document.ts";
+import type { TypeTable } from "../../model/decode.ts";
+import type { PlacedProblem } from "../../model/finding.ts";
+import { fromBase64, pemBlocks } from "../certificates/pem.ts";
+import { type Complaint, placed, readTypedDocument } from "../join/typed_document.ts";
 
 /** PEM itself, or where it is, absolute. */
 export type Source = { pem: string } | { file: string };

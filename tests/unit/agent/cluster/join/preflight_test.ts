@@ -1,6 +1,6 @@
 /** What is looked at before a host joins. */
 import { assert, assertEquals } from "@std/assert";
-import { checkNames, type HostFacts, preflight } from "../../../../agent/cluster/preflight.ts";
+import { checkNames, type HostFacts, preflight } from "../../../../../agent/cluster/join/preflight.ts";
 
 const good: HostFacts = {
   root: true,

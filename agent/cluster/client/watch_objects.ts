@@ -2,9 +2,9 @@
  * Keeps up with a collection of an API server for as long as the signal lasts: a streamed list (or, where the server knows
  * none, a list in pages), then its changes; reconnects from where it was, spread out. Not for: what the objects mean.
  */
-import type { Log } from "../lib/log.ts";
-import { pause } from "../lib/pause.ts";
-import { errorText } from "../model/errors.ts";
+import type { Log } from "../../lib/log.ts";
+import { pause } from "../../lib/pause.ts";
+import { errorText } from "../../model/errors.ts";
 import type { Api } from "./api.ts";
 import { ApiError, isExpired } from "./api_error.ts";
 import { watchPause } from "./retry.ts";

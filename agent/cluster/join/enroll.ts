@@ -4,16 +4,20 @@
  * kubeadm's join, phase kubelet-start. Not for: finding the cluster (discovery.ts), registering the Node.
  */
 import { join } from "@std/path";
-import type { Log } from "../lib/log.ts";
-import { type Api, createApi } from "./api.ts";
-import { isReason } from "./api_error.ts";
-import { type CertificateFiles, type CertificateHost, createCertificateFiles } from "./certificate_files.ts";
-import { certificatesIn, pinOf } from "./certificate.ts";
-import { createConnection } from "./client.ts";
+import type { Log } from "../../lib/log.ts";
+import { type Api, createApi } from "../client/api.ts";
+import { isReason } from "../client/api_error.ts";
+import {
+  type CertificateFiles,
+  type CertificateHost,
+  createCertificateFiles,
+} from "../certificates/certificate_files.ts";
+import { certificatesIn, pinOf } from "../certificates/certificate.ts";
+import { createConnection } from "../client/client.ts";
 import { JoinFailure, newToken } from "./join_failure.ts";
-import { formatKubeconfig, parseKubeconfig } from "./kubeconfig.ts";
-import { renewalOf } from "./renewal.ts";
-import { getCertificate } from "./signing.ts";
+import { formatKubeconfig, parseKubeconfig } from "../client/kubeconfig.ts";
+import { renewalOf } from "../certificates/renewal.ts";
+import { getCertificate } from "../certificates/signing.ts";
 
 export interface Places {
   /** `/etc/kubernetes/kubelet.conf` */

@@ -1,5 +1,5 @@
 /** The body of an answer, whole or line by line, within limits of size and silence. Not for: what it says. */
-import { concatBytes } from "../lib/bytes.ts";
+import { concatBytes } from "../../lib/bytes.ts";
 import { ApiError } from "./api_error.ts";
 
 type Reader = ReadableStreamDefaultReader<Uint8Array>;

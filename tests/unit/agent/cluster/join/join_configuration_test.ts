@@ -1,6 +1,6 @@
 /** JoinConfigurations: what is taken, and every error at once. */
 import { assert, assertEquals } from "@std/assert";
-import { isEndpoint, parseJoinConfiguration } from "../../../../agent/cluster/join_configuration.ts";
+import { isEndpoint, parseJoinConfiguration } from "../../../../../agent/cluster/join/join_configuration.ts";
 
 const pin = `sha256:${"ab".repeat(32)}`;
 const token = "abcdef.0123456789abcdef";

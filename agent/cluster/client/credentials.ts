@@ -2,8 +2,8 @@
  * The identity that a kubeconfig names: from itself, from files that others may replace, or from a credential plugin. Not
  * for: getting a certificate (bootstrap.ts), nor for using it (client.ts).
  */
-import { errorText } from "../model/errors.ts";
-import type { Host } from "../ports.ts";
+import { errorText } from "../../model/errors.ts";
+import type { Host } from "../../ports.ts";
 import type { Credentials } from "./api.ts";
 import { ApiError } from "./api_error.ts";
 import type { Identity } from "./client.ts";

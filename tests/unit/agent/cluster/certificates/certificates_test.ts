@@ -1,7 +1,11 @@
 /** Certificates and requests of our own, read by ourselves and by OpenSSL. */
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import { certificatesIn, parseCertificate, pinOf } from "../../../../agent/cluster/certificate.ts";
-import { BadDer, type Bytes } from "../../../../agent/cluster/der.ts";
+import {
+  certificatesIn,
+  parseCertificate,
+  pinOf,
+} from "../../../../../agent/cluster/certificates/certificate.ts";
+import { BadDer, type Bytes } from "../../../../../agent/cluster/certificates/der.ts";
 import {
   createRequest,
   generateKey,
@@ -9,8 +13,8 @@ import {
   issueCertificate,
   privateKeyPem,
   publicKeyOf,
-} from "../../../../agent/cluster/issue.ts";
-import { pem, pemBlocks } from "../../../../agent/cluster/pem.ts";
+} from "../../../../../agent/cluster/certificates/issue.ts";
+import { pem, pemBlocks } from "../../../../../agent/cluster/certificates/pem.ts";
 
 const ca = { commonName: "a CA", organizations: [] };
 const node = { commonName: "system:node:box", organizations: ["system:nodes"] };
