@@ -34,6 +34,7 @@ import { createProber } from "../../plugins/probe/mod.ts";
 import { detectHost } from "../../plugins/containerd/mod.ts";
 import { createNodeAdmission } from "./admission.ts";
 import { createClaimParts } from "./claims.ts";
+import type { ClusterLink } from "./cluster/link.ts";
 import type { Csi } from "./csi.ts";
 import { createNetworks, createNodeCni } from "./networks.ts";
 import { nodeCredentials } from "./credentials.ts";
@@ -70,6 +71,8 @@ export interface PodPartsOptions {
   csi: Csi;
   /** Uids of the pods that an earlier run of the agent took. */
   taken: readonly string[];
+  /** Absent: the agent is no node of a cluster. */
+  link?: ClusterLink | undefined;
 }
 
 /** Making one is mostly the work of processes; more at once than this only wait for each other. */
@@ -141,6 +144,7 @@ export function createPodParts(o: PodPartsOptions, leave: AbortSignal): PodParts
       claims,
       csi: o.csi.volumes,
       node,
+      ...(o.link?.tokens && { tokens: o.link.tokens }),
     }),
     "storage",
     o.metrics,
@@ -212,6 +216,7 @@ export function createPodParts(o: PodPartsOptions, leave: AbortSignal): PodParts
   const prober = createProber();
   const reconciler = createReconciler({
     admission,
+    gone: (uid) => o.link?.departures.tell(uid),
     runtime,
     storage,
     store,

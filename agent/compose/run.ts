@@ -17,7 +17,8 @@ import { runLogRotation } from "../node/log_rotation.ts";
 import { runStorageLimits } from "../node/storage_limits.ts";
 import { type NodeResources, runNodeStatus } from "../node/status.ts";
 import { runRuntimeWatch } from "../reconcile/watch_runtime.ts";
-import { mergeSnapshots, type Snapshot } from "../sources/merge.ts";
+import { mergeSnapshots } from "../sources/merge.ts";
+import type { Snapshot } from "../model/wish.ts";
 import { watchManifests } from "../sources/static_dir.ts";
 import type { Cri } from "../../plugins/cri/mod.ts";
 import type { Notifier } from "../../plugins/systemd/mod.ts";
@@ -26,6 +27,9 @@ import type { DeviceLedgerOptions } from "../node/device_ledger.ts";
 import { isEnded } from "../reconcile/admission.ts";
 import { observePodStarts } from "./metrics.ts";
 import { apiService } from "./api.ts";
+import { createClusterLink } from "./cluster/link.ts";
+import { clusterServices } from "./cluster/mod.ts";
+import type { Loop } from "./loop.ts";
 import { createCsi } from "./csi.ts";
 import { createDevices, followDevices } from "./devices.ts";
 import { createLocalDevices } from "./local_devices.ts";
@@ -49,7 +53,9 @@ export interface RunOptions {
   notifier: Notifier;
 }
 
+/** Names of sources of pods. */
 const source = "manifests";
+const clusterSource = "cluster";
 
 /** What offers pods more than the runtime does, and the services that it needs. */
 async function createPlugins(
@@ -77,12 +83,6 @@ async function createPlugins(
   return { runtime: local.runtime, devices: devices.ledger, placement, csi, services };
 }
 
-interface Loop {
-  name: string;
-  /** Until the signal aborts; it is run again when it fails. */
-  run(signal: AbortSignal): Promise<void>;
-}
-
 /** Makes every part of the agent; the services start in the order of the list. */
 export async function createServices(o: RunOptions, signal: AbortSignal): Promise<Service[]> {
   const { config, host, log } = o;
@@ -92,11 +92,12 @@ export async function createServices(o: RunOptions, signal: AbortSignal): Promis
   const store = createStatusStore();
   store.setProblems("config", o.problems);
   observePodStarts(store, metrics, () => host.now(), signal);
+  const link = await createClusterLink({ config, host, log, store });
   const chosen = await chooseRuntime(o, signal);
   const taken = await host.list(join(config.rootDir, "pods")) ?? [];
   const plugins = await createPlugins(o, store, metrics, chosen.cri, signal);
   const cri = { ...chosen.cri, runtime: plugins.runtime };
-  const parts = createPodParts({ ...plugins, config, host, log, store, metrics, cri, taken }, signal);
+  const parts = createPodParts({ ...plugins, config, host, log, store, metrics, cri, taken, link }, signal);
   const resources = () => nodeResources(parts.node.allocatable, plugins.devices.offers());
   followDevices({ ledger: plugins.devices, reconciler: parts.reconciler, store, resources }, signal);
   followPlacement(plugins.placement, plugins.devices, parts.reconciler, signal);
@@ -105,6 +106,16 @@ export async function createServices(o: RunOptions, signal: AbortSignal): Promis
     if (change.kind === "pod" && isEnded(change.pod)) parts.reconciler.readmit();
   }, signal);
   const snapshots = new Map<string, Snapshot>();
+  const expected = [source, ...(link === undefined ? [] : [clusterSource])];
+  const publish = (name: string) => (snapshot: Snapshot) => {
+    snapshots.set(name, snapshot);
+    const desired = mergeSnapshots(snapshots, expected);
+    store.setProblems(source, desired.problems);
+    // First: pods ask for their claims.
+    const readable = snapshots.get(source)?.readable !== false;
+    parts.claims.update({ ...desired, complete: desired.complete && readable });
+    parts.reconciler.update(desired);
+  };
   const heartbeat = createHeartbeat(host);
   let listedAt = host.monotonic();
   const seen = {
@@ -122,7 +133,10 @@ export async function createServices(o: RunOptions, signal: AbortSignal): Promis
   const isManaged = chosen.containerd !== undefined;
   const loops: Loop[] = [
     { name: "image archives", run: (signal) => parts.archives.run(signal) },
-    { name: "manifests", run: (signal) => watchSource(o, store, snapshots, parts, signal) },
+    { name: "manifests", run: (signal) => watchSource(o, publish(source), signal) },
+    ...(link === undefined
+      ? []
+      : clusterServices({ config, host, log, store, metrics, link, parts, publish: publish(clusterSource) })),
     ...plugins.services,
     { name: "CSI volumes", run: (signal) => plugins.csi.run(parts.reconciler, signal) },
     {
@@ -210,13 +224,10 @@ function managedServices(o: RunOptions, { containerd, cri }: ChosenRuntime): Ser
 }
 
 function watchSource(
-  o: RunOptions,
-  store: StatusStore,
-  snapshots: Map<string, Snapshot>,
-  parts: PodParts,
+  { config, host }: RunOptions,
+  onSnapshot: (snapshot: Snapshot) => void,
   signal: AbortSignal,
 ): Promise<void> {
-  const { config, host } = o;
   return watchManifests({
     host,
     directory: config.staticPodPath,
@@ -224,14 +235,7 @@ function watchSource(
     lastGoodPath: join(config.stateDir, "last-good.json"),
     rescanMs: config.fileCheckFrequency,
     signal,
-    onSnapshot(snapshot) {
-      snapshots.set(source, snapshot);
-      const desired = mergeSnapshots(snapshots, [source]);
-      store.setProblems(source, desired.problems);
-      // First: pods ask for their claims.
-      parts.claims.update({ ...desired, complete: desired.complete && snapshot.readable !== false });
-      parts.reconciler.update(desired);
-    },
+    onSnapshot,
   });
 }
 

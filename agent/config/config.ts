@@ -19,6 +19,8 @@ export interface Config extends Instance, PlacementConfig {
   nodeName: string;
   /** Empty: those of the default route. At most one of each family. */
   nodeIPs: string[];
+  /** The tie to a cluster, where there is one. */
+  cluster: ClusterConfig;
   /** What the agent must remember: `<rootDir>/agent`. */
   stateDir: string;
   /** Archives in it are imported into the runtime. */
@@ -90,6 +92,15 @@ export interface Config extends Instance, PlacementConfig {
   containerLogMaxFiles: number;
   verbosity: number;
   logFormat: "text" | "json";
+}
+
+export interface ClusterConfig {
+  /** "": no node of a cluster. */
+  kubeconfig: string;
+  /** "" is none. */
+  bootstrapKubeconfig: string;
+  /** Of certificates and their keys. */
+  certDir: string;
 }
 
 export interface ImageCredentialConfig {
@@ -205,6 +216,11 @@ function toConfig(instance: Instance, values: ReadonlyMap<string, unknown>, node
     ...toPlacement(values),
     nodeName,
     nodeIPs: texts("nodeIPs"),
+    cluster: {
+      kubeconfig: text("kubeconfig"),
+      bootstrapKubeconfig: text("bootstrapKubeconfig"),
+      certDir: text("certDir"),
+    },
     stateDir: stateDirOf(instance.rootDir),
     imagesDir: text("imagesDir"),
     pluginsDir: text("pluginsDir"),

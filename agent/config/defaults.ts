@@ -37,6 +37,7 @@ export function defaultValues(
   const effective = (key: string) => String(chosen(key) ?? values.get(key));
   values.set("containerLogsDir", sibling(effective("podLogsDir"), "containers"));
   values.set("imagesDir", `${stateDirOf(instance.rootDir)}/images`);
+  values.set("certDir", `${instance.rootDir}/pki`);
   values.set("managedRuntime.root", `${stateDirOf(instance.rootDir)}/containerd`);
   values.set("managedRuntime.state", `${runDirOf(instance)}/containerd`);
   values.set("managedRuntime.socket", `${effective("managedRuntime.state")}/containerd.sock`);

@@ -97,9 +97,6 @@ const gone = "is no flag of the kubelet any more and has no effect";
 /** Flags of the kubelet that no key stands behind. */
 const kubeletOnly: readonly ConfigFlag[] = [
   ...withoutEffect([
-    "kubeconfig",
-    "bootstrap-kubeconfig",
-    "cert-dir",
     "cloud-provider",
     "cloud-config",
     "lock-file",

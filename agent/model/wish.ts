@@ -55,16 +55,36 @@ export interface DesiredPod {
   origin: string;
 }
 
+/** Everything that one source wants, at one instant. */
+export interface Snapshot extends Objects {
+  source: DesiredPod["source"];
+  pods: ReadonlyMap<PodKey, DesiredPod>;
+  origins?: ReadonlyMap<string, string>;
+  problems: readonly Problem[];
+  /** False: it shows what was known before; what is missing may only be out of reach. */
+  readable?: boolean;
+}
+
 /** Everything that should be, at one instant. */
 export interface Desired {
   pods: ReadonlyMap<PodKey, DesiredPod>;
+  /** Of the manifest directory, for its pods. */
   objects: Objects;
+  /** Of the API server, for its pods; absent on a node of no cluster. */
+  clusterObjects?: Objects;
   /** The file that describes an object, by `Kind namespace/name`; absent for those that come from elsewhere. */
   origins?: ReadonlyMap<string, string>;
   problems: readonly Problem[];
   /** False until every source has spoken once: nothing is removed before. */
   complete: boolean;
 }
+
+/** What the pod may use: local pods local objects, pods of the API server its objects. */
+export const objectsFor = (desired: Desired, { source }: DesiredPod): Objects =>
+  source === "api" ? desired.clusterObjects ?? noObjects : desired.objects;
+
+/** Whether the API server wants the pod to end: it stays wanted there until its end is reported. */
+export const isTerminating = ({ pod }: DesiredPod): boolean => pod.metadata?.deletionTimestamp !== undefined;
 
 export type Wish =
   | { kind: "present"; pod: DesiredPod; objects: Objects }
@@ -86,18 +106,33 @@ export interface KnownPod {
 
 /**
  * The wishes that lead from the known pods to the desired ones. A known pod whose key is desired with another uid is
- * first wished absent: the worker of the new one waits for it.
+ * first wished absent: the worker of the new one waits for it. A pod that terminates is wished absent whether it is known
+ * or not, for its end is to be reported.
  */
 export function diffPods(desired: Desired, known: readonly KnownPod[]): Map<string, Wish> {
   const wishes = new Map<string, Wish>();
   const uids = new Set<string>();
   for (const pod of desired.pods.values()) {
     uids.add(pod.uid);
-    wishes.set(pod.uid, { kind: "present", pod, objects: desired.objects });
+    wishes.set(
+      pod.uid,
+      isTerminating(pod) ? ending(pod) : { kind: "present", pod, objects: objectsFor(desired, pod) },
+    );
   }
   if (!desired.complete) return wishes;
   for (const { key, uid } of known) {
     if (!uids.has(uid)) wishes.set(uid, { kind: "absent", uid, key });
   }
   return wishes;
+}
+
+function ending({ uid, pod }: DesiredPod): Wish {
+  const graceSeconds = pod.metadata?.deletionGracePeriodSeconds;
+  return {
+    kind: "absent",
+    uid,
+    key: podKey(pod),
+    pod,
+    ...(graceSeconds === undefined ? {} : { graceSeconds }),
+  };
 }

@@ -5,7 +5,7 @@
 import type { Runtime, Storage } from "../ports.ts";
 import type { Log } from "../lib/log.ts";
 import { aborted } from "../lib/pause.ts";
-import { type Desired, diffPods, type KnownPod, podKey, type Wish } from "../model/wish.ts";
+import { type Desired, diffPods, isTerminating, type KnownPod, podKey, type Wish } from "../model/wish.ts";
 import type { EphemeralContainer } from "../model/gen/v1.ts";
 import type { PodEnd } from "../model/end.ts";
 import type { Admission } from "./admission.ts";
@@ -52,11 +52,15 @@ export interface ReconcilerOptions extends WorkerOptions {
   log: Log;
   /** Absent: every pod is taken. */
   admission?: Admission;
+  /** Nothing of this pod is left on the node; told for one that never came here, too. */
+  gone?(uid: string): void;
 }
 
 export function createReconciler(o: ReconcilerOptions, leave: AbortSignal): Reconciler {
   const workers = new Map<string, Worker>();
   const found = new Map<string, PodIdentity>();
+  /** Of the wanted pods that terminate: what the API server may not know yet. */
+  let ended = new Set<string>();
   let latest: Desired | undefined;
   let recovered = false;
   const allocations = createAllocations(
@@ -72,9 +76,10 @@ export function createReconciler(o: ReconcilerOptions, leave: AbortSignal): Reco
   };
 
   const identity = (uid: string, wish: Wish): PodIdentity => {
-    if (wish.kind === "absent") return found.get(uid) ?? workers.get(uid)!.id;
-    const m = wish.pod.pod.metadata!;
-    return { uid, namespace: m.namespace ?? "default", name: m.name ?? "" };
+    const known = found.get(uid);
+    if (wish.kind === "absent" && known !== undefined) return known;
+    const m = (wish.kind === "absent" ? wish.pod : wish.pod.pod)?.metadata;
+    return { uid, namespace: m?.namespace ?? "default", name: m?.name ?? "" };
   };
 
   const start = (uid: string, wish: Wish): Worker => {
@@ -87,7 +92,10 @@ export function createReconciler(o: ReconcilerOptions, leave: AbortSignal): Reco
     found.delete(uid);
     worker.finished.then((how) => {
       workers.delete(uid);
-      if (how !== "gone" || latest === undefined) return;
+      if (how !== "gone") return;
+      if (wantedPods().some((p) => p.uid === uid && isTerminating(p))) ended.add(uid);
+      o.gone?.(uid);
+      if (latest === undefined) return;
       apply(latest);
       takeBackDevices(latest);
     });
@@ -101,10 +109,12 @@ export function createReconciler(o: ReconcilerOptions, leave: AbortSignal): Reco
     return known().some((k) => k.key === key && k.uid !== uid);
   };
 
+  const wantedPods = () => [...latest?.pods.values() ?? []].filter((p) => !ended.has(p.uid));
+
   /** Once it is certain which pods there are. */
   const takeBackDevices = (desired: Desired) => {
     if (!recovered || !desired.complete) return;
-    const wanted = [...desired.pods.values()].map((p) => p.uid);
+    const wanted = wantedPods().map((p) => p.uid);
     const known = new Set([...workers.keys(), ...found.keys(), ...wanted]);
     o.apply.devices?.sweep(known);
     o.apply.placement?.sweep(known);
@@ -112,7 +122,7 @@ export function createReconciler(o: ReconcilerOptions, leave: AbortSignal): Reco
 
   const apply = (desired: Desired) => {
     for (const [uid, wish] of diffPods(desired, known())) {
-      if (leave.aborted || isHeld(uid, wish)) continue;
+      if (leave.aborted || isHeld(uid, wish) || ended.has(uid)) continue;
       (workers.get(uid) ?? start(uid, wish)).put(wish);
     }
   };
@@ -124,10 +134,10 @@ export function createReconciler(o: ReconcilerOptions, leave: AbortSignal): Reco
   };
 
   const wantedOf = (uid: string): Worker | undefined =>
-    [...latest?.pods.values() ?? []].some((p) => p.uid === uid) ? workers.get(uid) : undefined;
+    wantedPods().some((p) => p.uid === uid) ? workers.get(uid) : undefined;
 
   /** What waits for more resources takes as much of the node as it has, not as it asks for. */
-  const judge = () => o.admission?.judge([...latest?.pods.values() ?? []].map(allocations.given)) ?? [];
+  const judge = () => o.admission?.judge(wantedPods().map(allocations.given)) ?? [];
 
   const readmit = () => {
     for (const uid of judge()) workers.get(uid)?.nudge();
@@ -136,6 +146,8 @@ export function createReconciler(o: ReconcilerOptions, leave: AbortSignal): Reco
   return {
     update(desired) {
       latest = desired;
+      const uids = new Set([...desired.pods.values()].map((p) => p.uid));
+      ended = new Set([...ended].filter((uid) => uids.has(uid)));
       const changed = judge();
       apply(desired);
       takeBackDevices(desired);

@@ -168,6 +168,9 @@ export function createWorker(o: WorkerOptions, id: PodIdentity, leave: AbortSign
   const adopt = (woken: true | undefined) => {
     wish = newest;
     if (wish?.kind === "present") desired = wish.pod;
+    else if (wish?.pod !== undefined) {
+      desired = { origin: "the API server", source: "api", ...desired, uid: id.uid, pod: wish.pod };
+    }
     if (woken === undefined) return;
     memory = forgive(memory);
     abandon = new AbortController();

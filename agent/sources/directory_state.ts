@@ -23,7 +23,7 @@ import type { DesiredPod, Objects } from "../model/wish.ts";
 import { assignOwners, keepLastGood, shrinks } from "./last_good.ts";
 import { withoutPlace } from "./locate.ts";
 import type { Scan, ScannedFile } from "./manifest_files.ts";
-import type { Snapshot } from "./merge.ts";
+import type { Snapshot } from "../model/wish.ts";
 
 export interface Entry {
   /** Absent when the objects come from a checkpoint and the file was not read yet. */

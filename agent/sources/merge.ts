@@ -6,22 +6,19 @@ import type { Problem } from "../model/errors.ts";
 import { exclude, type HostPort, hostPortsOf } from "../model/host_ports.ts";
 import { objectFields } from "../model/objects.ts";
 import { withRuntimeClass } from "../model/runtime_class.ts";
-import { type Desired, type DesiredPod, type Objects, type PodKey, podKey } from "../model/wish.ts";
+import {
+  type Desired,
+  type DesiredPod,
+  type Objects,
+  type PodKey,
+  podKey,
+  type Snapshot,
+} from "../model/wish.ts";
 import { missingReferences } from "./references.ts";
 
-/** Everything that one source wants, at one instant. */
-export interface Snapshot extends Objects {
-  source: "file" | "api";
-  pods: ReadonlyMap<PodKey, DesiredPod>;
-  origins?: ReadonlyMap<string, string>;
-  problems: readonly Problem[];
-  /** False: it shows what was known before; what is missing may only be out of reach. */
-  readable?: boolean;
-}
-
 /**
- * `snapshots` by the source's name, `expected` the names of all sources. Of objects with one key the manifest
- * directory's wins.
+ * `snapshots` by the source's name, `expected` the names of all sources. Of pods with one key the manifest directory's
+ * wins.
  */
 export function mergeSnapshots(
   snapshots: ReadonlyMap<string, Snapshot>,
@@ -38,12 +35,14 @@ export function mergeSnapshots(
     addAbsent(origins, snapshot.origins ?? new Map());
     problems.push(...snapshot.problems);
   }
-  const objects = mergeObjects(ordered);
+  const objects = mergeObjects(ordered.filter((s) => s.source === "file"));
+  const clusterObjects = ordered.find((s) => s.source === "api");
   const local = [...pods.values()].filter((p) => p.source === "file");
   for (const desired of local) pods.set(podKey(desired.pod), withClass(desired, objects.runtimeClasses));
   for (const desired of local) problems.push(...missingReferences(desired, objects));
   problems.push(...hostPortClashes(local));
-  return { pods, objects, origins, problems, complete: expected.every((name) => snapshots.has(name)) };
+  const complete = expected.every((name) => snapshots.has(name));
+  return { pods, objects, ...(clusterObjects && { clusterObjects }), origins, problems, complete };
 }
 
 function mergeObjects(snapshots: readonly Objects[]): Objects {

@@ -14,7 +14,7 @@ import { adoptScan, type DirectoryState, emptyState, snapshotOf } from "./direct
 import { openLastGood, rememberedState, type SavedFiles, savedFiles } from "./last_good_file.ts";
 import { locateProblems } from "./locate.ts";
 import { scanDirectory } from "./manifest_files.ts";
-import type { Snapshot } from "./merge.ts";
+import type { Snapshot } from "../model/wish.ts";
 import { staticPod } from "./static_pod.ts";
 
 export interface WatchManifestsOptions {

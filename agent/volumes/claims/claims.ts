@@ -72,7 +72,8 @@ export function createClaims(o: ClaimsOptions, leave: AbortSignal): ClaimBook {
 
   const world = ({ objects, pods, complete }: Desired): ClaimWorld => ({
     objects,
-    pods: [...pods.values()],
+    // Claims of the API server are bound there.
+    pods: [...pods.values()].filter((p) => p.source === "file"),
     complete,
     used: users.used(),
     consumed: new Set([...asked.values()].flatMap((keys) => [...keys])),

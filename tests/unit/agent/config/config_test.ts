@@ -25,6 +25,7 @@ Deno.test("nothing given: the defaults of a node's one agent", () => {
     instanceId: "default",
     nodeName: "node-1.example",
     nodeIPs: [],
+    cluster: { kubeconfig: "", bootstrapKubeconfig: "", certDir: "/var/lib/kubelet/pki" },
     stateDir: "/var/lib/kubelet/agent",
     imagesDir: "/var/lib/kubelet/agent/images",
     pluginsDir: "/etc/kubernetes/plugins.d",

@@ -22,9 +22,9 @@ Deno.test("every flag is accepted: it sets its key, names a file, or is warned a
 });
 
 Deno.test("a flag without effect says so, and one that is gone too", () => {
-  const messages = settingsFromFlags({ kubeconfig: "/k", "container-runtime": "remote" }).problems;
+  const messages = settingsFromFlags({ "cloud-provider": "/k", "container-runtime": "remote" }).problems;
   assertEquals(messages.map((p) => [p.severity, p.file, p.message]), [
-    ["warning", "flag --kubeconfig", "is not supported yet and has no effect"],
+    ["warning", "flag --cloud-provider", "is not supported yet and has no effect"],
     ["warning", "flag --container-runtime", "is no flag of the kubelet any more and has no effect"],
   ]);
 });

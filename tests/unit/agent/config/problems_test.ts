@@ -37,23 +37,26 @@ logging:
 ${agent}nodeIPs: [10.0.0.1, 10.0.0.2]
 hostnameOverride: "bad name"
 `;
-  assertEquals(lines({ text, flags: { "fail-swap-on": "perhaps", "kubeconfig": "/k", "runonce": true } }), [
-    '/etc/agent.yaml:4:1: staticPodPaht: is no key of KubeletConfiguration; did you mean "staticPodPath"?',
-    "/etc/agent.yaml:5:1: healthzPort: 70000 is not valid: expected a port from 0 to 65535",
-    '/etc/agent.yaml:6:1: clusterDNS: "10.0.0.300" is not valid: expected a list of IP addresses',
-    '/etc/agent.yaml:11:5: authentication.anonymous.enable: is no key of KubeletConfiguration; did you mean "authentication.anonymous.enabled"?',
-    "/etc/agent.yaml:12:3: authentication.webhook: 5 is not valid: expected a mapping",
-    '/etc/agent.yaml:13:1: runtimeRequestTimeout: "2 minutes" is not valid: expected a duration such as 10s or 2m30s',
-    "/etc/agent.yaml:14:1: socket: belongs into a document of kind AgentConfiguration",
-    '/etc/agent.yaml:15:1: containerLogMaxSize: "10XB" is not valid: expected a quantity such as 10Mi',
-    '/etc/agent.yaml:18:3: logging.format: "xml" is not valid: expected one of text, json',
-    'flag --fail-swap-on: "perhaps" is not valid: expected true or false',
-    "flag --kubeconfig: warning: is not supported yet and has no effect",
-    "/etc/agent.yaml:16:1: warning: runOnce: is not supported yet and has no effect",
-    "flag --runonce: warning: runOnce: is not supported yet and has no effect",
-    "/etc/agent.yaml:22:1: nodeIPs: holds 10.0.0.1, 10.0.0.2: expected at most one IPv4 and one IPv6 address",
-    '/etc/agent.yaml:23:1: hostnameOverride: makes the node\'s name "bad name": expected letters, digits, "-" and "." (at most 253)',
-  ]);
+  assertEquals(
+    lines({ text, flags: { "fail-swap-on": "perhaps", "cloud-provider": "external", "runonce": true } }),
+    [
+      '/etc/agent.yaml:4:1: staticPodPaht: is no key of KubeletConfiguration; did you mean "staticPodPath"?',
+      "/etc/agent.yaml:5:1: healthzPort: 70000 is not valid: expected a port from 0 to 65535",
+      '/etc/agent.yaml:6:1: clusterDNS: "10.0.0.300" is not valid: expected a list of IP addresses',
+      '/etc/agent.yaml:11:5: authentication.anonymous.enable: is no key of KubeletConfiguration; did you mean "authentication.anonymous.enabled"?',
+      "/etc/agent.yaml:12:3: authentication.webhook: 5 is not valid: expected a mapping",
+      '/etc/agent.yaml:13:1: runtimeRequestTimeout: "2 minutes" is not valid: expected a duration such as 10s or 2m30s',
+      "/etc/agent.yaml:14:1: socket: belongs into a document of kind AgentConfiguration",
+      '/etc/agent.yaml:15:1: containerLogMaxSize: "10XB" is not valid: expected a quantity such as 10Mi',
+      '/etc/agent.yaml:18:3: logging.format: "xml" is not valid: expected one of text, json',
+      'flag --fail-swap-on: "perhaps" is not valid: expected true or false',
+      "flag --cloud-provider: warning: is not supported yet and has no effect",
+      "/etc/agent.yaml:16:1: warning: runOnce: is not supported yet and has no effect",
+      "flag --runonce: warning: runOnce: is not supported yet and has no effect",
+      "/etc/agent.yaml:22:1: nodeIPs: holds 10.0.0.1, 10.0.0.2: expected at most one IPv4 and one IPv6 address",
+      '/etc/agent.yaml:23:1: hostnameOverride: makes the node\'s name "bad name": expected letters, digits, "-" and "." (at most 253)',
+    ],
+  );
 });
 
 const broken: [string, string, string][] = [

@@ -63,6 +63,8 @@ export interface Bench {
   reconciler: Reconciler;
   /** What came and went on the node's disk. */
   disk: string[];
+  /** Uids of pods that have left the node, in order. */
+  gone: string[];
   leave(): Promise<void>;
 }
 
@@ -91,6 +93,7 @@ export function createBench(
     hugePageSizes: [],
   };
   const disk: string[] = [];
+  const gone: string[] = [];
   const volumes = storage(root, disk);
   const { runtime, images } = fake;
   const reconciler = createReconciler({
@@ -99,6 +102,7 @@ export function createBench(
     store,
     log: silentLog,
     silenceMs: 300,
+    gone: (uid) => gone.push(uid),
     apply: {
       host,
       prober: createFakeProber(),
@@ -137,7 +141,7 @@ export function createBench(
     stop.abort();
     await Promise.all([reconciler.finished(), watch]);
   };
-  return { fake, networks, store, reconciler, disk, leave };
+  return { fake, networks, store, reconciler, disk, gone, leave };
 }
 
 export async function withBench(

@@ -2,7 +2,8 @@ import { assertEquals } from "@std/assert";
 import { parseManifest } from "../../../../agent/model/manifest.ts";
 import { objectFields, objectKey } from "../../../../agent/model/objects.ts";
 import type { Objects } from "../../../../agent/model/wish.ts";
-import { mergeSnapshots, type Snapshot } from "../../../../agent/sources/merge.ts";
+import type { Snapshot } from "../../../../agent/model/wish.ts";
+import { mergeSnapshots } from "../../../../agent/sources/merge.ts";
 import { staticPod } from "../../../../agent/sources/static_pod.ts";
 
 function snapshot(text: string, source: Snapshot["source"] = "file"): Snapshot {

@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { watchManifests } from "../../../../agent/sources/static_dir.ts";
-import { mergeSnapshots, type Snapshot } from "../../../../agent/sources/merge.ts";
+import { mergeSnapshots } from "../../../../agent/sources/merge.ts";
+import type { Snapshot } from "../../../../agent/model/wish.ts";
 import { createFakeHost, type FakeHost } from "../../../fakes/host.ts";
 
 const pod = (name: string, image = "demo:1") =>
@@ -11,7 +12,6 @@ spec:
   containers:
     - {name: main, image: "${image}"}
 `;
-
 interface Run {
   host: FakeHost;
   snapshots: Snapshot[];

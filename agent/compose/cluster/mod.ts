@@ -1,0 +1,30 @@
+/**
+ * Being a node of a cluster: the services that an agent has which joined one. Each has a file of its own here. Not for:
+ * what any of them does (cluster/).
+ */
+import type { Config } from "../../config/config.ts";
+import type { Log } from "../../lib/log.ts";
+import type { Metrics } from "../../lib/metrics.ts";
+import type { Snapshot } from "../../model/wish.ts";
+import type { Host } from "../../ports.ts";
+import type { StatusStore } from "../../status_store.ts";
+import type { Loop } from "../loop.ts";
+import type { PodParts } from "../pods.ts";
+import type { ClusterLink } from "./link.ts";
+import { podSource } from "./pods.ts";
+
+export interface ClusterContext {
+  config: Config;
+  host: Host;
+  log: Log;
+  store: StatusStore;
+  metrics: Metrics;
+  link: ClusterLink;
+  parts: PodParts;
+  /** The newest of what the API server wants here. */
+  publish(snapshot: Snapshot): void;
+}
+
+export function clusterServices(context: ClusterContext): Loop[] {
+  return [...context.link.services, podSource(context)];
+}
