@@ -101,6 +101,8 @@ export interface ClusterConfig {
   bootstrapKubeconfig: string;
   /** Of certificates and their keys. */
   certDir: string;
+  /** Events for the API server per second (0 is no limit), and at once. */
+  eventRate: { qps: number; burst: number };
 }
 
 export interface ImageCredentialConfig {
@@ -220,6 +222,7 @@ function toConfig(instance: Instance, values: ReadonlyMap<string, unknown>, node
       kubeconfig: text("kubeconfig"),
       bootstrapKubeconfig: text("bootstrapKubeconfig"),
       certDir: text("certDir"),
+      eventRate: { qps: number("eventRecordQPS"), burst: number("eventBurst") },
     },
     stateDir: stateDirOf(instance.rootDir),
     imagesDir: text("imagesDir"),

@@ -27,6 +27,11 @@ export class ApiError extends Error {
 export const isReason = (error: unknown, ...reasons: string[]): error is ApiError =>
   error instanceof ApiError && reasons.includes(error.reason);
 
+/** It may succeed later, as it is: there was no answer, or trouble on the other side, or with who we are. */
+export const isPassing = (error: unknown): boolean =>
+  error instanceof ApiError &&
+  (error.code === 0 || error.code === 401 || error.code === 429 || error.code >= 500);
+
 /** The history that was asked for is gone: list again. */
 export const isExpired = (error: unknown): boolean =>
   error instanceof ApiError && (error.code === 410 || error.reason === "Expired" || error.reason === "Gone");

@@ -11,6 +11,7 @@ import type { StatusStore } from "../../status_store.ts";
 import type { Loop } from "../loop.ts";
 import type { PodParts } from "../pods.ts";
 import type { ClusterLink } from "./link.ts";
+import { events } from "./events.ts";
 import { podSource } from "./pods.ts";
 
 export interface ClusterContext {
@@ -26,5 +27,5 @@ export interface ClusterContext {
 }
 
 export function clusterServices(context: ClusterContext): Loop[] {
-  return [...context.link.services, podSource(context)];
+  return [...context.link.services, podSource(context), events(context)];
 }

@@ -25,7 +25,12 @@ Deno.test("nothing given: the defaults of a node's one agent", () => {
     instanceId: "default",
     nodeName: "node-1.example",
     nodeIPs: [],
-    cluster: { kubeconfig: "", bootstrapKubeconfig: "", certDir: "/var/lib/kubelet/pki" },
+    cluster: {
+      kubeconfig: "",
+      bootstrapKubeconfig: "",
+      certDir: "/var/lib/kubelet/pki",
+      eventRate: { qps: 50, burst: 100 },
+    },
     stateDir: "/var/lib/kubelet/agent",
     imagesDir: "/var/lib/kubelet/agent/images",
     pluginsDir: "/etc/kubernetes/plugins.d",
