@@ -3,6 +3,7 @@ import https from "node:https";
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { createAuthority } from "../fakes/cluster/authority.ts";
 import { type Cluster, startCluster } from "../fakes/cluster/cluster.ts";
+import { kubectlOf } from "../fakes/kubectl.ts";
 import { kinds } from "../fakes/cluster/world.ts";
 import { made } from "../fakes/cluster/controllers.ts";
 
@@ -19,29 +20,6 @@ kind: ConfigMap
 metadata: { name: settings }
 data: { color: red }
 `;
-
-async function kubectlOf(cluster: Cluster, directory: string) {
-  await Deno.writeTextFile(`${directory}/kubeconfig`, await cluster.kubeconfig());
-  return async (args: string[], input?: string): Promise<string> => {
-    const child = new Deno.Command("kubectl", {
-      args: [
-        `--kubeconfig=${directory}/kubeconfig`,
-        `--cache-dir=${directory}/cache`,
-        "--request-timeout=20s",
-        ...args,
-      ],
-      stdin: "piped",
-      stdout: "piped",
-      stderr: "piped",
-    }).spawn();
-    const writer = child.stdin.getWriter();
-    await writer.write(new TextEncoder().encode(input ?? ""));
-    await writer.close();
-    const { code, stdout, stderr } = await child.output();
-    const text = new TextDecoder().decode(stdout) + new TextDecoder().decode(stderr);
-    return code === 0 ? text : `exit status ${code}: ${text}`;
-  };
-}
 
 /** A kubelet's endpoint that says what it is asked, and echoes after an upgrade. */
 async function startKubelet() {
