@@ -61,6 +61,13 @@ const checks: readonly Check[] = [
         ? undefined
         : "is not set: expected the directory of the programs that imageCredentialProviderConfig names",
   ],
+  [
+    "bootstrapKubeconfig",
+    (get) =>
+      get("bootstrapKubeconfig") === "" || get("kubeconfig") !== ""
+        ? undefined
+        : "is set without kubeconfig: expected kubeconfig, too, the path of the file to be written",
+  ],
   ["nodeLabels", (get) => checkLabels(get("nodeLabels") as Record<string, string>)],
   [
     "allowedUnsafeSysctls",

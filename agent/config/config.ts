@@ -103,6 +103,8 @@ export interface ClusterConfig {
   certDir: string;
   /** Events for the API server per second (0 is no limit), and at once. */
   eventRate: { qps: number; burst: number };
+  /** Whether the client certificate is renewed. */
+  rotateCertificates: boolean;
 }
 
 export interface ImageCredentialConfig {
@@ -223,6 +225,7 @@ function toConfig(instance: Instance, values: ReadonlyMap<string, unknown>, node
       bootstrapKubeconfig: text("bootstrapKubeconfig"),
       certDir: text("certDir"),
       eventRate: { qps: number("eventRecordQPS"), burst: number("eventBurst") },
+      rotateCertificates: values.get("rotateCertificates") === true,
     },
     stateDir: stateDirOf(instance.rootDir),
     imagesDir: text("imagesDir"),

@@ -107,6 +107,7 @@ const supported = table("kubelet", true, [
   ["eventBurst", "int", 100, "event-burst", "events at once to the API server", natural],
   ["containerRuntimeEndpoint", "endpoint", "", "container-runtime-endpoint", 'socket of the runtime; "" looks at the usual places; managed: a containerd of the agent\'s own'],
   ["imageServiceEndpoint", "endpoint", "", "image-service-endpoint", 'socket of the image service; "": the runtime\'s'],
+  ["rotateCertificates", "bool", true, "rotate-certificates", "renew the client certificate before it ends (the kubelet's default: false)"],
   ["logging.format", "text", "text", "logging-format", "form of the agent's log", { oneOf: ["text", "json"]}],
   ["logging.verbosity", "int", 0, "v", "detail of the agent's log; 4 and more is for debugging", natural],
 ]);
@@ -123,7 +124,6 @@ const serving = table("kubelet", false, [
   ["tlsCipherSuites", "texts", [], "tls-cipher-suites", "cipher suites of the kubelet API"],
   ["tlsCurvePreferences", "ints", [], "tls-curve-preferences", "key exchange of the kubelet API, by TLS numbers"],
   ["tlsMinVersion", "text", "", "tls-min-version", "lowest TLS version of the kubelet API"],
-  ["rotateCertificates", "bool", false, "rotate-certificates", "renew the client certificate before it ends"],
   ["serverTLSBootstrap", "bool", false, "rotate-server-certificates", "request a serving certificate from the cluster"],
   ["authentication.x509.clientCAFile", "path", "", "client-ca-file", "whose client certificates are believed"],
   ["authentication.webhook.enabled", "bool", true, "authentication-token-webhook", "ask the API server about tokens"],

@@ -10,8 +10,8 @@ export interface HintHost {
 }
 
 export interface Hints {
-  /** Resolves when a hint has come since the last call, or the time is over, or the signal aborts. */
-  within(ms: number): Promise<void>;
+  /** Resolves when a hint has come since the last call, or the time is over, or a signal aborts: the own one, or `leave`. */
+  within(ms: number, leave?: AbortSignal): Promise<void>;
   /** After the signal. */
   ended: Promise<void>;
 }
@@ -34,10 +34,11 @@ export function listenForHints(
   };
   return {
     ended: listen(),
-    async within(ms) {
+    async within(ms, leave) {
       const woken = new AbortController();
       wake = () => woken.abort();
-      if (!hinted) await host.sleep(Math.max(ms, 0), AbortSignal.any([signal, woken.signal])).catch(() => {});
+      const ends = [signal, woken.signal, ...(leave === undefined ? [] : [leave])];
+      if (!hinted) await host.sleep(Math.max(ms, 0), AbortSignal.any(ends)).catch(() => {});
       hinted = false;
     },
   };

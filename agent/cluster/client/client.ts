@@ -13,8 +13,8 @@ export interface Identity {
 export interface Trust {
   /** `https://…` */
   server: string;
-  /** PEM. The platform goes on trusting public authorities beside it, and them alone when it is absent. */
-  ca?: string;
+  /** PEM: one or more authorities, and no others are believed. */
+  ca: string;
   proxyUrl?: string;
 }
 
@@ -36,7 +36,26 @@ export interface Connection {
   close(): void;
 }
 
+let distrusts = false;
+
+/**
+ * The platform believes public authorities beside those that a client is given, unless its own list is empty when it is
+ * first needed in this process. So this comes before any other connection with TLS.
+ */
+export function distrustPublicAuthorities(): void {
+  if (distrusts) return;
+  distrusts = true;
+  const name = "DENO_TLS_CA_STORE";
+  const before = Deno.env.get(name);
+  Deno.env.set(name, "");
+  Deno.createHttpClient({}).close();
+  // Programs that are started inherit the environment.
+  if (before === undefined) Deno.env.delete(name);
+  else Deno.env.set(name, before);
+}
+
 export function createConnection(trust: Trust): Connection {
+  distrustPublicAuthorities();
   let client: Deno.HttpClient | undefined;
   let made: Identity | undefined;
 
@@ -71,7 +90,7 @@ export function createConnection(trust: Trust): Connection {
 
 function open({ ca, proxyUrl }: Trust, { certificate, key }: Identity): Deno.HttpClient {
   return Deno.createHttpClient({
-    ...(ca === undefined ? {} : { caCerts: [ca] }),
+    caCerts: [ca],
     ...(proxyUrl === undefined ? {} : { proxy: { url: proxyUrl } }),
     ...(certificate === undefined || key === undefined ? {} : { cert: certificate, key }),
   });

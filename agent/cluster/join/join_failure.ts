@@ -14,4 +14,4 @@ export class JoinFailure extends Error {
 }
 
 export const newToken =
-  "on a control plane node run `kubeadm token create --print-join-command` and use what it prints";
+  "on a control plane node run `kubeadm token create --print-join-command`, then here what it prints, with agent for kubeadm";

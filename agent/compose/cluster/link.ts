@@ -2,22 +2,21 @@
  * The tie of this node to its cluster's API server: who the node is there, and what others need before there are pods.
  * Not for: services that use it (mod.ts).
  */
-import { type Api, createApi } from "../../cluster/client/api.ts";
-import { createConnection } from "../../cluster/client/client.ts";
-import { createCredentials, readSource } from "../../cluster/client/credentials.ts";
-import { type Kubeconfig, parseKubeconfig } from "../../cluster/client/kubeconfig.ts";
+import type { Api } from "../../cluster/client/api.ts";
+import type { Kubeconfig } from "../../cluster/client/kubeconfig.ts";
+import { createNodeIdentity } from "../../cluster/identity/identity.ts";
 import type { Config } from "../../config/config.ts";
 import { createListeners, type Listeners } from "../../lib/listeners.ts";
 import type { Log } from "../../lib/log.ts";
-import { AgentError, formatProblem } from "../../model/errors.ts";
 import type { Host, TokenSource } from "../../ports.ts";
 import type { StatusStore } from "../../status_store.ts";
 import type { Loop } from "../loop.ts";
 
 export interface ClusterLink {
-  /** As the node. */
+  /** As the node. While it has no identity requests fail and watches wait. */
   api: Api;
-  kubeconfig: Kubeconfig;
+  /** What names the API server and its authority, where that is known. */
+  kubeconfig(): Kubeconfig | undefined;
   nodeName: string;
   tokens?: TokenSource;
   /** Uids of pods of which nothing is left on this node. */
@@ -33,34 +32,23 @@ export interface LinkOptions {
   store: StatusStore;
 }
 
-/** `undefined` on a node of no cluster. @throws {AgentError} for a kubeconfig that cannot be used. */
+/** `undefined` on a node of no cluster. What is wrong with its credentials is a problem, and keeps no pod from running. */
 export async function createClusterLink(o: LinkOptions): Promise<ClusterLink | undefined> {
-  const { config, host } = o;
-  if (config.cluster.kubeconfig === "") return undefined;
-  const kubeconfig = await readKubeconfig(host, config.cluster.kubeconfig);
-  const { server, ca, proxyUrl } = kubeconfig;
-  const connection = createConnection({
-    server,
-    ...(ca === undefined ? {} : { ca: await readSource(host, ca) }),
-    ...(proxyUrl === undefined ? {} : { proxyUrl }),
+  const { config: { cluster, nodeName }, host, log, store } = o;
+  if (cluster.kubeconfig === "") return undefined;
+  const identity = await createNodeIdentity({
+    host,
+    log,
+    nodeName,
+    places: cluster,
+    rotates: cluster.rotateCertificates,
+    report: (problems) => store.setProblems("identity", problems),
   });
-  const credentials = createCredentials(host, kubeconfig);
   return {
-    api: createApi({ connection, credentials }),
-    kubeconfig,
-    nodeName: config.nodeName,
+    api: identity.api,
+    kubeconfig: identity.kubeconfig,
+    nodeName,
     departures: createListeners(),
-    services: [],
+    services: [{ name: "identity in the cluster", run: identity.run }],
   };
-}
-
-async function readKubeconfig(host: Host, path: string): Promise<Kubeconfig> {
-  const refuse = (message: string) => new AgentError("Unknown", message, { retry: false });
-  const text = await host.readText(path);
-  if (text === undefined) {
-    throw refuse(`${path} does not exist: run \`agent join\`, or name another --kubeconfig`);
-  }
-  const { kubeconfig, problems } = parseKubeconfig(path, text);
-  if (kubeconfig === undefined) throw refuse(problems.map((p) => formatProblem(p)).join("\n"));
-  return kubeconfig;
 }

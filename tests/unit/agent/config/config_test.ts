@@ -30,6 +30,7 @@ Deno.test("nothing given: the defaults of a node's one agent", () => {
       bootstrapKubeconfig: "",
       certDir: "/var/lib/kubelet/pki",
       eventRate: { qps: 50, burst: 100 },
+      rotateCertificates: true,
     },
     stateDir: "/var/lib/kubelet/agent",
     imagesDir: "/var/lib/kubelet/agent/images",

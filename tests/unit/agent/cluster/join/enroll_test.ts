@@ -1,18 +1,15 @@
 /** A host becomes a node of the double's cluster, again and again, and its certificate stays alive. */
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { createApi } from "../../../../../agent/cluster/client/api.ts";
-import { createCertificateFiles } from "../../../../../agent/cluster/certificates/certificate_files.ts";
 import { createConnection } from "../../../../../agent/cluster/client/client.ts";
 import { createCredentials } from "../../../../../agent/cluster/client/credentials.ts";
 import { enroll, type Enrolling, joinedServer } from "../../../../../agent/cluster/join/enroll.ts";
 import { JoinFailure } from "../../../../../agent/cluster/join/join_failure.ts";
 import { parseKubeconfig } from "../../../../../agent/cluster/client/kubeconfig.ts";
-import { rotateClientCertificate } from "../../../../../agent/cluster/certificates/rotation.ts";
 import { silentLog } from "../../../../../agent/lib/log.ts";
-import { type Cluster, type ClusterOptions, startCluster } from "../../../../fakes/cluster/cluster.ts";
+import { type Cluster, startCluster } from "../../../../fakes/cluster/cluster.ts";
 import { kinds } from "../../../../fakes/cluster/world.ts";
 import { createFakeHost, type FakeHost } from "../../../../fakes/host.ts";
-import { until } from "../../../../fakes/until.ts";
 import { never } from "../connected.ts";
 
 const places = {
@@ -112,59 +109,4 @@ Deno.test("a host of another cluster and a token that has ended are refused with
   };
   const ended = await assertRejects(() => enroll(fresh, never()), JoinFailure);
   assertStringIncludes(ended.remedy, "kubeadm token create");
-});
-
-async function joined(options: ClusterOptions) {
-  const cluster = await startCluster(options);
-  const host = createFakeHost({ now: Date.now() });
-  await enroll(await enrolling(cluster, host), never());
-  const { api, credentials } = nodeApi(host, cluster);
-  const files = createCertificateFiles(host, places.certificates, "kubelet-client");
-  const seen = { renewed: 0, troubles: [] as string[] };
-  const leaving = new AbortController();
-  const rotating = rotateClientCertificate({
-    host: { now: Date.now },
-    files,
-    api,
-    nodeName: "box",
-    log: silentLog,
-    random: () => 0,
-    renewed() {
-      seen.renewed++;
-      credentials.reload();
-    },
-    troubled: (failure) =>
-      failure === undefined || seen.troubles.push(`${failure.message}; ${failure.remedy}`),
-    pause: (ms) => new Promise((resolve) => setTimeout(resolve, Math.min(ms, 5))),
-  }, leaving.signal);
-  return {
-    cluster,
-    host,
-    api,
-    seen,
-    [Symbol.asyncDispose]: async () => {
-      leaving.abort();
-      await rotating;
-      api.close();
-      await cluster[Symbol.asyncDispose]();
-    },
-  };
-}
-
-Deno.test("certificates that live three seconds are renewed again and again, and no request is refused", async () => {
-  await using node = await joined({ settings: { certificateLife: 3_000 } });
-  await until("three are renewed", () => node.seen.renewed >= 3);
-  const answer = await node.api.ask({ path: "/apis/node.k8s.io/v1/runtimeclasses", signal: never() });
-  assertEquals((answer as { kind: string }).kind, "RuntimeClassList");
-  assertEquals(node.cluster.requests.filter((r) => r.status === 401 || r.status === 403), []);
-  assertEquals(node.seen.troubles, []);
-  const dated = (await node.host.list(places.certificates))!.filter((name) => /\d/.test(name));
-  assertEquals(dated.length, 2);
-});
-
-Deno.test("a certificate that ended while the API server was away is told of, with what to run", async () => {
-  await using node = await joined({ settings: { certificateLife: 1_000 } });
-  await node.cluster.pause();
-  await until("it has ended", () => node.seen.troubles.some((t) => t.includes("has expired")));
-  assertStringIncludes(node.seen.troubles.at(-1)!, "kubeadm token create");
 });
