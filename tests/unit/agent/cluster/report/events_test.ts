@@ -101,7 +101,7 @@ Deno.test("while the API server is away events wait, each with its newest count;
     await came(cluster, 3);
     assertEquals(
       eventsOf(cluster).map((e) => [e.message, e.count]),
-      [["Starting", 1], ["a", 2], ["b", 1]],
+      [["a", 2], ["b", 1], ["Starting", 1]],
     );
   }));
 
