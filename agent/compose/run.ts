@@ -10,6 +10,7 @@ import type { Host } from "../ports.ts";
 import type { Service } from "../agent.ts";
 import { buildInfo } from "../build_info.ts";
 import { createMetrics, type Metrics } from "../lib/metrics.ts";
+import { createListeners } from "../lib/listeners.ts";
 import { aborted } from "../lib/pause.ts";
 import { runForever } from "../lib/tasks.ts";
 import { nodeResources } from "../model/devices.ts";
@@ -18,7 +19,7 @@ import { runStorageLimits } from "../node/storage_limits.ts";
 import { type NodeResources, runNodeStatus } from "../node/status.ts";
 import { runRuntimeWatch } from "../reconcile/watch_runtime.ts";
 import { mergeSnapshots } from "../sources/merge.ts";
-import type { Snapshot } from "../model/wish.ts";
+import type { Desired, Snapshot } from "../model/wish.ts";
 import { watchManifests } from "../sources/static_dir.ts";
 import type { Cri } from "../../plugins/cri/mod.ts";
 import type { Notifier } from "../../plugins/systemd/mod.ts";
@@ -107,6 +108,7 @@ export async function createServices(o: RunOptions, signal: AbortSignal): Promis
   }, signal);
   const snapshots = new Map<string, Snapshot>();
   const expected = [source, ...(link === undefined ? [] : [clusterSource])];
+  const updates = createListeners<Desired>();
   const publish = (name: string) => (snapshot: Snapshot) => {
     snapshots.set(name, snapshot);
     const desired = mergeSnapshots(snapshots, expected);
@@ -115,6 +117,7 @@ export async function createServices(o: RunOptions, signal: AbortSignal): Promis
     const readable = snapshots.get(source)?.readable !== false;
     parts.claims.update({ ...desired, complete: desired.complete && readable });
     parts.reconciler.update(desired);
+    updates.tell(desired);
   };
   const heartbeat = createHeartbeat(host);
   let listedAt = host.monotonic();
@@ -134,9 +137,10 @@ export async function createServices(o: RunOptions, signal: AbortSignal): Promis
   const loops: Loop[] = [
     { name: "image archives", run: (signal) => parts.archives.run(signal) },
     { name: "manifests", run: (signal) => watchSource(o, publish(source), signal) },
-    ...(link === undefined
-      ? []
-      : clusterServices({ config, host, log, store, metrics, link, parts, publish: publish(clusterSource) })),
+    ...(link === undefined ? [] : clusterServices({
+      ...{ config, host, log, store, metrics, link, parts, signal, desired: updates },
+      publish: publish(clusterSource),
+    })),
     ...plugins.services,
     { name: "CSI volumes", run: (signal) => plugins.csi.run(parts.reconciler, signal) },
     {

@@ -1,10 +1,11 @@
 /**
- * Keeps up with the pods that are bound to this node. Mirrors of static pods are left out: they describe what runs here
- * already. Not for: what the pods use.
+ * Keeps up with the pods that are bound to this node: those that are to run here, and the mirrors of static pods, which
+ * describe what runs here already. Not for: what the pods use.
  */
 import type { Log } from "../../lib/log.ts";
 import type { Pod } from "../../model/gen/v1.ts";
-import { type DesiredPod, type PodKey, podKey } from "../../model/wish.ts";
+import { isMirror } from "../../model/mirror.ts";
+import type { DesiredPod, PodKey } from "../../model/wish.ts";
 import type { Api } from "../client/api.ts";
 import { watchObjects } from "../client/watch_objects.ts";
 
@@ -12,13 +13,8 @@ export interface PodWatchOptions {
   api: Api;
   nodeName: string;
   log: Log;
-  changed(pods: ReadonlyMap<PodKey, DesiredPod>): void;
+  changed(pods: ReadonlyMap<PodKey, DesiredPod>, mirrors: ReadonlyMap<PodKey, Pod>): void;
 }
-
-/** Source: k8s.io/kubernetes/pkg/kubelet/types, ConfigMirrorAnnotationKey. */
-export const MIRROR = "kubernetes.io/config.mirror";
-
-export const isMirror = (pod: Pod): boolean => pod.metadata?.annotations?.[MIRROR] !== undefined;
 
 /** Never rejects; ends with the signal. */
 export async function watchPods(o: PodWatchOptions, signal: AbortSignal): Promise<void> {
@@ -28,8 +24,12 @@ export async function watchPods(o: PodWatchOptions, signal: AbortSignal): Promis
     query: { fieldSelector: `spec.nodeName=${o.nodeName}` },
     log: o.log,
     changed(_keys, objects) {
-      const own = [...objects.values()].filter((pod) => !isMirror(pod));
-      o.changed(new Map(own.map((pod) => [podKey(pod), asDesired(pod)])));
+      const [pods, mirrors] = [new Map<PodKey, DesiredPod>(), new Map<PodKey, Pod>()];
+      for (const [key, pod] of objects) {
+        if (isMirror(pod)) mirrors.set(key, pod);
+        else pods.set(key, asDesired(pod));
+      }
+      o.changed(pods, mirrors);
     },
   }, signal);
 }

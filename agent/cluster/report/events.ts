@@ -8,6 +8,8 @@ import { createMailbox } from "../../lib/mailbox.ts";
 import { pause } from "../../lib/pause.ts";
 import { createTokenBucket } from "../../lib/token_bucket.ts";
 import { errorText } from "../../model/errors.ts";
+import { staticPodUid } from "../../model/hash.ts";
+import { mirrorName } from "../../model/mirror.ts";
 import type { AgentEvent } from "../../model/status_types.ts";
 import type { StatusStore } from "../../status_store.ts";
 import type { Api } from "../client/api.ts";
@@ -113,7 +115,8 @@ async function send(
 let serial = 0;
 
 function eventObject(event: AgentEvent, nodeName: string) {
-  const { kind, name, namespace, uid } = event.object;
+  const { kind, namespace, uid } = event.object;
+  const name = nameThere(event, nodeName);
   // As client-go has it: the object's name and a time that no other event has.
   const stamp = (BigInt(event.firstTimestamp) * 1_000_000n + BigInt(serial++ % 1_000_000)).toString(16);
   return {
@@ -139,6 +142,15 @@ function eventObject(event: AgentEvent, nodeName: string) {
     reportingComponent: "kubelet",
     reportingInstance: nodeName,
   };
+}
+
+/** A static pod is known by its mirror's name there. */
+function nameThere(
+  { object: { kind, name, namespace = "default", uid } }: AgentEvent,
+  nodeName: string,
+): string {
+  const isStatic = kind === "Pod" && uid === staticPodUid(nodeName, namespace, name);
+  return isStatic ? mirrorName(name, nodeName) : name;
 }
 
 /** What events.k8s.io takes. Source: k8s.io/kubernetes/pkg/apis/core/validation, NoteLengthLimit. */

@@ -5,13 +5,15 @@
 import type { Config } from "../../config/config.ts";
 import type { Log } from "../../lib/log.ts";
 import type { Metrics } from "../../lib/metrics.ts";
-import type { Snapshot } from "../../model/wish.ts";
+import type { Listeners } from "../../lib/listeners.ts";
+import type { Desired, Snapshot } from "../../model/wish.ts";
 import type { Host } from "../../ports.ts";
 import type { StatusStore } from "../../status_store.ts";
 import type { Loop } from "../loop.ts";
 import type { PodParts } from "../pods.ts";
 import type { ClusterLink } from "./link.ts";
 import { events } from "./events.ts";
+import { createMirrors } from "./mirrors.ts";
 import { podSource } from "./pods.ts";
 
 export interface ClusterContext {
@@ -22,10 +24,15 @@ export interface ClusterContext {
   metrics: Metrics;
   link: ClusterLink;
   parts: PodParts;
+  /** Until the agent leaves. */
+  signal: AbortSignal;
+  /** What all sources want, each time that it changes. */
+  desired: Listeners<Desired>;
   /** The newest of what the API server wants here. */
   publish(snapshot: Snapshot): void;
 }
 
 export function clusterServices(context: ClusterContext): Loop[] {
-  return [...context.link.services, podSource(context), events(context)];
+  const mirrors = createMirrors(context);
+  return [...context.link.services, podSource(context, mirrors.seen), mirrors.loop, events(context)];
 }
