@@ -105,6 +105,8 @@ export interface ClusterConfig {
   eventRate: { qps: number; burst: number };
   /** Whether the client certificate is renewed. */
   rotateCertificates: boolean;
+  /** As above, for what becomes of pods. */
+  requestRate: { qps: number; burst: number };
 }
 
 export interface ImageCredentialConfig {
@@ -226,6 +228,7 @@ function toConfig(instance: Instance, values: ReadonlyMap<string, unknown>, node
       certDir: text("certDir"),
       eventRate: { qps: number("eventRecordQPS"), burst: number("eventBurst") },
       rotateCertificates: values.get("rotateCertificates") === true,
+      requestRate: { qps: number("kubeAPIQPS"), burst: number("kubeAPIBurst") },
     },
     stateDir: stateDirOf(instance.rootDir),
     imagesDir: text("imagesDir"),

@@ -5,6 +5,7 @@
 import type { Api } from "../../cluster/client/api.ts";
 import type { Kubeconfig } from "../../cluster/client/kubeconfig.ts";
 import { createNodeIdentity } from "../../cluster/identity/identity.ts";
+import { createStatusReport, type StatusReport } from "../../cluster/report/statuses.ts";
 import type { Config } from "../../config/config.ts";
 import { createListeners, type Listeners } from "../../lib/listeners.ts";
 import type { Log } from "../../lib/log.ts";
@@ -21,6 +22,8 @@ export interface ClusterLink {
   tokens?: TokenSource;
   /** Uids of pods of which nothing is left on this node. */
   departures: Listeners<string>;
+  /** What becomes of pods, for the API server. */
+  statuses: StatusReport;
   /** What keeps the tie. */
   services: Loop[];
 }
@@ -44,10 +47,12 @@ export async function createClusterLink(o: LinkOptions): Promise<ClusterLink | u
     rotates: cluster.rotateCertificates,
     report: (problems) => store.setProblems("identity", problems),
   });
+  const { api, kubeconfig } = identity;
   return {
-    api: identity.api,
-    kubeconfig: identity.kubeconfig,
+    api,
+    kubeconfig,
     nodeName,
+    statuses: createStatusReport({ api, log, rate: cluster.requestRate }),
     departures: createListeners(),
     services: [{ name: "identity in the cluster", run: identity.run }],
   };

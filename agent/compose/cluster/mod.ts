@@ -15,6 +15,7 @@ import type { ClusterLink } from "./link.ts";
 import { events } from "./events.ts";
 import { createMirrors } from "./mirrors.ts";
 import { podSource } from "./pods.ts";
+import { statusReport } from "./report.ts";
 
 export interface ClusterContext {
   config: Config;
@@ -34,5 +35,11 @@ export interface ClusterContext {
 
 export function clusterServices(context: ClusterContext): Loop[] {
   const mirrors = createMirrors(context);
-  return [...context.link.services, podSource(context, mirrors.seen), mirrors.loop, events(context)];
+  return [
+    ...context.link.services,
+    podSource(context, mirrors.seen),
+    mirrors.loop,
+    statusReport(context),
+    events(context),
+  ];
 }

@@ -14,7 +14,9 @@ export const podSource = (
     watchPods({
       ...link,
       log,
+      restored: () => link.statuses.retry(),
       changed(pods, seen) {
+        link.statuses.shown([...[...pods.values()].map(({ pod }) => pod), ...seen.values()]);
         mirrors(seen);
         publish({ ...noObjects, source: "api", pods, problems: [] });
       },

@@ -31,6 +31,7 @@ Deno.test("nothing given: the defaults of a node's one agent", () => {
       certDir: "/var/lib/kubelet/pki",
       eventRate: { qps: 50, burst: 100 },
       rotateCertificates: true,
+      requestRate: { qps: 50, burst: 100 },
     },
     stateDir: "/var/lib/kubelet/agent",
     imagesDir: "/var/lib/kubelet/agent/images",
