@@ -148,7 +148,7 @@ export interface RuntimeEvent {
 export interface ExecResult {
   /** undefined: it ran past its timeout. */
   exitCode: number | undefined;
-  /** What it wrote to standard output, then what it wrote to standard error; at most 10 KiB each. */
+  /** What it wrote to standard output, then what it wrote to standard error; at most 1 MiB each. */
   output: string;
 }
 

@@ -68,6 +68,8 @@ const RULES: Readonly<Record<string, Rule>> = {
   // TLS without verification, which only Node's interface has.
   "agent/cluster/client/unverified.ts": { inside: [...SHARED, "agent/cluster/"], libraries: ["node:https"] },
   "agent/api/": { inside: SHARED, libraries: ["hono*"] },
+  // TLS with client certificates and connections that change their protocol, which only Node's interface has.
+  "agent/api/kubelet/": { inside: [...SHARED, "agent/api/"], libraries: ["node:*"] },
   "agent/config/": { inside: ["agent/model/"], libraries: ["@std/yaml", "@std/flags", "@std/path"] },
   "agent/cli/": {
     inside: ["agent/config/", "agent/model/", "agent/lib/", "agent/build_info.ts"],

@@ -11,11 +11,10 @@ import type { RuntimeClass } from "../model/gen/v1.ts";
 import type { StatusStore } from "../status_store.ts";
 import { healthChecks, type HealthOptions } from "./health.ts";
 import { addImageRoutes, type ApiImages } from "./images.ts";
-import { attemptEnded, findLog, type LogFiles, readLog } from "./logs.ts";
+import { findLog, logBody, type PodLogs } from "./logs.ts";
 import { isRefusal, podOf, refuse } from "./lookup.ts";
 import { addPodRoutes, type PodRequests } from "./pods.ts";
 import { storageLists } from "./storage.ts";
-import { streamOf } from "./stream.ts";
 import { addStreamRoutes, type StreamRoutes } from "./streams.ts";
 import {
   deviceObject,
@@ -39,8 +38,7 @@ export interface LocalApiOptions extends HealthOptions {
   metrics?(signal: AbortSignal): string | Promise<string>;
   /** The effective configuration, as `agent config` shows it; without secrets. */
   config(): unknown;
-  /** The root of the pods' log directories and the files below it. */
-  logs: { directory: string; files: LogFiles };
+  logs: PodLogs;
   images: ApiImages;
   devices(): DeviceReport[];
   usage: ApiUsage;
@@ -152,14 +150,7 @@ async function containerLogs(c: Context, options: LocalApiOptions): Promise<Resp
   const { directory, files } = options.logs;
   const found = await findLog(files, directory, pod, container, wanted.previous);
   if ("reason" in found) return refuse(c, found);
-  const newest = () => store.pods().find((p) => p.metadata?.uid === pod.metadata?.uid);
-  const source = {
-    directory: found.directory,
-    file: `${found.attempt}.log`,
-    ended: () => attemptEnded(newest(), container, found.attempt),
-    subscribe: (listener: () => void, signal: AbortSignal) => store.subscribe(listener, signal),
-  };
-  const body = streamOf((signal) => readLog(files, source, wanted, signal), options.signal);
+  const body = logBody(options, pod, container, found, wanted);
   return new Response(body, { headers: { "content-type": "text/plain; charset=utf-8" } });
 }
 

@@ -4,14 +4,16 @@
  */
 import type { ContainerStatus, Pod } from "../model/gen/v1.ts";
 import {
+  concatBytes,
   createLogParser,
   type LogLine,
   type LogOptions,
   parseLogEntry,
   renderLogLine,
 } from "../model/cri_log.ts";
-import { concatBytes } from "../model/cri_log.ts";
+import type { StatusStore } from "../status_store.ts";
 import { containerNames, type Refusal } from "./lookup.ts";
+import { streamOf } from "./stream.ts";
 
 /** An opened file stays the same file when its name is given to another. */
 export interface LogFile {
@@ -163,8 +165,9 @@ export async function* readLog(
   const file = closedOnce(opened);
   let left = options.limitBytes ?? Infinity;
   const render = (lines: LogLine[]): Uint8Array => {
-    const wanted = lines.filter((line) =>
-      options.sinceMs === undefined || Date.parse(line.time) >= options.sinceMs
+    const wanted = lines.filter(({ time, stream }) =>
+      (options.sinceMs === undefined || Date.parse(time) >= options.sinceMs) &&
+      (options.stream === undefined || stream === options.stream)
     );
     const bytes = concatBytes(wanted.map((line) => renderLogLine(line, options.timestamps)));
     const shown = bytes.subarray(0, Math.min(bytes.length, left));
@@ -187,6 +190,31 @@ export async function* readLog(
     stop.abort();
     file.close();
   }
+}
+
+/** Where the logs of pods are. */
+export interface PodLogs {
+  /** Holds a directory for each pod. */
+  directory: string;
+  files: LogFiles;
+}
+
+/** What an attempt of a container has written, as a body that ends with its reader, the container, or the signal. */
+export function logBody(
+  o: { store: StatusStore; logs: PodLogs; signal: AbortSignal },
+  pod: Pod,
+  container: string,
+  { directory, attempt }: { directory: string; attempt: number },
+  options: LogOptions,
+): ReadableStream<Uint8Array> {
+  const newest = () => o.store.pods().find((p) => p.metadata?.uid === pod.metadata?.uid);
+  const source: LogSource = {
+    directory,
+    file: `${attempt}.log`,
+    ended: () => attemptEnded(newest(), container, attempt),
+    subscribe: (listener, signal) => o.store.subscribe(listener, signal),
+  };
+  return streamOf((signal) => readLog(o.logs.files, source, options, signal), o.signal);
 }
 
 const logName = /^(\d+)\.log$/;

@@ -1,6 +1,8 @@
 /** The pod that a path names, or why there is none. Not for: what is asked of it. */
 import type { Context } from "hono";
 import type { Pod } from "../model/gen/v1.ts";
+import type { ObservedContainer } from "../model/observed.ts";
+import type { Runtime } from "../ports.ts";
 import type { StatusStore } from "../status_store.ts";
 import { statusOf, type StatusReason } from "./v1.ts";
 
@@ -17,11 +19,35 @@ export function refuse(c: Context, { reason, message }: Refusal): Response {
   return c.json(status, status.code);
 }
 
+export const findPod = (store: StatusStore, namespace: string, name: string): Pod | undefined =>
+  store.pods().find((p) => p.metadata?.namespace === namespace && p.metadata.name === name);
+
 /** By the path's `ns` and `pod`. */
 export function podOf(c: Context, store: StatusStore): Pod | Refusal {
   const { ns, pod: name } = c.req.param() as { ns: string; pod: string };
-  return store.pods().find((p) => p.metadata?.namespace === ns && p.metadata.name === name) ??
+  return findPod(store, ns, name) ??
     { reason: "NotFound", message: `pods "${name}" not found in namespace "${ns}"` };
+}
+
+/** The newest attempt of a container that the runtime has of the pod. */
+export async function newestAttempt(
+  runtime: Pick<Runtime, "observe">,
+  pod: Pod,
+  container: string,
+  signal: AbortSignal,
+): Promise<ObservedContainer | undefined> {
+  const [observed] = await runtime.observe(pod.metadata?.uid ?? "", signal);
+  return observed?.containers.find(({ name }) => name === container);
+}
+
+/** Id of the pod's sandbox, if it is ready. */
+export async function readySandbox(
+  runtime: Pick<Runtime, "observe">,
+  pod: Pod,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  const [observed] = await runtime.observe(pod.metadata?.uid ?? "", signal);
+  return observed?.sandboxes.find((sandbox) => sandbox.ready)?.id;
 }
 
 /** Names of all containers of a pod, of these kinds. */

@@ -9,7 +9,16 @@ import type { ObservedContainer } from "../model/observed.ts";
 import type { Pod } from "../model/gen/v1.ts";
 import type { Runtime, StreamKinds, Streams } from "../ports.ts";
 import type { StatusStore } from "../status_store.ts";
-import { containerNames, isRefusal, noSuchContainer, podOf, type Refusal, refuse } from "./lookup.ts";
+import {
+  containerNames,
+  isRefusal,
+  newestAttempt,
+  noSuchContainer,
+  podOf,
+  readySandbox,
+  type Refusal,
+  refuse,
+} from "./lookup.ts";
 
 export interface StreamRoutes {
   store: StatusStore;
@@ -26,15 +35,20 @@ const names = {
   tty: ["tty"],
 };
 
-/** Which streams are asked for, by CRI's rules. */
-export function parseStreamKinds(query: URLSearchParams): StreamKinds | Refusal {
+/** Which streams are asked for. */
+export function readStreamKinds(query: URLSearchParams): StreamKinds {
   const isSet = (words: readonly string[]) => words.some((word) => /^(1|true)$/.test(query.get(word) ?? ""));
-  const kinds: StreamKinds = {
+  return {
     stdin: isSet(names.stdin),
     stdout: isSet(names.stdout),
     stderr: isSet(names.stderr),
     tty: isSet(names.tty),
   };
+}
+
+/** The same, by CRI's rules. */
+export function parseStreamKinds(query: URLSearchParams): StreamKinds | Refusal {
+  const kinds = readStreamKinds(query);
   if (!kinds.stdin && !kinds.stdout && !kinds.stderr) {
     return { reason: "BadRequest", message: "expected at least one of stdin=1, stdout=1, stderr=1" };
   }
@@ -64,9 +78,6 @@ function stateOf(container: ObservedContainer | undefined, pod: Pod): string {
 }
 
 export function addStreamRoutes(app: Hono, o: StreamRoutes): void {
-  const observed = async (pod: Pod, signal: AbortSignal) =>
-    (await o.runtime.observe(pod.metadata?.uid ?? "", signal)).at(0);
-
   const containerOf = async (c: Context, signal: AbortSignal): Promise<{ id: string } | Refusal> => {
     const pod = podOf(c, o.store);
     if (isRefusal(pod)) return pod;
@@ -74,8 +85,7 @@ export function addStreamRoutes(app: Hono, o: StreamRoutes): void {
     const known = containerNames(pod);
     const where = `pod ${pod.metadata?.namespace}/${pod.metadata?.name}`;
     if (!known.includes(name)) return noSuchContainer(pod, name, known);
-    // Newest attempt first.
-    const found = (await observed(pod, signal))?.containers.find((container) => container.name === name);
+    const found = await newestAttempt(o.runtime, pod, name, signal);
     if (found?.state === "running") return { id: found.id };
     const message = `container ${name} of ${where} is not running: ${stateOf(found, pod)}`;
     return { reason: "BadRequest", message };
@@ -83,8 +93,8 @@ export function addStreamRoutes(app: Hono, o: StreamRoutes): void {
   const sandboxOf = async (c: Context, signal: AbortSignal): Promise<{ id: string } | Refusal> => {
     const pod = podOf(c, o.store);
     if (isRefusal(pod)) return pod;
-    const found = (await observed(pod, signal))?.sandboxes.find((sandbox) => sandbox.ready);
-    if (found !== undefined) return { id: found.id };
+    const id = await readySandbox(o.runtime, pod, signal);
+    if (id !== undefined) return { id };
     const message = `pod ${pod.metadata?.namespace}/${pod.metadata?.name} is not running` +
       ` (${pod.status?.phase ?? "Unknown"})`;
     return { reason: "BadRequest", message };

@@ -125,6 +125,8 @@ export interface LogOptions {
   timestamps: boolean;
   /** Stop after so many bytes of output. */
   limitBytes?: number;
+  /** Only this one; both when absent. */
+  stream?: LogEntry["stream"];
   /** The container before its last restart. */
   previous: boolean;
 }

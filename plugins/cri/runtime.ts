@@ -123,8 +123,7 @@ export function networkNamespaceIn(info: string | undefined): string | undefined
   }
 }
 
-/** As much as the kubelet keeps of a probe's output. */
-const MAX_OUTPUT = 10 * 1024;
+const MAX_OUTPUT = 1024 * 1024;
 
 async function execSync(
   client: RuntimeClient,

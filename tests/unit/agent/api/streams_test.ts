@@ -1,35 +1,9 @@
 import { assertEquals, assertMatch } from "@std/assert";
 import { Hono } from "hono";
 import { addStreamRoutes } from "../../../../agent/api/streams.ts";
-import type { ObservedContainer, ObservedPod } from "../../../../agent/model/observed.ts";
-import { emptyObservation } from "../../../../agent/model/observed.ts";
+import { emptyObservation, type ObservedPod } from "../../../../agent/model/observed.ts";
 import { createStatusStore } from "../../../../agent/status_store.ts";
-
-const container = (name: string, attempt: number, state: ObservedContainer["state"]): ObservedContainer => ({
-  id: `${name}-${attempt}`,
-  name,
-  sandboxId: "s",
-  attempt,
-  state,
-  createdAt: 1,
-  image: "i",
-  imageRef: "i",
-  hash: "",
-  backOff: 0,
-  graceSeconds: 1,
-  logPath: "",
-  ...(state === "exited" ? { exitCode: 7, reason: "Error" } : {}),
-});
-
-const sandbox = (attempt: number, ready: boolean): ObservedPod["sandboxes"][number] => ({
-  id: `sandbox-${attempt}`,
-  attempt,
-  ready,
-  createdAt: 1,
-  ips: [],
-  hash: "",
-  runtimeHandler: "",
-});
+import { container, sandbox } from "./observed.ts";
 
 function createStage(observed: Partial<ObservedPod> = {}) {
   const store = createStatusStore();
