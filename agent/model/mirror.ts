@@ -13,6 +13,9 @@ export const LEFT_OUT = "agent/mirror-leaves-out";
 
 export const isMirror = (pod: Pod): boolean => pod.metadata?.annotations?.[MIRROR] !== undefined;
 
+/** Of the static pod that a mirror shows. */
+export const mirroredUid = (metadata: Pod["metadata"]): string => metadata?.annotations?.[MIRROR] ?? "";
+
 /** As the kubelet names static pods: those of several nodes do not clash. */
 export const mirrorName = (name: string, nodeName: string): string => `${name}-${nodeName}`;
 

@@ -1,8 +1,10 @@
 /** Mirrors of the manifest directory's pods. Not for: keeping them (cluster/report/). */
 import { createMirrors as create } from "../../cluster/report/mirrors.ts";
 import type { Pod } from "../../model/gen/v1.ts";
+import { mirroredUid } from "../../model/mirror.ts";
 import type { Desired, DesiredPod, PodKey } from "../../model/wish.ts";
 import type { StatusStore } from "../../status_store.ts";
+import type { StatusReport } from "../../cluster/report/statuses.ts";
 import type { Loop } from "../loop.ts";
 import type { ClusterContext } from "./mod.ts";
 
@@ -23,7 +25,35 @@ export function createMirrors(
     want();
   }, signal);
   store.subscribe((change) => change.kind === "pod" && change.deleted && want(), signal);
-  return { seen: mirrors.seen, loop: { name: "mirror pods", run: mirrors.run } };
+  const tellStatus = followMirrors(link.statuses, store, signal);
+  const seen = (found: ReadonlyMap<PodKey, Pod>) => {
+    mirrors.seen(found);
+    tellStatus(found);
+  };
+  return { seen, loop: { name: "mirror pods", run: mirrors.run } };
+}
+
+/** A mirror shows the status of its pod. Returns what is to be told of the mirrors that the API server has. */
+function followMirrors(
+  statuses: StatusReport,
+  store: StatusStore,
+  signal: AbortSignal,
+): (mirrors: ReadonlyMap<PodKey, Pod>) => void {
+  /** Uid of the mirror by that of its pod. */
+  let uids = new Map<string, string>();
+  const put = ({ metadata, status }: Pod) => {
+    const uid = uids.get(metadata?.uid ?? "");
+    if (uid !== undefined && status !== undefined) statuses.put(uid, status);
+  };
+  store.subscribe((change) => change.kind === "pod" && !change.deleted && put(change.pod), signal);
+  return (mirrors) => {
+    const before = uids;
+    uids = new Map([...mirrors.values()].map(({ metadata }) => [mirroredUid(metadata), metadata?.uid ?? ""]));
+    for (const pod of store.pods()) {
+      const uid = pod.metadata?.uid ?? "";
+      if (uids.get(uid) !== before.get(uid)) put(pod);
+    }
+  };
 }
 
 /** Those that are wanted, and those of which something is left. */
