@@ -30,8 +30,24 @@ export interface ApiServiceOptions {
   settled(): boolean;
 }
 
-export function apiService(o: ApiServiceOptions): Service {
-  const { config, host, store, metrics, parts, chosen, heartbeat, settled } = o;
+/** What both the local API and the kubelet's tell. */
+export type SharedPages = ReturnType<typeof createPages>;
+
+export function createPages({ config, host, store, metrics, parts }: ApiServiceOptions) {
+  return {
+    metrics: createMetricsPage({
+      metrics,
+      store,
+      volumes: parts.volumeMeter,
+      nodeName: config.nodeName,
+      startedAt: host.now(),
+    }),
+    usage: createApiUsage({ ...parts, meter: parts.usage, store, host }),
+  };
+}
+
+export function apiService(o: ApiServiceOptions, pages: SharedPages): Service {
+  const { config, host, store, parts, chosen, heartbeat, settled } = o;
   const ready = () => {
     const condition = store.status()?.conditions.find((c) => c.type === "Ready");
     if (condition?.status !== "True") {
@@ -52,13 +68,7 @@ export function apiService(o: ApiServiceOptions): Service {
         ready,
         settled,
         live: heartbeat.live,
-        metrics: createMetricsPage({
-          metrics,
-          store,
-          volumes: parts.volumeMeter,
-          nodeName: config.nodeName,
-          startedAt: host.now(),
-        }),
+        ...pages,
         config: () => o.shownConfig,
         logs: { directory: config.podLogsDir, files: host },
         images: {
@@ -70,7 +80,6 @@ export function apiService(o: ApiServiceOptions): Service {
           importArchive: async (path, signal) => brought(await images.importArchive(path, signal)),
         },
         devices: () => parts.devices.reports(),
-        usage: createApiUsage({ ...parts, meter: parts.usage, store, host }),
         requests: reconciler,
         sessions: { runtime: parts.runtime, streams: chosen.cri.streams },
         now: () => host.now(),

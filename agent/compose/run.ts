@@ -27,12 +27,13 @@ import { createStatusStore, type StatusStore } from "../status_store.ts";
 import type { DeviceLedgerOptions } from "../node/device_ledger.ts";
 import { isEnded } from "../reconcile/admission.ts";
 import { observePodStarts } from "./metrics.ts";
-import { apiService } from "./api.ts";
+import { apiService, createPages } from "./api.ts";
 import { createClusterLink } from "./cluster/link.ts";
 import { clusterServices } from "./cluster/mod.ts";
 import type { Loop } from "./loop.ts";
 import { createCsi } from "./csi.ts";
 import { createDevices, followDevices } from "./devices.ts";
+import { kubeletApi } from "./kubelet/mod.ts";
 import { createLocalDevices } from "./local_devices.ts";
 import { runOwnDrivers, runPlugins } from "./plugins.ts";
 import { networkServices, withNetworkStatus } from "./networks.ts";
@@ -134,6 +135,8 @@ export async function createServices(o: RunOptions, signal: AbortSignal): Promis
   // Not only when somebody asks: the first question may come when a pod has just been added.
   store.subscribe(() => void settled(), signal);
   const isManaged = chosen.containerd !== undefined;
+  const api = { ...o, store, metrics, parts, chosen, heartbeat, settled };
+  const pages = createPages(api);
   const loops: Loop[] = [
     { name: "image archives", run: (signal) => parts.archives.run(signal) },
     { name: "manifests", run: (signal) => watchSource(o, publish(source), signal) },
@@ -141,6 +144,7 @@ export async function createServices(o: RunOptions, signal: AbortSignal): Promis
       ...{ config, host, log, store, metrics, link, parts, signal, desired: updates },
       publish: publish(clusterSource),
     })),
+    ...kubeletApi({ ...api, pages, link }),
     ...plugins.services,
     { name: "CSI volumes", run: (signal) => plugins.csi.run(parts.reconciler, signal) },
     {
@@ -161,7 +165,7 @@ export async function createServices(o: RunOptions, signal: AbortSignal): Promis
     { name: "slimming", run: (signal) => runSlimming({ host, store, quietMs: 5000 }, signal) },
   ];
   return [
-    apiService({ ...o, store, metrics, parts, chosen, heartbeat, settled }),
+    apiService(api, pages),
     ...managedServices(o, chosen),
     ...loops.map(({ name, run }): Service => ({
       name,

@@ -11,6 +11,7 @@ import { type ConfigFile, readConfigFile } from "./documents.ts";
 import { parseDuration } from "../model/duration.ts";
 import { settingsFromEnvironment, settingsFromFlags } from "./flags.ts";
 import { keyByName } from "./keys.ts";
+import { type KubeletApiConfig, toKubeletApi } from "./kubelet_api.ts";
 import { type PlacementConfig, toPlacement } from "./placement.ts";
 import { mergeSettings, placeText, type Setting, unsupportedWarnings } from "./settings.ts";
 
@@ -66,6 +67,7 @@ export interface Config extends Instance, PlacementConfig {
   podPidsLimit: number;
   /** Form of CpuPolicy (model/cpu.ts): the period in microseconds. */
   cpu: { enforced: boolean; period: number };
+  kubeletApi: KubeletApiConfig;
   healthzBindAddress: string;
   /** 0 is off. */
   healthzPort: number;
@@ -268,6 +270,7 @@ function toConfig(instance: Instance, values: ReadonlyMap<string, unknown>, node
     cgroupDriver: text("cgroupDriver") as Config["cgroupDriver"],
     podPidsLimit: number("podPidsLimit"),
     cpu: { enforced: values.get("cpuCFSQuota") === true, period: time("cpuCFSQuotaPeriod") * 1000 },
+    kubeletApi: toKubeletApi(values),
     healthzBindAddress: text("healthzBindAddress"),
     healthzPort: number("healthzPort"),
     clusterDNS: texts("clusterDNS"),

@@ -61,6 +61,7 @@ function privatePaths(instance: Instance): Record<string, unknown> {
     socket: `${runDirOf(instance)}/agent.sock`,
     cgroupRoot: `/agent-${instanceId}`,
     healthzPort: 0,
+    port: 0,
     "managedRuntime.cniConfDir": `${stateDirOf(rootDir)}/cni/net.d`,
   };
 }

@@ -115,17 +115,15 @@ const supported = table("kubelet", true, [
 ]);
 
 // deno-fmt-ignore
-const serving = table("kubelet", false, [
-  ["runtimeRequestTimeout", "duration", "2m", "runtime-request-timeout", "longest wait for a runtime call, pulls aside"],
+const kubeletApi = table("kubelet", true, [
   ["enableServer", "bool", true, "enable-server", "serve the kubelet API"],
   ["address", "ip", "0.0.0.0", "address", "address of the kubelet API"],
-  ["port", "port", 10250, "port", "port of the kubelet API"],
-  ["readOnlyPort", "port", 0, "read-only-port", "port of the kubelet API without authentication"],
+  ["port", "port", 10250, "port", "port of the kubelet API; 0 turns it off"],
+  ["readOnlyPort", "port", 0, "read-only-port", "port of the kubelet API without authentication; 0 turns it off"],
   ["tlsCertFile", "path", "", "tls-cert-file", "certificate of the kubelet API"],
   ["tlsPrivateKeyFile", "path", "", "tls-private-key-file", "key of the kubelet API's certificate"],
   ["tlsCipherSuites", "texts", [], "tls-cipher-suites", "cipher suites of the kubelet API"],
-  ["tlsCurvePreferences", "ints", [], "tls-curve-preferences", "key exchange of the kubelet API, by TLS numbers"],
-  ["tlsMinVersion", "text", "", "tls-min-version", "lowest TLS version of the kubelet API"],
+  ["tlsMinVersion", "text", "", "tls-min-version", "lowest TLS version of the kubelet API", { oneOf: ["", "VersionTLS12", "VersionTLS13"]}],
   ["serverTLSBootstrap", "bool", false, "rotate-server-certificates", "request a serving certificate from the cluster"],
   ["authentication.x509.clientCAFile", "path", "", "client-ca-file", "whose client certificates are believed"],
   ["authentication.webhook.enabled", "bool", true, "authentication-token-webhook", "ask the API server about tokens"],
@@ -135,12 +133,18 @@ const serving = table("kubelet", false, [
   ["authorization.webhook.cacheAuthorizedTTL", "duration", "5m", "authorization-webhook-cache-authorized-ttl", "how long yes holds"],
   ["authorization.webhook.cacheUnauthorizedTTL", "duration", "30s", "authorization-webhook-cache-unauthorized-ttl", "how long no holds"],
   ["enableDebuggingHandlers", "bool", true, "enable-debugging-handlers", "serve exec, logs and port-forward"],
+  ["enableSystemLogHandler", "bool", true, "", "serve /var/log"],
+  ["streamingConnectionIdleTimeout", "duration", "4h", "streaming-connection-idle-timeout", "when an idle exec is closed"],
+]);
+
+// deno-fmt-ignore
+const serving = table("kubelet", false, [
+  ["runtimeRequestTimeout", "duration", "2m", "runtime-request-timeout", "longest wait for a runtime call, pulls aside"],
+  ["tlsCurvePreferences", "ints", [], "tls-curve-preferences", "key exchange of the kubelet API, by TLS numbers"],
   ["enableContentionProfiling", "bool", false, "contention-profiling", "serve lock contention profiles"],
   ["enableProfilingHandler", "bool", true, "", "serve profiles"],
   ["enableDebugFlagsHandler", "bool", true, "", "let the verbosity be changed by HTTP"],
-  ["enableSystemLogHandler", "bool", true, "", "serve /var/log"],
   ["enableSystemLogQuery", "bool", false, "", "serve the logs of system services"],
-  ["streamingConnectionIdleTimeout", "duration", "4h", "streaming-connection-idle-timeout", "when an idle exec is closed"],
   ["showHiddenMetricsForVersion", "text", "", "show-hidden-metrics-for-version", "serve metrics that version hid"],
   ["tracing.endpoint", "text", "", "", "where traces are sent"],
   ["tracing.samplingRatePerMillion", "int", 0, "", "how many traces are sent", natural],
@@ -266,6 +270,7 @@ const agent = table("agent", true, [
 export const keys: readonly KeySpec[] = [
   ...agent,
   ...supported,
+  ...kubeletApi,
   ...host,
   ...resources,
   ...serving,

@@ -44,7 +44,8 @@ export function listenForHints(
   };
 }
 
-async function* watchForEver(
+/** Hints for ever; the directory is asked for each time a watch is set up. */
+export async function* watchForEver(
   host: HintHost,
   directory: () => string | Promise<string>,
   signal: AbortSignal,

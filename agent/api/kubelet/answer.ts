@@ -1,0 +1,52 @@
+/** A Response onto Node's connections, as fast as the reader takes it. Not for: what it says. */
+import http from "node:http";
+import type { Duplex } from "node:stream";
+
+/** Ends the body's source when the reader has left. */
+export async function send(to: http.ServerResponse, answer: Response, signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return void await answer.body?.cancel();
+  to.writeHead(answer.status, [...answer.headers].flat());
+  if (answer.body === null || to.req.method === "HEAD") {
+    await answer.body?.cancel();
+    return void to.end();
+  }
+  to.flushHeaders();
+  const reader = answer.body.getReader();
+  const leave = () => void reader.cancel().catch(() => {});
+  signal.addEventListener("abort", leave, { once: true });
+  try {
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done || signal.aborted) break;
+      if (!to.write(value)) await drained(to, signal);
+    }
+    to.end();
+  } finally {
+    signal.removeEventListener("abort", leave);
+  }
+}
+
+function drained(to: http.ServerResponse, signal: AbortSignal): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const over = () => {
+    to.off("drain", over);
+    signal.removeEventListener("abort", over);
+    resolve();
+  };
+  to.on("drain", over);
+  signal.addEventListener("abort", over, { once: true });
+  return promise;
+}
+
+/** The whole answer, and the end of the connection. */
+export async function refuseUpgrade(socket: Duplex, answer: Response): Promise<void> {
+  const body = new Uint8Array(await answer.arrayBuffer());
+  const lines = [
+    `HTTP/1.1 ${answer.status} ${http.STATUS_CODES[answer.status] ?? "Error"}`,
+    ...[...answer.headers].map(([name, value]) => `${name}: ${value}`),
+    `content-length: ${body.length}`,
+    "connection: close",
+  ];
+  socket.write(lines.join("\r\n") + "\r\n\r\n");
+  socket.end(body);
+}

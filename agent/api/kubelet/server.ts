@@ -1,0 +1,278 @@
+/**
+ * The kubelet's API over HTTPS: connections, TLS, whose certificate a client has, answers and sessions. What strangers may
+ * take is bounded in number, size and time. Not for: who may (access.ts), what is answered (routes.ts and its users), the
+ * port (compose/).
+ */
+import type http from "node:http";
+import https from "node:https";
+import type { AddressInfo } from "node:net";
+import type { Duplex } from "node:stream";
+import type tls from "node:tls";
+import { errorText } from "../../model/errors.ts";
+import type { Log } from "../../lib/log.ts";
+import { type AccessControl, admit, type Credentials } from "./access.ts";
+import { refuseUpgrade, send } from "./answer.ts";
+import { type KubeletRequest, matchRoute, type Route, splitTarget, text } from "./routes.ts";
+import type { User } from "../../model/kubelet_access.ts";
+
+/** PEM. */
+export interface ServerIdentity {
+  cert: string;
+  key: string;
+  /** Whose client certificates are believed; none are where it is absent. */
+  clientCA?: string;
+}
+
+export interface KubeletServerOptions {
+  address: string;
+  port: number;
+  identity: ServerIdentity;
+  minVersion?: "TLSv1.2" | "TLSv1.3";
+  /** OpenSSL's names, with colons. */
+  ciphers?: string;
+  routes: readonly Route[];
+  control: AccessControl;
+  /** Whom a certificate (DER) names; undefined for one that does not hold now. */
+  userOf(certificate: Uint8Array): User | undefined;
+  log: Log;
+  signal: AbortSignal;
+}
+
+export interface KubeletServer {
+  port: number;
+  /** Connections made from now on see it; those that trusted another authority are believed no more. */
+  renew(identity: ServerIdentity): void;
+  /** After the signal. */
+  finished: Promise<void>;
+}
+
+export const limits = {
+  /** In bytes; the largest heads are those with a service account's token. */
+  head: 64 * 1024,
+  /** In all. */
+  connections: 1000,
+  /** Of those that have not shown who they are. */
+  strangers: 100,
+  /** Of those, from one address. */
+  strangersOfOne: 32,
+  /** Ms until a stranger has shown who it is: handshake, head, and being looked up. */
+  introduction: 15_000,
+  handshake: 10_000,
+  headTime: 10_000,
+  /** Ms without a request. */
+  idle: 90_000,
+};
+
+/** Rejects with Node's error when the port cannot be had. */
+export async function serveKubelet(o: KubeletServerOptions): Promise<KubeletServer> {
+  let identity = o.identity;
+  const server = https.createServer({
+    ...tlsOptions(o, identity),
+    handshakeTimeout: limits.handshake,
+    maxHeaderSize: limits.head,
+    headersTimeout: limits.headTime,
+    // A body may come slowly: only who may send one is listened to.
+    requestTimeout: 0,
+    keepAliveTimeout: limits.idle,
+    connectionsCheckingInterval: 1000,
+  } as https.ServerOptions);
+  server.maxConnections = limits.connections;
+  const strangers = createStrangers();
+  const trustOf = new WeakMap<object, string | undefined>();
+  server.on("connection", (socket: Duplex & { remoteAddress?: string }) => {
+    socket.on("error", () => socket.destroy());
+    strangers.add(socket, socket.remoteAddress ?? "");
+  });
+  server.on("secureConnection", (socket: tls.TLSSocket) => {
+    socket.on("error", () => socket.destroy());
+    trustOf.set(socket, identity.clientCA);
+  });
+  server.on("tlsClientError", (_error, socket) => socket.destroy());
+  server.on("clientError", (_error, socket) => socket.destroy());
+  const credentialsOf = (request: http.IncomingMessage) => {
+    const socket = request.socket as tls.TLSSocket;
+    const believed = socket.authorized && trustOf.get(socket) === identity.clientCA;
+    return readCredentials(request, believed, o.userOf);
+  };
+  const serving: Serving = { ...o, credentialsOf, known: (request) => strangers.remove(rawSocket(request)) };
+  server.on("request", (request, response) => void respond(serving, request, response));
+  server.on("upgrade", (request, socket, head) => void upgrade(serving, request, socket, head));
+  await listening(server, o);
+  return {
+    port: (server.address() as AddressInfo).port,
+    renew(next) {
+      server.setSecureContext(tlsOptions(o, next));
+      identity = next;
+    },
+    finished: closed(server, o.signal),
+  };
+}
+
+function tlsOptions({ minVersion, ciphers }: KubeletServerOptions, { cert, key, clientCA }: ServerIdentity) {
+  return {
+    cert,
+    key,
+    ...(clientCA === undefined ? {} : { ca: clientCA }),
+    requestCert: clientCA !== undefined,
+    rejectUnauthorized: false,
+    ALPNProtocols: ["http/1.1"],
+    minVersion: minVersion ?? "TLSv1.2" as const,
+    ...(ciphers === undefined ? {} : { ciphers }),
+  };
+}
+
+function listening(server: https.Server, { address, port }: KubeletServerOptions): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  server.once("error", reject);
+  server.listen(port, address, () => {
+    server.off("error", reject);
+    server.on("error", () => {});
+    resolve();
+  });
+  return promise;
+}
+
+function closed(server: https.Server, signal: AbortSignal): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const close = () => {
+    server.close(() => resolve());
+    server.closeAllConnections();
+  };
+  if (signal.aborted) close();
+  else signal.addEventListener("abort", close, { once: true });
+  return promise;
+}
+
+/** The TCP connection below a TLS one: what was counted. */
+const rawSocket = ({ socket }: http.IncomingMessage): Duplex =>
+  (socket as unknown as { _parent?: Duplex })._parent ?? socket;
+
+interface Strangers {
+  add(socket: Duplex, address: string): void;
+  /** It has shown who it is, or left. */
+  remove(socket: Duplex): void;
+}
+
+/** Those that have shown nothing yet: where they are too many, the one that has had most time goes. */
+function createStrangers(): Strangers {
+  const known = new Map<Duplex, { address: string; timer: ReturnType<typeof setTimeout> }>();
+  const remove = (socket: Duplex) => {
+    clearTimeout(known.get(socket)?.timer);
+    known.delete(socket);
+  };
+  const dropOldest = (of: (address: string) => boolean) => {
+    for (const [socket, { address }] of known) if (of(address)) return void socket.destroy();
+  };
+  return {
+    remove,
+    add(socket, address) {
+      const ofOne = [...known.values()].filter((k) => k.address === address).length;
+      if (ofOne >= limits.strangersOfOne) dropOldest((a) => a === address);
+      else if (known.size >= limits.strangers) dropOldest(() => true);
+      known.set(socket, { address, timer: setTimeout(() => socket.destroy(), limits.introduction) });
+      socket.once("close", () => remove(socket));
+    },
+  };
+}
+
+interface Serving extends KubeletServerOptions {
+  credentialsOf(request: http.IncomingMessage): Credentials;
+  known(request: http.IncomingMessage): void;
+}
+
+function readCredentials(
+  request: http.IncomingMessage,
+  believed: boolean,
+  userOf: KubeletServerOptions["userOf"],
+): Credentials {
+  const raw = (request.socket as tls.TLSSocket).getPeerCertificate()?.raw;
+  const user = believed && raw !== undefined ? userOf(Uint8Array.from(raw)) : undefined;
+  const [, token] = /^bearer +(\S+) *$/i.exec(request.headers.authorization ?? "") ?? [];
+  return {
+    ...(raw === undefined ? {} : { certificate: user ?? "untrusted" as const }),
+    ...(token === undefined ? {} : { token }),
+  };
+}
+
+/** Who asks and may, and which route is meant; or what to say instead. */
+async function admitted(
+  o: Serving,
+  request: http.IncomingMessage,
+  signal: AbortSignal,
+): Promise<{ route: Route; asked: KubeletRequest } | { refusal: Response }> {
+  const { method = "GET", url: target = "/", rawHeaders } = request;
+  const split = splitTarget(target);
+  if (split === undefined) return { refusal: text(400, "Bad Request") };
+  const verdict = await admit(o.control, o.credentialsOf(request), method, split.path, signal);
+  if ("refusal" in verdict) return verdict;
+  o.known(request);
+  const match = matchRoute(o.routes, method, split.path);
+  if (match === undefined) return { refusal: text(404, "404: Page Not Found") };
+  if ("allowed" in match) {
+    return { refusal: text(405, "405: Method Not Allowed", { allow: match.allowed.join(", ") }) };
+  }
+  const headers = new Headers();
+  for (let i = 0; i + 1 < rawHeaders.length; i += 2) headers.append(rawHeaders[i]!, rawHeaders[i + 1]!);
+  const { route, params } = match;
+  const body = request as AsyncIterable<Uint8Array>;
+  const asked = { ...split, method, target, headers, rawHeaders, params, user: verdict.user, body, signal };
+  return { route, asked };
+}
+
+/** One for each connection: until the client has left. The server's stop ends all connections. */
+const goneOf = new WeakMap<Duplex, AbortSignal>();
+
+function untilGone(socket: Duplex): AbortSignal {
+  const known = goneOf.get(socket);
+  if (known !== undefined) return known;
+  const gone = new AbortController();
+  if (socket.destroyed) gone.abort();
+  socket.once("close", () => gone.abort());
+  goneOf.set(socket, gone.signal);
+  return gone.signal;
+}
+
+const broken = (log: Log, path: string | undefined, error: unknown): Response => {
+  log.error("a request could not be answered", { path, error: errorText(error) });
+  return text(500, errorText(error));
+};
+
+async function respond(
+  o: Serving,
+  request: http.IncomingMessage,
+  response: http.ServerResponse,
+): Promise<void> {
+  response.on("error", () => request.socket.destroy());
+  const signal = untilGone(request.socket);
+  try {
+    const result = await admitted(o, request, signal);
+    if ("route" in result) return await send(response, await result.route.answer(result.asked), signal);
+    // What a stranger goes on to send is not listened to.
+    response.setHeader("connection", "close");
+    await send(response, result.refusal, signal);
+  } catch (error) {
+    if (signal.aborted || response.headersSent) return void request.socket.destroy();
+    await send(response, broken(o.log, request.url, error), signal).catch(() => request.socket.destroy());
+  }
+}
+
+async function upgrade(
+  o: Serving,
+  request: http.IncomingMessage,
+  socket: Duplex,
+  head: Uint8Array,
+): Promise<void> {
+  socket.on("error", () => socket.destroy());
+  const signal = untilGone(socket);
+  try {
+    const result = await admitted(o, request, signal);
+    if ("refusal" in result) return await refuseUpgrade(socket, result.refusal);
+    const { route, asked } = result;
+    const answer = route.upgrade === undefined
+      ? await route.answer(asked)
+      : await route.upgrade(asked, { socket, head });
+    if (answer !== undefined) await refuseUpgrade(socket, answer);
+  } catch (error) {
+    if (!signal.aborted) await refuseUpgrade(socket, broken(o.log, request.url, error));
+  }
+}
