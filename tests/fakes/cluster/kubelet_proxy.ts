@@ -6,10 +6,11 @@ import https from "node:https";
 import type http from "node:http";
 import tls from "node:tls";
 import type { Duplex } from "node:stream";
-import { badRequest, notFound } from "./errors.ts";
+import { ApiError, badRequest, notFound } from "./errors.ts";
 import { asList, asObject, asText, type Stored } from "./objects.ts";
 import { nodeOf } from "./references.ts";
 import type { Target } from "./resources.ts";
+import { translator } from "./translation.ts";
 import { kinds, type World } from "./world.ts";
 
 export interface KubeletAddress {
@@ -86,11 +87,23 @@ const connection = ({ kubeletClient }: World, { host, port }: KubeletAddress) =>
 const withoutCredentials = ({ authorization: _secret, host: _host, ...headers }: http.IncomingHttpHeaders) =>
   headers;
 
+/** Logs are checked: a kubelet's refusal becomes a Status (k8s.io/apiserver, GenericHttpResponseChecker). */
+async function refusalOf(answer: http.IncomingMessage): Promise<ApiError> {
+  let words = "";
+  for await (const chunk of answer) words += new TextDecoder().decode(chunk);
+  const code = answer.statusCode ?? 500;
+  if (code === 400) return badRequest(words);
+  if (code === 500) return new ApiError(500, "InternalError", `Internal error occurred: ${words}`);
+  return new ApiError(code, code === 404 ? "NotFound" : "Unknown", words);
+}
+
+/** @param checked whether only what is good is passed on as it is */
 export function proxyRequest(
   world: World,
   address: KubeletAddress,
   request: http.IncomingMessage,
   response: http.ServerResponse,
+  checked: boolean,
 ): Promise<number> {
   const { promise, resolve, reject } = Promise.withResolvers<number>();
   const onward = https.request({
@@ -100,6 +113,7 @@ export function proxyRequest(
     headers: withoutCredentials(request.headers),
   });
   onward.on("response", (answer) => {
+    if (checked && (answer.statusCode ?? 500) >= 300) return void refusalOf(answer).then(reject, reject);
     response.writeHead(answer.statusCode ?? 502, answer.headers);
     response.flushHeaders();
     answer.pipe(response);
@@ -111,32 +125,38 @@ export function proxyRequest(
   return promise;
 }
 
-/** Resolves when both sides are connected; rejects when the kubelet cannot be reached. */
-export function proxyUpgrade(
+/** Resolves when both sides are connected; rejects when the kubelet cannot be reached, or refuses what is translated. */
+export async function proxyUpgrade(
   world: World,
   address: KubeletAddress,
   request: http.IncomingMessage,
   client: Duplex,
   head: Uint8Array,
 ): Promise<void> {
-  const { promise, resolve, reject } = Promise.withResolvers<void>();
-  const onward = tls.connect(connection(world, address), () => {
-    const lines = [`${request.method} ${address.path} HTTP/1.1`, `Host: ${address.host}:${address.port}`];
-    for (const [name, value] of Object.entries(withoutCredentials(request.headers))) {
-      for (const one of Array.isArray(value) ? value : [value]) lines.push(`${name}: ${one}`);
-    }
-    onward.write(lines.join("\r\n") + "\r\n\r\n");
-    if (head.length > 0) onward.write(head);
-    onward.pipe(client);
-    client.pipe(onward);
-    resolve();
-  });
-  onward.on("error", (error) => {
-    client.destroy();
-    reject(error);
-  });
+  const host = `${address.host}:${address.port}`;
+  const translate = translator(request);
+  if (translate !== undefined) {
+    return await translate(client, head, () => dial(world, address), { host, path: address.path });
+  }
+  const onward = await dial(world, address);
+  const lines = [`${request.method} ${address.path} HTTP/1.1`, `Host: ${host}`];
+  for (const [name, value] of Object.entries(withoutCredentials(request.headers))) {
+    for (const one of Array.isArray(value) ? value : [value]) lines.push(`${name}: ${one}`);
+  }
+  onward.write(lines.join("\r\n") + "\r\n\r\n");
+  if (head.length > 0) onward.write(head);
+  onward.pipe(client);
+  client.pipe(onward);
   client.on("error", () => onward.destroy());
   client.on("close", () => onward.destroy());
-  onward.on("close", () => client.destroy());
-  return promise;
+}
+
+async function dial(world: World, address: KubeletAddress): Promise<tls.TLSSocket> {
+  const socket = tls.connect(connection(world, address));
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  socket.once("secureConnect", resolve);
+  socket.once("error", reject);
+  await promise;
+  socket.on("error", () => socket.destroy());
+  return socket;
 }

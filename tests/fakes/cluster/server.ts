@@ -139,7 +139,8 @@ async function respond(
     if ("error" in routed) throw routed.error;
     const { user, target } = routed;
     if (target !== undefined && isProxied(target)) {
-      seen.status = await proxyRequest(world, kubeletAddress(world, target, seen.query), request, response);
+      const address = kubeletAddress(world, target, seen.query);
+      seen.status = await proxyRequest(world, address, request, response, target.subresource === "log");
       return;
     }
     const call: Call = {
