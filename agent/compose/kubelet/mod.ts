@@ -34,11 +34,11 @@ export interface KubeletApiOptions {
 }
 
 /** All paths; what operators do with pods only where that is not turned off. */
-function routesOf(o: KubeletApiOptions, signal: AbortSignal): Route[] {
+function routesOf(o: KubeletApiOptions): Route[] {
   const { store, pages, heartbeat } = o;
   return [
     ...pageRoutes({ ...pages, live: heartbeat.live, pods: () => store.pods() }),
-    ...o.config.kubeletApi.debugging ? sessionRoutes(o, signal) : [],
+    ...o.config.kubeletApi.debugging ? sessionRoutes(o) : [],
   ];
 }
 
@@ -90,7 +90,7 @@ async function listenPatiently(
 ): Promise<KubeletServer | undefined> {
   const { address, port, minVersion } = o.config.kubeletApi;
   const control = accessControl(o, signal);
-  const routes = routesOf(o, signal);
+  const routes = routesOf(o);
   const userOf = (certificate: Uint8Array) => userOfCertificate(certificate, o.host.now());
   while (!signal.aborted) {
     try {
