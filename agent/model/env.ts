@@ -1,12 +1,13 @@
 /**
  * The environment of a container from its manifest and the local objects, and `$(VAR)` expansion. Pure. Order and
- * precedence are the kubelet's: envFrom in order, then env in order, later wins.
+ * precedence are the kubelet's: envFrom in order, then env in order, later wins; Services come after all.
  */
 import type { Container, EnvVarSource, FileKeySelector, Pod } from "./gen/v1.ts";
 import type { Objects } from "./wish.ts";
 import { extractField, extractResource, type PodFacts } from "./downward.ts";
 import { envFileKey, type EnvFiles, envFileValue } from "./env_file.ts";
 import { BadContent, configMapNamed, secretBytes, secretNamed } from "./objects.ts";
+import { serviceEnv } from "./service_env.ts";
 
 export interface EnvVariable {
   name: string;
@@ -48,6 +49,7 @@ function resolve(sources: Sources): ResolvedEnv {
   const { pod, container, objects } = sources;
   const env = new Map<string, string>();
   const warnings: string[] = [];
+  const services = serviceEnv(pod, objects);
   for (const source of container.envFrom ?? []) {
     const read = readSource(source, pod, objects);
     if ("error" in read) return read;
@@ -68,14 +70,19 @@ function resolve(sources: Sources): ResolvedEnv {
     }
   }
   for (const { name, value, valueFrom } of container.env ?? []) {
-    if (value !== undefined && value !== "") env.set(name, expand(value, env));
-    else if (valueFrom === undefined) env.set(name, "");
+    if (value !== undefined && value !== "") {
+      env.set(
+        name,
+        expand(value, (known) => env.get(known) ?? services.get(known)),
+      );
+    } else if (valueFrom === undefined) env.set(name, "");
     else {
       const read = readValue(valueFrom, sources);
       if ("error" in read) return read;
       if (read.value !== undefined) env.set(name, read.value);
     }
   }
+  for (const [name, value] of services) if (!env.has(name)) env.set(name, value);
   for (const [name, value] of env) {
     if (value.includes("\0")) return { error: `environment variable ${name} contains a NUL byte` };
   }

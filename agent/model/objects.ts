@@ -62,7 +62,7 @@ export const kindFields: readonly (readonly [Kind, keyof ManifestObjects])[] = k
 ]);
 
 /** Those that pods use. */
-export type ObjectField = keyof Objects;
+export type ObjectField = Exclude<keyof ManifestObjects, "pods">;
 export const objectFields: readonly (readonly [Kind, ObjectField])[] = kindFields.flatMap(([kind, field]) =>
   field === "pods" ? [] : [[kind, field] as const]
 );
@@ -81,11 +81,21 @@ export function objectKey(kind: Kind, { name = "", namespace }: ObjectMeta = {})
   return kinds[kind].namespaced ? `${namespace || "default"}/${name}` : name;
 }
 
-export const configMapNamed = (objects: Objects, namespace: string, name: string): ConfigMap | undefined =>
-  objects.configMaps.get(`${namespace}/${name}`);
+/** `undefined`: there is none. @throws {BadContent} while nobody can say. */
+export function configMapNamed(objects: Objects, namespace: string, name: string): ConfigMap | undefined {
+  return objects.configMaps.get(`${namespace}/${name}`) ?? absent(objects, "ConfigMap", namespace, name);
+}
 
-export const secretNamed = (objects: Objects, namespace: string, name: string): Secret | undefined =>
-  objects.secrets.get(`${namespace}/${name}`);
+/** As `configMapNamed`. */
+export function secretNamed(objects: Objects, namespace: string, name: string): Secret | undefined {
+  return objects.secrets.get(`${namespace}/${name}`) ?? absent(objects, "Secret", namespace, name);
+}
+
+/** In the kubelet's words: pkg/kubelet/util/manager. */
+function absent({ unread }: Objects, kind: Kind, namespace: string, name: string): undefined {
+  const why = unread?.get(`${kind} ${namespace}/${name}`);
+  if (why !== undefined) throw new BadContent(`failed to sync ${kind.toLowerCase()} cache: ${why}`);
+}
 
 /** `data` as UTF-8 and `binaryData` decoded. */
 export function configMapBytes(configMap: ConfigMap): Map<string, Uint8Array> {

@@ -23,7 +23,7 @@ import {
 import { lacksNetworks } from "./networks.ts";
 import { isPodOutdated } from "./resize.ts";
 import { runtimeHandlerOf } from "./runtime_class.ts";
-import { volumesHash } from "./volumes.ts";
+import { volumesHash } from "./volumes_hash.ts";
 import { ephemeralNeeds } from "./ephemeral.ts";
 import {
   firstLayer,

@@ -73,6 +73,24 @@ export function withRuntimeClass(pod: Pod, classes: Classes): Pod {
   };
 }
 
+const handed = new WeakMap<Pod, { handler: string | undefined; pod: Pod }>();
+
+/**
+ * A pod of an API server, which has added there what its class adds: only the handler is looked up. The same object as long
+ * as neither changes.
+ */
+export function withHandler(pod: Pod, classes: Classes): Pod {
+  const handler = classNameOf(pod) === "" ? undefined : classes.get(classNameOf(pod))?.handler;
+  const { [HANDLER]: stray, ...annotations } = pod.metadata?.annotations ?? {};
+  if (handler === stray) return pod;
+  const known = handed.get(pod);
+  if (known !== undefined && known.handler === handler) return known.pod;
+  const next = handler === undefined ? annotations : { ...annotations, [HANDLER]: handler };
+  const made = { ...pod, metadata: { ...pod.metadata, annotations: next } };
+  handed.set(pod, { handler, pod: made });
+  return made;
+}
+
 /** "" is the runtime's default; `undefined` while the pod's class cannot be had. */
 export const runtimeHandlerOf = (pod: Pod): string | undefined =>
   classNameOf(pod) === "" ? "" : pod.metadata?.annotations?.[HANDLER];

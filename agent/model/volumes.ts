@@ -1,6 +1,6 @@
 /**
- * What volumes hold and depend on, as values: the files of configMap, secret, downwardAPI and projected volumes, and one
- * hash over everything that published volumes depend on. Pure. Not for: writing them (agent/volumes).
+ * What volumes hold, as values: the files of configMap, secret, downwardAPI and projected volumes. Pure. Not for: writing
+ * them (agent/volumes), telling whether they have changed (volumes_hash.ts).
  *
  * Sources: kubernetes pkg/volume/{configmap,secret,downwardapi,projected}, pkg/volume/util/atomic_writer.go.
  */
@@ -74,7 +74,7 @@ export function volumePayload(
 }
 
 /** Single-source volumes are projected volumes with one source. */
-function projections(volume: Volume): VolumeProjection[] | undefined {
+export function projections(volume: Volume): VolumeProjection[] | undefined {
   const { configMap, secret, downwardAPI, projected } = volume;
   if (configMap !== undefined) return [{ configMap }];
   if (secret !== undefined) {
@@ -237,64 +237,4 @@ export function imageVolumes(pod: Pod, container: Container): { name: string; im
   return (pod.spec?.volumes ?? []).flatMap(({ name, image }) =>
     image !== undefined && mounted.has(name) ? [{ name, image }] : []
   );
-}
-
-const hashes = new WeakMap<object, string>();
-
-/** The same for the same frozen object: snapshots hand out each object unchanged until it changes. */
-function hashOnce(object: object, text: () => string): string {
-  const known = hashes.get(object);
-  if (known !== undefined) return known;
-  const hash = fingerprint(text());
-  hashes.set(object, hash);
-  return hash;
-}
-
-/**
- * One text for everything that the published volumes of a pod depend on; another text means: publish again. It is
- * not cryptographic and depends on secrets: keep it in memory, never write or log it.
- */
-export function volumesHash(pod: Pod, objects: Objects): string {
-  const namespace = pod.metadata?.namespace ?? "default";
-  const parts = [hashOnce(pod, () => podPart(pod))];
-  for (const { configMap, secret } of (pod.spec?.volumes ?? []).flatMap((v) => projections(v) ?? [])) {
-    if (configMap !== undefined) {
-      const found = configMapNamed(objects, namespace, configMap.name ?? "");
-      parts.push(
-        found === undefined ? "-" : hashOnce(found, () => JSON.stringify([found.data, found.binaryData])),
-      );
-    }
-    if (secret !== undefined) {
-      const found = secretNamed(objects, namespace, secret.name ?? "");
-      parts.push(
-        found === undefined ? "-" : hashOnce(found, () => JSON.stringify([found.data, found.stringData])),
-      );
-    }
-  }
-  return parts.join(".");
-}
-
-function podPart(pod: Pod): string {
-  const volumes = pod.spec?.volumes ?? [];
-  const downward = volumes.flatMap((v) => projections(v) ?? []).some((p) => p.downwardAPI !== undefined);
-  const containers = [...pod.spec?.initContainers ?? [], ...pod.spec?.containers ?? []];
-  return JSON.stringify([
-    volumes,
-    pod.spec?.securityContext?.fsGroup,
-    containers.map((c) => [c.name, (c.volumeMounts ?? []).map((m) => [m.name, m.mountPath])]),
-    downward ? [pod.metadata, containers.map((c) => c.resources)] : [],
-  ]);
-}
-
-/** 64 bits in hexadecimal; fast, for telling texts apart where nobody tries to make two of them equal. */
-function fingerprint(text: string): string {
-  let [high, low] = [0xdeadbeef, 0x41c6ce57];
-  for (let i = 0; i < text.length; i++) {
-    const code = text.charCodeAt(i);
-    high = Math.imul(high ^ code, 2654435761);
-    low = Math.imul(low ^ code, 1597334677);
-  }
-  const mix = (a: number, b: number) =>
-    (Math.imul(a ^ (a >>> 16), 2246822507) ^ Math.imul(b ^ (b >>> 13), 3266489909)) >>> 0;
-  return [mix(high, low), mix(low, high)].map((n) => n.toString(16).padStart(8, "0")).join("");
 }

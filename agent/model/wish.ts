@@ -14,6 +14,7 @@ import type {
   StorageClass,
 } from "./gen/v1.ts";
 import type { Problem } from "./errors.ts";
+import type { Service } from "./service_env.ts";
 
 /** `namespace/name`. */
 export type PodKey = string;
@@ -32,6 +33,10 @@ export interface Objects {
   storageClasses: ReadonlyMap<string, StorageClass>;
   csiDrivers: ReadonlyMap<string, CSIDriver>;
   persistentVolumes: ReadonlyMap<string, PersistentVolume>;
+  /** By `namespace/name`; of an API server alone, as what follows. */
+  services?: ReadonlyMap<string, Service>;
+  /** Why nobody can say whether an object is there, by `Kind namespace/name`. */
+  unread?: ReadonlyMap<string, string>;
 }
 
 export const noObjects: Objects = {

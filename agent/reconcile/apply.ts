@@ -7,7 +7,7 @@ import { AgentError, errorText } from "../model/errors.ts";
 import { updateCpus } from "./cpus.ts";
 import { updateResources } from "./resize.ts";
 import type { IdRange } from "../model/user_namespace.ts";
-import { volumesHash } from "../model/volumes.ts";
+import { volumesHash } from "../model/volumes_hash.ts";
 import { ensureImage } from "./images.ts";
 import { type HookPlace, postStartNote, runPostStart, runPreStop, stopContainer } from "./hooks.ts";
 import { linkLog, podLogDirectory, removeContainerLogs, removePodLogs } from "./logs.ts";

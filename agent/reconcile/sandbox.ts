@@ -13,7 +13,12 @@ export function wantedHandler({ desired, objects }: PodRound): string {
   const handler = runtimeHandlerOf(desired!.pod);
   if (handler !== undefined) return handler;
   const why = runtimeClassProblem(desired!.pod, objects.runtimeClasses);
-  const message = why === undefined ? "the class was just described" : `${why.field}: ${why.message}`;
+  const name = desired!.pod.spec?.runtimeClassName ?? "";
+  const message = why === undefined
+    ? "the class was just described"
+    : desired!.source === "api"
+    ? `failed to get RuntimeClass "${name}": runtimeclass.node.k8s.io "${name}" not found`
+    : `${why.field}: ${why.message}`;
   throw new AgentError("CreatePodSandboxError", `failed to get sandbox runtime: ${message}`);
 }
 

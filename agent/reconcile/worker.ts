@@ -30,7 +30,7 @@ import {
   type StepOutcome,
 } from "../model/memory.ts";
 import { networksText } from "../model/networks.ts";
-import { volumesHash } from "../model/volumes.ts";
+import { namedHash, volumesHash } from "../model/volumes_hash.ts";
 import { createMailbox } from "../lib/mailbox.ts";
 import { type ApplyOptions, applySteps } from "./apply.ts";
 import { type ObserveOptions, observePod, type PodIdentity, probesNote, recall } from "./observe.ts";
@@ -93,10 +93,12 @@ const withoutUngreeted = (pod: Pod | undefined, observed: ObservedPod, memory: M
     : { ...observed, containers: observed.containers.filter((c) => !isUngreeted(pod, c, memory)) };
 
 const fingerprint = (wish: Wish): string =>
-  wish.kind === "absent"
-    ? `absent ${wish.graceSeconds ?? ""}`
-    : JSON.stringify(wish.pod.pod) + volumesHash(wish.pod.pod, wish.objects) +
-      networksText(wish.pod.pod, wish.objects);
+  wish.kind === "absent" ? `absent ${wish.graceSeconds ?? ""}` : [
+    JSON.stringify(wish.pod.pod),
+    volumesHash(wish.pod.pod, wish.objects),
+    namedHash(wish.pod.pod, wish.objects),
+    networksText(wish.pod.pod, wish.objects),
+  ].join(" ");
 
 export function createWorker(o: WorkerOptions, id: PodIdentity, leave: AbortSignal): Worker {
   const mailbox = createMailbox<true>();
@@ -350,8 +352,8 @@ export function createWorker(o: WorkerOptions, id: PodIdentity, leave: AbortSign
       const same = text === seen;
       newest = next;
       seen = text;
-      if (same && memory.failures.size === 0) return;
-      if (!same) abandon.abort();
+      if (same) return;
+      abandon.abort();
       mailbox.put(true);
     },
     nudge: () => mailbox.nudge(),

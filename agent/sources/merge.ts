@@ -5,7 +5,7 @@
 import type { Problem } from "../model/errors.ts";
 import { exclude, type HostPort, hostPortsOf } from "../model/host_ports.ts";
 import { objectFields } from "../model/objects.ts";
-import { withRuntimeClass } from "../model/runtime_class.ts";
+import { withHandler, withRuntimeClass } from "../model/runtime_class.ts";
 import {
   type Desired,
   type DesiredPod,
@@ -37,8 +37,11 @@ export function mergeSnapshots(
   }
   const objects = mergeObjects(ordered.filter((s) => s.source === "file"));
   const clusterObjects = ordered.find((s) => s.source === "api");
+  for (const [key, desired] of pods) {
+    const classes = (desired.source === "file" ? objects : clusterObjects)?.runtimeClasses;
+    pods.set(key, withClass(desired, classes ?? new Map()));
+  }
   const local = [...pods.values()].filter((p) => p.source === "file");
-  for (const desired of local) pods.set(podKey(desired.pod), withClass(desired, objects.runtimeClasses));
   for (const desired of local) problems.push(...missingReferences(desired, objects));
   problems.push(...hostPortClashes(local));
   const complete = expected.every((name) => snapshots.has(name));
@@ -58,9 +61,10 @@ function addAbsent<T>(to: Map<string, T>, from: ReadonlyMap<string, T>): void {
   for (const [key, value] of from) if (!to.has(key)) to.set(key, value);
 }
 
-/** A control plane has added it to its own pods. */
+/** A control plane has added to its own pods what their classes add. */
 function withClass(desired: DesiredPod, classes: Objects["runtimeClasses"]): DesiredPod {
-  const pod = withRuntimeClass(desired.pod, classes);
+  const add = desired.source === "file" ? withRuntimeClass : withHandler;
+  const pod = add(desired.pod, classes);
   return pod === desired.pod ? desired : { ...desired, pod };
 }
 

@@ -11,7 +11,7 @@ import { holds } from "../../agent/model/end.ts";
 import { newestOf } from "../../agent/model/need.ts";
 import { networksOf } from "../../agent/model/networks.ts";
 import { isSidecar } from "../../agent/model/restart.ts";
-import { volumesHash } from "../../agent/model/volumes.ts";
+import { volumesHash } from "../../agent/model/volumes_hash.ts";
 import { emptyObjects, type Simulation } from "./simulated_pod.ts";
 
 type Of<K extends Step["kind"]> = Extract<Step, { kind: K }>;

@@ -18,7 +18,7 @@ import type { KeptEnd } from "../../agent/model/end.ts";
 import type { Verdict } from "../../agent/model/probe.ts";
 import { isSidecar } from "../../agent/model/restart.ts";
 import { containerHash } from "../../agent/model/hash.ts";
-import { volumesHash } from "../../agent/model/volumes.ts";
+import { volumesHash } from "../../agent/model/volumes_hash.ts";
 import { networksOf } from "../../agent/model/networks.ts";
 import { attachedNetwork } from "../fakes/networks.ts";
 import { wantedSandboxHash } from "../../agent/model/need.ts";

@@ -14,7 +14,7 @@ import { derivePodStatus } from "../../agent/model/status.ts";
 import { wantedSandboxHash } from "../../agent/model/need.ts";
 import type { PodEnd } from "../../agent/model/end.ts";
 import { containerHash, podSpecHash } from "../../agent/model/hash.ts";
-import { volumesHash } from "../../agent/model/volumes.ts";
+import { volumesHash } from "../../agent/model/volumes_hash.ts";
 import type { Verdict } from "../../agent/model/probe.ts";
 import { defaultBackOff } from "../../agent/model/restart.ts";
 import { emptyObjects } from "../fuzz/simulated_pod.ts";

@@ -24,6 +24,8 @@ export interface WatchOptions<T extends WatchedObject> {
   random?: () => number;
   /** How long a watch lasts before it is opened anew, in seconds: between this and twice as much. */
   lasts?: number;
+  /** What is kept of an object. */
+  slim?(object: T): T;
   /** Tests make it short. */
   pause?: (ms: number, signal: AbortSignal) => Promise<void>;
 }
@@ -38,7 +40,7 @@ export async function watchObjects<T extends WatchedObject>(
   signal: AbortSignal,
 ): Promise<void> {
   const { log, path, random = Math.random, pause: wait = pause } = options;
-  const state = createWatchState<T>();
+  const state = createWatchState<T>(options.slim);
   let streams = true;
   let attempt = 0;
   let troubled = false;

@@ -36,7 +36,8 @@ export const watchKey = ({ namespace, name }: WatchedMeta): string =>
 
 const listEnd = "k8s.io/initial-events-end";
 
-export function createWatchState<T extends WatchedObject>(): WatchState<T> {
+/** @param slim what is kept of an object: its name and revision at least. */
+export function createWatchState<T extends WatchedObject>(slim: (object: T) => T = (o) => o): WatchState<T> {
   let objects = new Map<string, T>();
   let complete = false;
   let revision = "";
@@ -55,7 +56,7 @@ export function createWatchState<T extends WatchedObject>(): WatchState<T> {
     const into = coming ?? objects;
     const known = into.get(key);
     if (type === "DELETED") into.delete(key);
-    else into.set(key, object);
+    else into.set(key, slim(object));
     if (coming !== undefined) return [];
     revision = object.metadata!.resourceVersion ?? revision;
     return versionOf(known) === versionOf(into.get(key)) ? [] : [key];
@@ -86,7 +87,8 @@ export function createWatchState<T extends WatchedObject>(): WatchState<T> {
     beginList() {
       coming = new Map();
     },
-    list: (items, at) => replace(new Map(items.map((item) => [watchKey(item.metadata ?? {}), item])), at),
+    list: (items, at) =>
+      replace(new Map(items.map((item) => [watchKey(item.metadata ?? {}), slim(item)])), at),
     event(event) {
       const { type, object } = readEvent<T>(event);
       if (type === "ERROR") throw errorOfStatus(object);

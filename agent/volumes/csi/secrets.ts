@@ -12,9 +12,9 @@ export function readSecret(objects: Objects, ref: SecretReference | undefined, u
   const { name = "", namespace = "default" } = ref;
   const failed = (why: string) =>
     new AgentError("FailedMount", `fetching ${secretFields[use]} ${namespace}/${name} failed: ${why}`);
-  const secret = secretNamed(objects, namespace, name);
-  if (secret === undefined) throw failed(`secrets "${name}" not found`);
   try {
+    const secret = secretNamed(objects, namespace, name);
+    if (secret === undefined) throw new Error(`secrets "${name}" not found`);
     const decoder = new TextDecoder();
     return Object.fromEntries([...secretBytes(secret)].map(([key, value]) => [key, decoder.decode(value)]));
   } catch (error) {

@@ -10,7 +10,7 @@ import { emptyMemory, planPod } from "../../../../agent/model/plan.ts";
 import { wantedSandboxHash } from "../../../../agent/model/need.ts";
 import { containerHash } from "../../../../agent/model/hash.ts";
 import { defaultBackOff } from "../../../../agent/model/restart.ts";
-import { volumesHash } from "../../../../agent/model/volumes.ts";
+import { volumesHash } from "../../../../agent/model/volumes_hash.ts";
 import { noObjects } from "../../../../agent/model/wish.ts";
 
 const podOf = (spec: Partial<Pod["spec"]> = {}, annotations: Record<string, string> = {}): Pod => ({

@@ -1,7 +1,8 @@
 import { assert, assertEquals, assertNotEquals } from "@std/assert";
 import type { PodFacts } from "../../../../agent/model/downward.ts";
 import type { Container, Pod, Volume } from "../../../../agent/model/gen/v1.ts";
-import { nestedMountPoints, volumePayload, volumesHash } from "../../../../agent/model/volumes.ts";
+import { nestedMountPoints, volumePayload } from "../../../../agent/model/volumes.ts";
+import { volumesHash } from "../../../../agent/model/volumes_hash.ts";
 import { noObjects, type Objects } from "../../../../agent/model/wish.ts";
 
 const facts: PodFacts = { podIPs: [], hostIPs: [], nodeName: "n", allocatable: { cpu: 2, memory: 1024 } };
