@@ -257,10 +257,22 @@ export interface ImageVolumes {
   release(uid: string, keep: ReadonlySet<string>, signal: AbortSignal): Promise<void>;
 }
 
+export interface ServiceAccountToken {
+  token: string;
+  /** RFC 3339, by the clock of who signed it. */
+  expirationTimestamp: string;
+}
+
+export type TokenPod = Pick<DesiredPod, "pod" | "uid">;
+
 /** What a control plane signs for pods. */
 export interface TokenSource {
-  /** A token for the pod's service account. Throws FailedMount where there is nobody who signs. */
-  request(pod: DesiredPod, wanted: ServiceAccountTokenProjection, signal: AbortSignal): Promise<string>;
+  /** A token for the pod's service account that has not expired. Throws FailedMount where nobody signs one. */
+  request(
+    pod: TokenPod,
+    wanted: ServiceAccountTokenProjection,
+    signal: AbortSignal,
+  ): Promise<ServiceAccountToken>;
 }
 
 /** Questions of probes over the network, each on a connection of its own. */

@@ -144,7 +144,7 @@ export function createPodParts(o: PodPartsOptions, leave: AbortSignal): PodParts
       claims,
       csi: o.csi.volumes,
       node,
-      ...(o.link?.tokens && { tokens: o.link.tokens }),
+      ...(o.link && { tokens: o.link.tokens }),
     }),
     "storage",
     o.metrics,

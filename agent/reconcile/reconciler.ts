@@ -36,6 +36,8 @@ export interface Reconciler {
   retryImages(brings: (image: string) => boolean): void;
   /** Who has volumes has come: the pod, or all, that wait in back-off for theirs, or for their end, try again now. */
   retryVolumes(uid?: string): void;
+  /** Publishes the volumes of a running pod anew: something that nobody can see from here has changed. */
+  refreshVolumes(uid: string): void;
   /** Takes over what an earlier run of the agent left: sandboxes, containers, pod directories. Throws when the runtime is away. */
   recover(): Promise<void>;
   /** Takes over the pods among these that have no worker: the runtime may end a creation after its caller is gone. */
@@ -181,6 +183,7 @@ export function createReconciler(o: ReconcilerOptions, leave: AbortSignal): Reco
       if (uid !== undefined) workers.get(uid)?.retryVolumes();
       else for (const worker of workers.values()) worker.retryVolumes();
     },
+    refreshVolumes: (uid) => workers.get(uid)?.refreshVolumes(),
     async recover() {
       const pods = await o.runtime.observe(undefined, leave);
       o.apply.devices?.restore(pods);

@@ -65,6 +65,8 @@ export interface Worker {
   retryImages(brings: (image: string) => boolean): void;
   /** As above, for whatever failed with the pod's volumes. */
   retryVolumes(): void;
+  /** Publishes the pod's volumes anew, though nothing of its wish has changed. */
+  refreshVolumes(): void;
   /** Ends the pod as a whole, whatever its restart policy says, until it is edited or restarted. */
   end(end: PodEnd): void;
   /**
@@ -362,6 +364,7 @@ export function createWorker(o: WorkerOptions, id: PodIdentity, leave: AbortSign
       mailbox.nudge();
     },
     retryVolumes: () => ask(forgiveVolumes),
+    refreshVolumes: () => ask((memory) => ({ ...forgiveVolumes(memory), volumesHash: undefined })),
     end: (end) => ask((memory) => askEnd(memory, end)),
     addEphemeral: (container) => ask((memory) => askEphemeral(memory, container)),
     restart: (containers) => ask((memory, observed) => askRestart(memory, observed, containers)),

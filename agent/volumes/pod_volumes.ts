@@ -3,7 +3,8 @@
  * decided in model/volumes.ts; each kind that needs more has a file of its own here. Not for: images, logs.
  */
 import { dirname, join } from "@std/path";
-import type { Pod, Volume, VolumeMountStatus } from "../model/gen/v1.ts";
+import { boundVolume } from "../model/cluster_claim.ts";
+import type { PersistentVolume, Pod, Volume, VolumeMountStatus } from "../model/gen/v1.ts";
 import type { DesiredPod, Objects } from "../model/wish.ts";
 import type { PodFacts } from "../model/downward.ts";
 import { once } from "../lib/once.ts";
@@ -154,7 +155,9 @@ export function createPodVolumes(options: PodVolumesOptions): Storage {
   async function publishClaim(claim: Volume, p: Publishing): Promise<PublishedVolume> {
     const { pod, uid } = p.desired;
     const { name } = claim;
-    const volume = await options.claims.volumeFor(p.desired, claim, p.signal);
+    const volume = p.desired.source === "api"
+      ? boundByCluster(claim, p)
+      : await options.claims.volumeFor(p.desired, claim, p.signal);
     checkVolumeMode(name, pod, volume.spec?.volumeMode ?? "Filesystem");
     const readonly = claim.persistentVolumeClaim?.readOnly === true;
     if (volume.spec?.csi !== undefined && options.csi !== undefined) {
@@ -199,7 +202,7 @@ export function createPodVolumes(options: PodVolumesOptions): Storage {
     const tokens = new Map<string, string>();
     if (options.tokens === undefined) return tokens;
     for (const wanted of tokenProjections(volume)) {
-      tokens.set(tokenKey(wanted), await options.tokens.request(desired, wanted, signal));
+      tokens.set(tokenKey(wanted), (await options.tokens.request(desired, wanted, signal)).token);
     }
     return tokens;
   }
@@ -279,6 +282,12 @@ function checkVolumeMode(name: string, pod: Pod, volumeMode: string): void {
   if (!containers.some((c) => c[field]?.some((use) => use.name === name))) return;
   const message = `volume ${name} has volumeMode ${volumeMode}, but is specified in ${field}`;
   throw new AgentError("FailedMount", message, { retry: false });
+}
+
+function boundByCluster(claim: Volume, { desired, objects }: Publishing): PersistentVolume {
+  const found = boundVolume(desired, claim, objects);
+  if ("error" in found) throw new AgentError("FailedMount", found.error);
+  return found.volume;
 }
 
 const fsGroupOf = (pod: Pod): number | undefined => pod.spec?.securityContext?.fsGroup;

@@ -113,7 +113,7 @@ export function createClusterObjects(o: ClusterObjectsOptions, signal: AbortSign
     },
     objects: () => built ??= build(entries),
     known: (pod) =>
-      needsOf(pod).every((key) => {
+      isEnded(pod) || needsOf(pod).every((key) => {
         const entry = entries.get(key);
         return entry?.isKnown === true && secretsOf(entry).every((secret) => entries.get(secret)?.isKnown);
       }),

@@ -4,12 +4,13 @@
  */
 import type { Api } from "../../cluster/client/api.ts";
 import type { Kubeconfig } from "../../cluster/client/kubeconfig.ts";
+import { createTokens, type Tokens } from "../../cluster/objects/tokens.ts";
 import { createNodeIdentity } from "../../cluster/identity/identity.ts";
 import { createStatusReport, type StatusReport } from "../../cluster/report/statuses.ts";
 import type { Config } from "../../config/config.ts";
 import { createListeners, type Listeners } from "../../lib/listeners.ts";
 import type { Log } from "../../lib/log.ts";
-import type { Host, TokenSource } from "../../ports.ts";
+import type { Host } from "../../ports.ts";
 import type { StatusStore } from "../../status_store.ts";
 import type { Loop } from "../loop.ts";
 
@@ -19,7 +20,7 @@ export interface ClusterLink {
   /** What names the API server and its authority, where that is known. */
   kubeconfig(): Kubeconfig | undefined;
   nodeName: string;
-  tokens?: TokenSource;
+  tokens: Tokens;
   /** Uids of pods of which nothing is left on this node. */
   departures: Listeners<string>;
   /** What becomes of pods, for the API server. */
@@ -48,12 +49,17 @@ export async function createClusterLink(o: LinkOptions): Promise<ClusterLink | u
     report: (problems) => store.setProblems("identity", problems),
   });
   const { api, kubeconfig } = identity;
+  const tokens = createTokens({ api, host });
   return {
     api,
     kubeconfig,
     nodeName,
     statuses: createStatusReport({ api, log, rate: cluster.requestRate }),
+    tokens,
     departures: createListeners(),
-    services: [{ name: "identity in the cluster", run: identity.run }],
+    services: [
+      { name: "identity in the cluster", run: identity.run },
+      { name: "tokens of service accounts", run: tokens.run },
+    ],
   };
 }

@@ -20,7 +20,12 @@ async function tokensOf(root: string, spec: Partial<PodSpec>) {
   const asked: ServiceAccountTokenProjection[] = [];
   const tokens: TokenSource = {
     request: (_, wanted) =>
-      Promise.resolve((asked.push(wanted), `token for ${wanted.audience ?? "the API"}`)),
+      Promise.resolve(
+        (asked.push(wanted), {
+          token: `token for ${wanted.audience ?? "the API"}`,
+          expirationTimestamp: "2026-01-01T00:00:00Z",
+        }),
+      ),
   };
   const storage = volumesAt(root, host, undefined, tokens);
   const { hostPath } = (await storage.publish(desire({ volumes, ...spec }), noObjects, signal)).get("v")!;
