@@ -3,12 +3,13 @@
  * containers run, near to their devices. As in ports.ts every effect ends with the signal that cancels it, and expected failures are AgentErrors.
  * Not for: the runtime and the host (ports.ts), implementations.
  */
-import type { DeviceOffer } from "./model/devices.ts";
+import type { DeviceOffer, Held } from "./model/devices.ts";
 import type { ContainerEdits } from "./model/edits.ts";
 import type { PodEnd } from "./model/end.ts";
+import type { Container, ResourceStatus } from "./model/gen/v1.ts";
 import type { ContainerCpus } from "./model/linux_resources.ts";
 import type { WantedNetwork } from "./model/networks.ts";
-import type { ObservedNetwork } from "./model/observed.ts";
+import type { ObservedNetwork, ObservedPod } from "./model/observed.ts";
 import type { CpuFacts } from "./model/plan.ts";
 import type { VolumeStats } from "./model/volume_stats.ts";
 import type { DesiredPod } from "./model/wish.ts";
@@ -289,6 +290,37 @@ export interface Placement {
   saved(): Promise<void>;
   /** Takes back what the pod has. Idempotent. */
   release(uid: string): void;
+  /** Takes back what pods have that are not among these. */
+  sweep(known: ReadonlySet<string>): void;
+}
+
+/** What stands between a pod and its devices. */
+export interface DeviceOutlook {
+  held: Omit<Held, "until">;
+  /** Ms until the wait is over. */
+  left?: number;
+  /** It is over, and nothing of the pod runs on devices. */
+  rejected?: PodEnd;
+}
+
+/** Devices of pods, whoever offers them. */
+export interface Devices {
+  /** What runs has its devices, whatever was kept of that. Until it is told, nobody is given any. */
+  restore(pods: readonly ObservedPod[]): void;
+  /** As it is now; undefined: nothing. */
+  outlook(pod: DesiredPod): DeviceOutlook | undefined;
+  /**
+   * Gives the pod's containers their devices and readies those of one that is about to start; what was given is on disk
+   * before this returns, and a container keeps it over restarts. Returns what it needs for them, undefined is nothing.
+   * Throws UnexpectedAdmissionError, or CreateContainerConfigError when devices cannot be readied.
+   */
+  prepare(pod: DesiredPod, container: Container, signal: AbortSignal): Promise<ContainerEdits | undefined>;
+  /** Names of containers of which a device is unhealthy that the pod wants to be replaced. */
+  ailing(pod: DesiredPod): ReadonlySet<string>;
+  /** By container: its devices as its status tells them. */
+  health(uid: string): ReadonlyMap<string, ResourceStatus[]>;
+  /** Takes back what the pod's containers have, except those named. Idempotent. */
+  release(uid: string, except?: ReadonlySet<string>): void;
   /** Takes back what pods have that are not among these. */
   sweep(known: ReadonlySet<string>): void;
 }

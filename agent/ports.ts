@@ -4,9 +4,7 @@
  * AgentError with a reason. Not for: implementations.
  */
 import type { ContainerSpec, LinuxResources, SandboxSpec } from "./model/container.ts";
-import type { Held } from "./model/devices.ts";
 import type { ContainerEdits } from "./model/edits.ts";
-import type { PodEnd } from "./model/end.ts";
 import type { EnvFiles } from "./model/env_file.ts";
 import type { WatchedPlace } from "./model/glob.ts";
 import type { HeldImage } from "./model/held_image.ts";
@@ -19,12 +17,7 @@ import type { Capacity } from "./model/stats_summary.ts";
 import type { ContainerUsage, Usage } from "./model/usage.ts";
 import type { GivenResources } from "./model/resize.ts";
 import type { DesiredPod, Objects } from "./model/wish.ts";
-import type {
-  Container,
-  ResourceStatus,
-  ServiceAccountTokenProjection,
-  VolumeMountStatus,
-} from "./model/gen/v1.ts";
+import type { Container, ServiceAccountTokenProjection, VolumeMountStatus } from "./model/gen/v1.ts";
 
 export interface FileStat {
   kind: "file" | "directory" | "symlink" | "socket" | "block" | "char" | "fifo";
@@ -378,35 +371,4 @@ export interface Cgroups {
   usage(pod: Pick<DesiredPod, "pod" | "uid">): Promise<Usage | undefined>;
   /** Removes the pod's cgroup in every hierarchy. Idempotent. */
   remove(uid: string): Promise<void>;
-}
-
-/** What stands between a pod and its devices. */
-export interface DeviceOutlook {
-  held: Omit<Held, "until">;
-  /** Ms until the wait is over. */
-  left?: number;
-  /** It is over, and nothing of the pod runs on devices. */
-  rejected?: PodEnd;
-}
-
-/** Devices of pods, whoever offers them. */
-export interface Devices {
-  /** What runs has its devices, whatever was kept of that. Until it is told, nobody is given any. */
-  restore(pods: readonly ObservedPod[]): void;
-  /** As it is now; undefined: nothing. */
-  outlook(pod: DesiredPod): DeviceOutlook | undefined;
-  /**
-   * Gives the pod's containers their devices and readies those of one that is about to start; what was given is on disk
-   * before this returns, and a container keeps it over restarts. Returns what it needs for them, undefined is nothing.
-   * Throws UnexpectedAdmissionError, or CreateContainerConfigError when devices cannot be readied.
-   */
-  prepare(pod: DesiredPod, container: Container, signal: AbortSignal): Promise<ContainerEdits | undefined>;
-  /** Names of containers of which a device is unhealthy that the pod wants to be replaced. */
-  ailing(pod: DesiredPod): ReadonlySet<string>;
-  /** By container: its devices as its status tells them. */
-  health(uid: string): ReadonlyMap<string, ResourceStatus[]>;
-  /** Takes back what the pod's containers have, except those named. Idempotent. */
-  release(uid: string, except?: ReadonlySet<string>): void;
-  /** Takes back what pods have that are not among these. */
-  sweep(known: ReadonlySet<string>): void;
 }

@@ -36,7 +36,8 @@ import type { Container, Pod, ResourceStatus } from "../model/gen/v1.ts";
 import { isAlive } from "../model/plan_stop.ts";
 import type { DesiredPod } from "../model/wish.ts";
 import type { DeviceSource } from "../plugin_ports.ts";
-import type { Devices, Host } from "../ports.ts";
+import type { Devices } from "../plugin_ports.ts";
+import type { Host } from "../ports.ts";
 
 export interface DeviceLedgerOptions {
   host: Host;

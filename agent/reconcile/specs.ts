@@ -5,8 +5,8 @@
 import type { Container, Pod } from "../model/gen/v1.ts";
 import type { ContainerSpec } from "../model/container.ts";
 import type { PodDns } from "../model/dns.ts";
-import type { Networks, Placement } from "../plugin_ports.ts";
-import type { Cgroups, Devices, Host, Prober, PublishedVolume, Runtime, Storage } from "../ports.ts";
+import type { Devices, Networks, Placement } from "../plugin_ports.ts";
+import type { Cgroups, Host, Prober, PublishedVolume, Runtime, Storage } from "../ports.ts";
 import type { DesiredPod, Objects } from "../model/wish.ts";
 import type { ObservedPod } from "../model/observed.ts";
 import type { BackOffConfig } from "../model/restart.ts";
