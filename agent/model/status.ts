@@ -25,6 +25,7 @@ import {
 } from "./need.ts";
 import { asContainer } from "./ephemeral.ts";
 import { endOf, startOf } from "./end.ts";
+import { lastContainerStatus, lastPhase } from "./last_status.ts";
 import { isSidecar } from "./restart.ts";
 import { isAlive } from "./plan_stop.ts";
 import { hasOwnResources, qosClass } from "./qos.ts";
@@ -54,10 +55,15 @@ export function derivePodStatus(pod: Pod, o: ObservedPod, facts: StatusFacts): P
   const spec = pod.spec!;
   const needs = assess(pod, sameSandbox(pod, o), o, facts).all;
   const inits = (spec.initContainers ?? []).map((c) => containerStatus(pod, c, true, o, needs, facts));
-  const apps = spec.containers.map((c) => containerStatus(pod, c, false, o, needs, facts));
+  const alive = o.containers.some(isAlive);
+  const stopped = facts.stopping && !alive;
+  const apps = spec.containers.map((c) => containerStatus(pod, c, false, o, needs, facts))
+    .map((s) => stopped ? lastContainerStatus(s, facts.before?.containerStatuses) : s);
   const ended = endOf(pod, facts);
-  const phase = ended !== undefined && !o.containers.some(isAlive)
+  const phase = ended !== undefined && !alive
     ? "Failed"
+    : stopped
+    ? lastPhase(apps)
     : podPhase(pod, inits, apps, needs);
   const sandbox = usableSandbox(pod, o) ?? o.sandboxes.find((s) => s.ready);
   const ips = spec.hostNetwork === true ? [...facts.hostIPs] : sandbox?.ips ?? [];

@@ -3,7 +3,7 @@
  * ended stays ended, others' conditions are theirs), and as a patch that changes nothing else. Pure. Source: the kubelet's
  * status manager, core/v1's patch strategies, ValidatePodStatusUpdate. Not for: deriving the status (status.ts), sending.
  */
-import type { ContainerStatus, Pod, PodCondition, PodSpec, PodStatus } from "./gen/v1.ts";
+import type { ContainerStatus, Pod, PodCondition, PodStatus } from "./gen/v1.ts";
 import { canonical } from "./hash.ts";
 import { restartsAfter } from "./restart.ts";
 
@@ -71,10 +71,11 @@ export function statusPatch(shown: Pod, wanted: PodStatus): Record<string, unkno
 const differ = (a: unknown, b: unknown) => canonical(a) !== canonical(b);
 
 /** `wanted` as far as the API's rules let the status become so. */
-function ruled({ spec, status: before = {} }: Pod, wanted: PodStatus): PodStatus {
+function ruled(shown: Pod, wanted: PodStatus): PodStatus {
+  const { status: before = {} } = shown;
   const after: PodStatus = { ...wanted };
   for (const field of ["initContainerStatuses", "containerStatuses", "ephemeralContainerStatuses"] as const) {
-    const list = wanted[field]?.map((s) => ruledContainer(spec, field, s, before[field]));
+    const list = wanted[field]?.map((s) => ruledContainer(shown, field, s, before[field]));
     if (list !== undefined) after[field] = list;
     else if (before[field] !== undefined) after[field] = before[field];
   }
@@ -103,15 +104,17 @@ const runs = (s: PodStatus) =>
 
 /** One that has ended for good is never shown to wait or run again. */
 function ruledContainer(
-  spec: PodSpec | undefined,
+  { metadata, spec }: Pod,
   field: string,
   status: ContainerStatus,
   before: readonly ContainerStatus[] = [],
 ): ContainerStatus {
   const old = before.find(({ name }) => name === status.name);
   const exit = old?.state?.terminated;
-  if (old === undefined || exit === undefined || status.state?.terminated !== undefined) return status;
-  if (field === "ephemeralContainerStatuses") return old;
+  const isKnown = status.state?.terminated !== undefined && status.containerID !== undefined;
+  if (old === undefined || exit === undefined || isKnown) return status;
+  const isFinal = metadata?.deletionTimestamp !== undefined && status.state?.running === undefined;
+  if (isFinal || field === "ephemeralContainerStatuses") return old;
   const isInit = field === "initContainerStatuses";
   const container = (isInit ? spec?.initContainers : spec?.containers)?.find(({ name }) => name === old.name);
   if (spec === undefined || container === undefined || (spec.restartPolicy ?? "Always") === "Always") {

@@ -144,3 +144,14 @@ Deno.test("a container that rests by its policy never leaves its end; one that s
   const rerun = { phase: "Running", initContainerStatuses: [container("first", { running: {} })] };
   assertEquals(told(shown, rerun), shown.status);
 });
+
+Deno.test("what a deleted pod ended with stays, though its containers are taken away before the pod", () => {
+  const last = container("c", exited(3), { containerID: "containerd://1" });
+  const shown = { ...podOf({ phase: "Failed", containerStatuses: [last] }) };
+  const deleted = { ...shown, metadata: { ...shown.metadata, deletionTimestamp: t0 } };
+  const lost = container("c", { terminated: { exitCode: 137, reason: "ContainerStatusUnknown" } });
+  assertEquals(told(deleted, { phase: "Failed", containerStatuses: [lost] }).containerStatuses, [last]);
+  const waiting = container("c", { waiting: { reason: "ContainerCreating" } });
+  const after = told(deleted, { phase: "Pending", containerStatuses: [waiting] });
+  assertEquals([after.phase, after.containerStatuses], ["Failed", [last]]);
+});
