@@ -20,6 +20,10 @@ export type BuildStamp = Omit<BuildInfo, "deno">;
 
 declare global {
   var __AGENT_BUILD__: BuildStamp | undefined;
+  /** Text of the systemd unit. */
+  var __AGENT_UNIT__: string | undefined;
+  /** The name by which the program was called: a path, or a word that was found in PATH. */
+  var __AGENT_CALLED__: string | undefined;
 }
 
 const fromSource: BuildStamp = {
@@ -33,3 +37,9 @@ export function buildInfo(): BuildInfo {
   // Deno's user agent is `Deno/<version>`; it serves here because only few files may name Deno itself.
   return { ...(globalThis.__AGENT_BUILD__ ?? fromSource), deno: navigator.userAgent.replace(/^Deno\//, "") };
 }
+
+/** The systemd unit that belongs to this build; a run from source carries none. */
+export const unitFile = (): string | undefined => globalThis.__AGENT_UNIT__;
+
+/** By which name the program was called; `undefined` when run from source. */
+export const calledAs = (): string | undefined => globalThis.__AGENT_CALLED__;

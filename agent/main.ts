@@ -5,10 +5,12 @@ import { runAgent } from "./agent.ts";
 import { buildInfo } from "./build_info.ts";
 import type { ParsedArgs } from "./cli/command.ts";
 import type { Io } from "./cli/io.ts";
+import type { JoinAsked, JoinOutcome, TellStep } from "./cli/join_steps.ts";
 import { runCli } from "./cli/mod.ts";
 import { createTerminal } from "./cli/terminal.ts";
 import { checkAll } from "./compose/check.ts";
 import { loadConfig } from "./compose/config.ts";
+import { joinCluster } from "./compose/join/join.ts";
 import { createCniTool } from "./compose/networks.ts";
 import { createServices } from "./compose/run.ts";
 import { teardown } from "./compose/teardown.ts";
@@ -16,7 +18,7 @@ import { readMachine } from "./compose/machine.ts";
 import type { ParsedConfig } from "./config/config.ts";
 import { configFlags } from "./config/flags.ts";
 import { createHost } from "./host.ts";
-import { createLog, type Log } from "./lib/log.ts";
+import { createLog, type Log, silentLog } from "./lib/log.ts";
 import { errorText, formatProblem } from "./model/errors.ts";
 import { parseManifest } from "./model/manifest.ts";
 import { locateProblems } from "./sources/locate.ts";
@@ -53,11 +55,18 @@ const flagValues = (args: Pick<ParsedArgs, "boolean" | "texts">): Record<string,
     return [f.name, values.length === 0 ? undefined : [...values]];
   }));
 
+const surroundings = () => ({ env: Deno.env.toObject(), hostname: readMachine([]).hostname });
+
 /** The configuration of flags, files and environment; `undefined` when it has errors, which are printed. */
-async function readConfig(args: Pick<ParsedArgs, "boolean" | "texts">): Promise<ParsedConfig | undefined> {
-  const parsed = await loadConfig(host, flagValues(args), Deno.env.toObject(), readMachine([]).hostname);
-  for (const p of parsed.problems) writeLine(formatProblem(p) + "\n");
+async function readConfig(
+  args: Pick<ParsedArgs, "boolean" | "texts">,
+  { quiet = false, ...options }: { asKubelet?: boolean; quiet?: boolean } = {},
+): Promise<ParsedConfig | undefined> {
+  const parsed = await loadConfig(host, { flags: flagValues(args), ...surroundings(), ...options });
   const errors = parsed.problems.filter((p) => p.severity === "error").length;
+  for (const p of parsed.problems) {
+    if (!quiet || p.severity === "error") writeLine(formatProblem(p) + "\n");
+  }
   if (errors === 0) return parsed;
   writeLine(`Error: the configuration has ${errors} error${errors === 1 ? "" : "s"}; nothing was started\n`);
   return undefined;
@@ -100,6 +109,23 @@ async function teardownCommand(args: ParsedArgs): Promise<number> {
   return 0;
 }
 
+/** The places alone: what else is typed is of joining, and said when the cluster is known. */
+const instanceOnly = (args: ParsedArgs): Pick<ParsedArgs, "boolean" | "texts"> => ({
+  boolean: () => undefined,
+  texts: (name) => name === "root-dir" ? args.texts(name) : [],
+});
+
+async function joinCommand(
+  args: ParsedArgs,
+  asked: JoinAsked,
+  tell: TellStep,
+): Promise<JoinOutcome | undefined> {
+  const parsed = await readConfig(instanceOnly(args), { quiet: true });
+  if (parsed === undefined) return undefined;
+  const options = { host, log: silentLog, parsed, input: surroundings(), cwd: Deno.cwd(), tell };
+  return await joinCluster(options, asked, io.signal);
+}
+
 const io: Io = {
   ...terminal,
   now: () => host.now(),
@@ -114,6 +140,7 @@ const io: Io = {
   run: { flags: configFlags, run: runCommand },
   config: { flags: configFlags, read: readConfig },
   teardown: { flags: configFlags, run: teardownCommand },
+  cluster: { flags: configFlags, join: joinCommand, reset: () => Promise.resolve(undefined) },
   async cni(places) {
     const parsed = await readConfig(noArgs);
     return parsed && createCniTool({ config: parsed.config, host }, places);

@@ -24,6 +24,11 @@ export interface BuildRequest {
 /** The program with its stamp; variables that only served to start it do not reach its children. */
 export function stampProgram(request: BuildRequest, packaging: BuildStamp["packaging"]): string {
   const stamp: BuildStamp = { ...request.stamp, packaging };
-  return `globalThis.__AGENT_BUILD__=${JSON.stringify(stamp)};` +
-    `for(const name of ["DENO_DIR","DENO_NO_UPDATE_CHECK"])Deno.env.delete(name);\n${request.bundle}`;
+  const unit = Deno.readTextFileSync(new URL("../manifests/agent.service", import.meta.url));
+  const called = "AGENT_CALLED";
+  return `globalThis.__AGENT_BUILD__=${JSON.stringify(stamp)};globalThis.__AGENT_UNIT__=${
+    JSON.stringify(unit)
+  };` +
+    `globalThis.__AGENT_CALLED__=Deno.env.get("${called}");` +
+    `for(const name of ["DENO_DIR","DENO_NO_UPDATE_CHECK","${called}"])Deno.env.delete(name);\n${request.bundle}`;
 }

@@ -32,7 +32,7 @@ start() {
   shift
   # Without a place to write, V8's code cache costs more than it saves.
   [ -w "$base" ] && cache= || cache=--no-code-cache
-  DENO_DIR=$base/cache DENO_NO_UPDATE_CHECK=1 exec "$base/$runtime_name" run @FLAGS@ $cache "$base/$program_name" "$@"
+  DENO_DIR=$base/cache DENO_NO_UPDATE_CHECK=1 AGENT_CALLED=$0 exec "$base/$runtime_name" run @FLAGS@ $cache "$base/$program_name" "$@"
 }
 
 candidates() {

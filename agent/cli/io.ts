@@ -8,6 +8,7 @@ import type { Problem } from "../model/errors.ts";
 import type { ManifestObjects } from "../model/objects.ts";
 import type { CniPlaces, CniTool } from "./cni_tool.ts";
 import type { Flag, ParsedArgs } from "./command.ts";
+import type { JoinAsked, JoinOutcome, ResetAsked, TellStep } from "./join_steps.ts";
 
 /** What `agent version` says; agent/build_info.ts fills it. */
 export interface Build {
@@ -89,6 +90,12 @@ export interface Services {
   config: { flags: readonly Flag[]; read(args: ParsedArgs): Promise<EffectiveConfig | undefined> };
   /** `agent teardown`: every pod of the instance and its own runtime end. */
   teardown: { flags: readonly Flag[]; run(args: ParsedArgs): Promise<number> };
+  /** Becoming a node of a cluster, and no longer being one; `undefined` when the configuration has errors, which are printed. */
+  cluster: {
+    flags: readonly Flag[];
+    join(args: ParsedArgs, asked: JoinAsked, tell: TellStep): Promise<JoinOutcome | undefined>;
+    reset(args: ParsedArgs, asked: ResetAsked, tell: TellStep): Promise<JoinOutcome | undefined>;
+  };
   /** Networks by CNI; `undefined` when the configuration has errors, which are printed. */
   cni(places: CniPlaces): Promise<CniTool | undefined>;
   /** Aborts on Ctrl-C. */

@@ -18,6 +18,7 @@ import { events } from "./events.ts";
 import { attach, exec } from "./exec.ts";
 import { get } from "./get.ts";
 import { images } from "./images.ts";
+import { joinCommand } from "./join.ts";
 import { type Io, wantsColour } from "./io.ts";
 import { logs } from "./logs.ts";
 import { portForward } from "./port_forward.ts";
@@ -71,6 +72,7 @@ export function commandGroups(io: Io, argv: readonly string[] = []): CommandGrou
       title: "The agent",
       commands: [runCommand(io, argv), status, configCommand(io.config.flags), teardownCommand(io), version],
     },
+    { title: "Clusters", commands: [joinCommand(io.cluster.flags)] },
     {
       title: "Pods",
       commands: [

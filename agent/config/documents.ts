@@ -15,6 +15,8 @@ import { isMapping, readValue } from "./values.ts";
 export interface ConfigFile {
   path: string;
   text: string;
+  /** Made for a kubelet that may be newer: keys that are not known are warned about, and refused elsewhere. */
+  lenient?: boolean;
 }
 
 export const documentKinds = {
@@ -26,7 +28,7 @@ type Owner = KeySpec["owner"];
 
 export function readConfigFile(file: ConfigFile): Settings {
   const found = splitDocuments(file.text).filter((d) => !isEmptyDocument(d.text)).map((d) =>
-    readDocument(file.path, d)
+    readDocument(file, d)
   );
   return {
     settings: found.flatMap((f) => f.settings),
@@ -37,10 +39,11 @@ export function readConfigFile(file: ConfigFile): Settings {
 /** What reading one document needs to know, and where its findings go. */
 interface Reader extends Settings {
   owner: Owner;
+  lenient: boolean;
   place(path: readonly string[]): Place;
 }
 
-function readDocument(file: string, document: DocumentText): Settings {
+function readDocument({ path: file, lenient = false }: ConfigFile, document: DocumentText): Settings {
   const place = (path: readonly string[]): Place => ({
     file,
     ...findPosition(document.text, path, document.startLine + 1),
@@ -49,7 +52,7 @@ function readDocument(file: string, document: DocumentText): Settings {
   if ("severity" in root) return { settings: [], problems: [root] };
   const owner = ownerOf(root.value);
   if (owner === undefined) return { settings: [], problems: [wrongKind(root.value, place)] };
-  const reader: Reader = { owner, place, settings: [], problems: [] };
+  const reader: Reader = { owner, lenient, place, settings: [], problems: [] };
   const { apiVersion: _, kind: __, ...fields } = root.value as Record<string, unknown>;
   readFields(reader, fields, []);
   return reader;
@@ -98,13 +101,16 @@ function readFields(reader: Reader, fields: Record<string, unknown>, path: reado
     const here = [...path, name];
     const key = here.join(".");
     const spec = keyByName.get(key);
-    const wrong = (message: string) =>
-      reader.problems.push({ severity: "error", ...reader.place(here), field: key, message });
-    if (spec?.owner === reader.owner) readField(reader, spec, raw, here, wrong);
-    else if (hasKeysBelow(key, reader.owner)) {
+    const tell = (severity: Problem["severity"]) => (message: string) =>
+      void reader.problems.push({ severity, ...reader.place(here), field: key, message });
+    const wrong = tell("error");
+    if (spec?.owner === reader.owner) {
+      readField(reader, spec, raw, here, reader.lenient && !spec.supported ? tell("warning") : wrong);
+    } else if (hasKeysBelow(key, reader.owner)) {
       if (isMapping(raw)) readFields(reader, raw, here);
       else if (raw !== null) wrong(`${shown(raw)} is not valid: expected a mapping`);
-    } else wrong(unknownKey(key, reader.owner));
+    } else if (reader.lenient) tell("warning")("is not known to this agent and has no effect");
+    else wrong(unknownKey(key, reader.owner));
   }
 }
 

@@ -33,6 +33,12 @@ export async function readSource(host: Pick<Host, "readText">, source: Source): 
   return text;
 }
 
+/** Those of a bootstrap token, for instance: there are no others to be had. */
+export const fixedCredentials = (identity: Identity): Credentials => ({
+  identity: () => Promise.resolve(identity),
+  refused: () => {},
+});
+
 const unusable = (message: string) => new ApiError(0, "Unauthorized", message);
 
 export function createCredentials(host: CredentialHost, kubeconfig: Kubeconfig): FileCredentials {

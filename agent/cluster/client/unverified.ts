@@ -8,9 +8,26 @@ import { ApiError, errorOfAnswer } from "./api_error.ts";
 const largest = 1024 * 1024;
 
 /** The answer's JSON. @param ms for all of it. @throws {ApiError}, or the signal's reason. */
-export async function askUnverified(url: string, ms: number, signal: AbortSignal): Promise<unknown> {
+export const askUnverified = async (url: string, ms: number, signal: AbortSignal): Promise<unknown> =>
+  parse(await exchange(url, ms, signal));
+
+/** What time the server says it is, in ms since the epoch; `undefined` where there is no answer, or none with a time. */
+export async function serverTime(url: string, ms: number, signal: AbortSignal): Promise<number | undefined> {
+  const answer = await exchange(url, ms, signal).catch(() => undefined);
+  signal.throwIfAborted();
+  const time = Date.parse(answer?.date ?? "");
+  return Number.isNaN(time) ? undefined : time;
+}
+
+interface Answer {
+  code: number;
+  text: string;
+  date: string | undefined;
+}
+
+async function exchange(url: string, ms: number, signal: AbortSignal): Promise<Answer> {
   const ending = AbortSignal.any([signal, AbortSignal.timeout(ms)]);
-  const { promise, resolve, reject } = Promise.withResolvers<{ code: number; text: string }>();
+  const { promise, resolve, reject } = Promise.withResolvers<Answer>();
   const request = https.get(url, {
     rejectUnauthorized: false,
     agent: false,
@@ -23,7 +40,10 @@ export async function askUnverified(url: string, ms: number, signal: AbortSignal
       size += part.length;
       if (size > largest) request.destroy(new Error(`the answer is larger than ${largest} bytes`));
     });
-    answer.on("end", () => resolve({ code: answer.statusCode ?? 0, text: decoded(parts) }));
+    answer.on(
+      "end",
+      () => resolve({ code: answer.statusCode ?? 0, text: decoded(parts), date: answer.headers.date }),
+    );
     answer.on("error", reject);
   });
   request.on("error", reject);
@@ -34,11 +54,9 @@ export async function askUnverified(url: string, ms: number, signal: AbortSignal
   if (ending.aborted) leave();
   ending.addEventListener("abort", leave, { once: true });
   try {
-    const { code, text } = await promise;
-    return parse(code, text);
+    return await promise;
   } catch (error) {
     signal.throwIfAborted();
-    if (error instanceof ApiError) throw error;
     throw new ApiError(
       0,
       "Unreachable",
@@ -56,7 +74,7 @@ const decoded = (parts: Uint8Array[]) => {
   return parts.map((part) => decoder.decode(part, { stream: true })).join("") + decoder.decode();
 };
 
-function parse(code: number, text: string): unknown {
+function parse({ code, text }: Answer): unknown {
   let body: unknown = text;
   try {
     body = JSON.parse(text);

@@ -10,7 +10,7 @@ import { ApiError } from "../client/api_error.ts";
 import { certificatesIn } from "../certificates/certificate.ts";
 import { createConnection } from "../client/client.ts";
 import { type BootstrapToken, type ClusterInfo, verifyClusterInfo } from "./cluster_info.ts";
-import { readSource } from "../client/credentials.ts";
+import { fixedCredentials, readSource } from "../client/credentials.ts";
 import { JoinFailure } from "./join_failure.ts";
 import { type Kubeconfig, parseKubeconfig } from "../client/kubeconfig.ts";
 import { pauseBefore } from "../client/retry.ts";
@@ -58,10 +58,7 @@ async function once({ endpoint, token, pins }: TokenDiscovery, signal: AbortSign
   const { ca } = await verifyClusterInfo(claimed, token, pins);
   // Once more, now from a server that the CA vouches for: what an eavesdropper could have replayed is not enough.
   const connection = createConnection({ server: `https://${endpoint}`, ca });
-  const api = createApi({
-    connection,
-    credentials: { identity: () => Promise.resolve({}), refused: () => {} },
-  });
+  const api = createApi({ connection, credentials: fixedCredentials({}) });
   try {
     const info = await verifyClusterInfo(await api.ask({ path, deadline: askMs, signal }), token, pins);
     if (info.ca !== ca) {

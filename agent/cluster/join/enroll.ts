@@ -5,7 +5,7 @@
  */
 import { join } from "@std/path";
 import type { Log } from "../../lib/log.ts";
-import { type Api, createApi } from "../client/api.ts";
+import { type Api, createApi, type Credentials } from "../client/api.ts";
 import { isReason } from "../client/api_error.ts";
 import {
   type CertificateFiles,
@@ -14,6 +14,7 @@ import {
 } from "../certificates/certificate_files.ts";
 import { certificatesIn, pinOf } from "../certificates/certificate.ts";
 import { createConnection } from "../client/client.ts";
+import { fixedCredentials } from "../client/credentials.ts";
 import { JoinFailure, newToken } from "./join_failure.ts";
 import { formatKubeconfig, parseKubeconfig } from "../client/kubeconfig.ts";
 import { renewalOf } from "../certificates/renewal.ts";
@@ -32,8 +33,8 @@ export interface Enrolling {
   host: CertificateHost;
   places: Places;
   cluster: { server: string; ca: string; proxyUrl?: string };
-  /** Who asks: `{ token }` of a bootstrap token. */
-  token: string;
+  /** Who asks: a bootstrap token, or what a discovery file has. */
+  credentials: Credentials;
   nodeName: string;
   /** For somebody to approve, in ms. */
   patience: number;
@@ -51,15 +52,14 @@ export interface Enrolled {
 
 /** @throws {JoinFailure}, {ApiError}, or the signal's reason. */
 export async function enroll(wanted: Enrolling, signal: AbortSignal): Promise<Enrolled> {
-  const { host, places, cluster, token, nodeName } = wanted;
+  const { host, places, cluster, nodeName } = wanted;
   await checkSameCluster(wanted);
   const files = createCertificateFiles(host, places.certificates, "kubelet-client");
   const again = await serves(wanted, files);
-  const identity = again === undefined ? { token } : { certificate: again, key: again };
-  const api = createApi({
-    connection: createConnection(cluster),
-    credentials: { identity: () => Promise.resolve(identity), refused: () => {} },
-  });
+  const credentials = again === undefined
+    ? wanted.credentials
+    : fixedCredentials({ certificate: again, key: again });
+  const api = createApi({ connection: createConnection(cluster), credentials });
   try {
     const [clusterConfiguration, kubeletConfiguration] = [
       await configuration(api, "kubeadm-config", "ClusterConfiguration", signal),
@@ -80,8 +80,10 @@ export async function enroll(wanted: Enrolling, signal: AbortSignal): Promise<En
   } catch (error) {
     if (!isReason(error, "Unauthorized")) throw error;
     throw new JoinFailure(
-      "the API server does not take the bootstrap token: it has expired, or was deleted",
-      newToken,
+      again === undefined
+        ? "the API server does not take the bootstrap token: it has expired, or was deleted"
+        : "the API server does not take this node's certificate any more",
+      again === undefined ? newToken : `run \`agent reset\`; then ${newToken}`,
       { cause: error },
     );
   } finally {

@@ -92,7 +92,7 @@ const tables: Readonly<Record<string, TypeTable>> = {
   },
 };
 
-interface Written {
+export interface Written {
   apiVersion: string;
   kind: string;
   nodeRegistration?: {
@@ -151,16 +151,17 @@ export function parseJoinConfiguration(file: string, text: string): ParsedJoin {
   if (read.value === undefined) return { problems };
   const complain: Complaint = (path, message) =>
     problems.push(placed(file, read.document, { severity: "error", path, message }));
-  const join = valuesOf(read.value as Written, complain);
+  const join = joinOf(read.value as Written, complain);
   return problems.some((p) => p.severity === "error") ? { problems } : { join, problems };
 }
 
-function valuesOf(written: Written, complain: Complaint): JoinConfiguration {
+/** Rules between fields; `complain` is told what is wrong. */
+export function joinOf(written: Written, complain: Complaint): JoinConfiguration {
   const { nodeRegistration: node = {}, discovery, timeouts = {} } = written;
   if (written.controlPlane !== undefined) {
     complain(
       ["controlPlane"],
-      "not supported: the agent joins as a worker node; use kubeadm for a control plane node",
+      "not supported: the agent joins as a worker; a control plane node needs kubeadm and its kubelet",
     );
   }
   if (written.dryRun === true) complain(["dryRun"], "not supported");

@@ -196,6 +196,17 @@ export async function createLab(
       },
     },
     cni: (places) => Promise.resolve(createCniTool({ config: plainConfig, host }, places)),
+    cluster: {
+      flags: [],
+      join(_args, words, tell) {
+        asked.push(["join", words]);
+        tell({ name: "discovery", state: "running", message: "looking", details: [] });
+        tell({ name: "discovery", state: "done", message: "found", details: ["a note"] });
+        const next = ["kubectl get nodes"];
+        return Promise.resolve({ done: true, nodeName: "node-1", server: "https://c:6443", next });
+      },
+      reset: () => Promise.resolve(undefined),
+    },
     teardown: { flags: [], run: () => Promise.resolve(0) },
     run: { flags: [], run: () => Promise.resolve(0) },
     signal: ends.signal,

@@ -2,7 +2,7 @@
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { createApi } from "../../../../../agent/cluster/client/api.ts";
 import { createConnection } from "../../../../../agent/cluster/client/client.ts";
-import { createCredentials } from "../../../../../agent/cluster/client/credentials.ts";
+import { createCredentials, fixedCredentials } from "../../../../../agent/cluster/client/credentials.ts";
 import { enroll, type Enrolling, joinedServer } from "../../../../../agent/cluster/join/enroll.ts";
 import { JoinFailure } from "../../../../../agent/cluster/join/join_failure.ts";
 import { parseKubeconfig } from "../../../../../agent/cluster/client/kubeconfig.ts";
@@ -18,12 +18,18 @@ const places = {
   certificates: "/var/lib/kubelet/pki",
 };
 
-async function enrolling(cluster: Cluster, host: FakeHost): Promise<Enrolling> {
+async function enrolling(
+  cluster: Cluster,
+  host: FakeHost,
+  token?: string,
+): Promise<Enrolling & { token: string }> {
+  const shown = token ?? await cluster.bootstrapToken();
   return {
     host,
     places,
     cluster: { server: cluster.url, ca: cluster.ca },
-    token: await cluster.bootstrapToken(),
+    token: shown,
+    credentials: fixedCredentials({ token: shown }),
     nodeName: "box",
     patience: 10_000,
     log: silentLog,
@@ -103,10 +109,8 @@ Deno.test("a host of another cluster and a token that has ended are refused with
     JoinFailure,
   );
   assertStringIncludes(error.remedy, "agent reset");
-  const fresh = {
-    ...await enrolling(cluster, hostOfToday()),
-    token: await cluster.bootstrapToken({ expires: Date.now() - 1 }),
-  };
+  const token = await cluster.bootstrapToken({ expires: Date.now() - 1 });
+  const fresh = await enrolling(cluster, hostOfToday(), token);
   const ended = await assertRejects(() => enroll(fresh, never()), JoinFailure);
   assertStringIncludes(ended.remedy, "kubeadm token create");
 });
