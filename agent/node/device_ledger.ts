@@ -35,8 +35,7 @@ import { AgentError, errorText, type Problem } from "../model/errors.ts";
 import type { Container, Pod, ResourceStatus } from "../model/gen/v1.ts";
 import { isAlive } from "../model/plan_stop.ts";
 import type { DesiredPod } from "../model/wish.ts";
-import type { DeviceSource } from "../plugin_ports.ts";
-import type { Devices } from "../plugin_ports.ts";
+import type { Devices, DeviceSource } from "../plugin_ports.ts";
 import type { Host } from "../ports.ts";
 
 export interface DeviceLedgerOptions {

@@ -1,22 +1,55 @@
 /** A node of a cluster on a real runtime: pods that controllers make, and what is told of them. */
 import { assertEquals } from "@std/assert";
 import { isReady } from "./agent.ts";
-import { type ClusterOfOne, startClusterOfOne } from "./cluster.ts";
-import { identityOf, podOf, shell, stay } from "./pods.ts";
+import { until } from "../fakes/until.ts";
+import { type ClusterOfOne, type Manifest, startClusterOfOne } from "./cluster.ts";
+import { configMap, identityOf, podOf, secret, shell, stay } from "./pods.ts";
 
 const names = (prefix: string, n: number) => Array.from({ length: n }, (_, i) => `${prefix}-${i}`);
 
 /** Pods as a ReplicaSet makes them. */
 async function checkReplicas({ user, node: { agent, run } }: ClusterOfOne): Promise<void> {
   const replicas = names("web", 3);
-  await Promise.all(replicas.map((name) => run(podOf(name, [shell("main", stay)], withoutToken))));
+  await Promise.all(replicas.map((name) => run(podOf(name, [shell("main", stay)]))));
   for (const name of replicas) await agent.untilReady(name);
   await user.remove("Pod", "web-0", 0);
   await agent.untilGone("web-0");
 }
 
-/** Until a control plane signs tokens for pods, none is mounted. */
-const withoutToken = { automountServiceAccountToken: false };
+/** What a pod names at the API server: it waits for that, and sees its changes and new tokens while it runs. */
+async function checkObjects({ cluster, user, node: { agent, run } }: ClusterOfOne): Promise<void> {
+  const account = "/var/run/secrets/kubernetes.io/serviceaccount";
+  const script = [
+    `echo "$COLOR $KEY $KUBERNETES_SERVICE_HOST $(cat ${account}/namespace) $(head -n 1 ${account}/ca.crt)"`,
+    `look() { echo "color $(cat /v/color) token $(md5sum <${account}/token)"; }`,
+    'old=; while sleep 0.1; do new=$(look); [ "$old" = "$new" ] || echo "$new"; old=$new; done',
+  ].join("\n");
+  const container = shell("main", script, {
+    env: [{ name: "COLOR", valueFrom: { configMapKeyRef: { name: "paint", key: "color" } } }],
+    envFrom: [{ secretRef: { name: "keys" } }],
+    volumeMounts: [{ name: "v", mountPath: "/v" }],
+  });
+  cluster.world.settings.tokenLife = 5_000;
+  await run(podOf("painter", [container], { volumes: [{ name: "v", configMap: { name: "paint" } }] }));
+  const missing = async () => (await agent.cli("events", "--for", "pod/painter")).stdout;
+  await until("the pod waits", async () => (await missing()).includes('configmap "paint" not found'));
+  const port = { name: "https", port: 443 };
+  await user.create(serviceOf("kubernetes", { clusterIP: "10.96.0.1", ports: [port] }));
+  await user.create(secret("keys", { KEY: "s3cret" }) as Manifest);
+  await user.create(configMap("paint", { color: "red" }) as Manifest);
+  await agent.untilLog("painter", "main", /^red s3cret 10\.96\.0\.1 default -----BEGIN CERTIFICATE-----$/m);
+  await agent.untilLog("painter", "main", /^color red token/m);
+  await user.patch("ConfigMap", "paint", { data: { color: "blue" } });
+  await agent.untilLog("painter", "main", /^color blue token/m);
+  // A line for each: of the first token, of the other colour, of the second token.
+  await agent.untilLog("painter", "main", /(^color \w+ token .*\n){3}/m);
+  cluster.world.settings.tokenLife = 3_600_000;
+  await user.remove("Pod", "painter", 0);
+  await agent.untilGone("painter");
+}
+
+const serviceOf = (name: string, spec: Record<string, unknown>): Manifest =>
+  ({ apiVersion: "v1", kind: "Service", metadata: { name }, spec }) as Manifest;
 
 async function checkNewAgent({ node }: ClusterOfOne): Promise<void> {
   const before = identityOf(await node.agent.untilReady("web-1"));
@@ -28,5 +61,6 @@ async function checkNewAgent({ node }: ClusterOfOne): Promise<void> {
 Deno.test("a node runs what the API server binds to it", async (t) => {
   await using one = await startClusterOfOne();
   await t.step("pods of a ReplicaSet run, and are stopped when deleted", () => checkReplicas(one));
+  await t.step("a pod has what it names at the API server, and tokens", () => checkObjects(one));
   await t.step("an agent that is killed and started again lets them run", () => checkNewAgent(one));
 });
