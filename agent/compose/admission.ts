@@ -19,19 +19,21 @@ export interface NodeAdmissionOptions {
   taken: readonly string[];
 }
 
+export const mostPods = (config: Config, { cpus }: Machine): number =>
+  Math.min(config.maxPods, config.podsPerCore === 0 ? Infinity : config.podsPerCore * cpus);
+
 export function createNodeAdmission(
   o: NodeAdmissionOptions,
 ): { labels: Readonly<Record<string, string>>; admission: Admission } {
   const { config, machine, facts } = o;
   const labels = nodeLabels(config.nodeName, machine.arch, config.nodeLabels);
-  const perCore = config.podsPerCore === 0 ? Infinity : config.podsPerCore * machine.cpus;
   const node = () => {
     const apparmor = readApparmor();
     const { supplementalGroupsPolicy } = facts;
     return {
       name: config.nodeName,
       labels,
-      maxPods: Math.min(config.maxPods, perCore),
+      maxPods: mostPods(config, machine),
       allocatable: facts.allocatable,
       devices: allocatableDevices(o.devices.offers()),
       holders: new Set(o.devices.grants().keys()),

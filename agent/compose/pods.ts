@@ -13,7 +13,7 @@ import type { StatusStore } from "../status_store.ts";
 import type { DnsConfig } from "../model/container.ts";
 import type { Pod } from "../model/gen/v1.ts";
 import { cpuShares } from "../model/cpu.ts";
-import { formatQuantity } from "../model/quantity.ts";
+import { type NodeAmounts, nodeAmounts } from "../model/node_amounts.ts";
 import { idPool } from "../model/user_namespace.ts";
 import { parseResolvConf, podDns } from "../model/dns.ts";
 import { createCgroups, type PodCgroups } from "../node/cgroups.ts";
@@ -32,7 +32,7 @@ import type { Cni } from "../../plugins/cni/mod.ts";
 import type { Cri } from "../../plugins/cri/mod.ts";
 import { createProber } from "../../plugins/probe/mod.ts";
 import { detectHost } from "../../plugins/containerd/mod.ts";
-import { createNodeAdmission } from "./admission.ts";
+import { createNodeAdmission, mostPods } from "./admission.ts";
 import { createClaimParts } from "./claims.ts";
 import type { ClusterLink } from "./cluster/link.ts";
 import type { Csi } from "./csi.ts";
@@ -44,6 +44,7 @@ import { imageCalls, runtimeCalls } from "./metrics.ts";
 export interface PodParts {
   cni: Cni;
   node: NodeFacts;
+  amounts: NodeAmounts;
   labels: Readonly<Record<string, string>>;
   runtime: Runtime;
   images: Images;
@@ -69,6 +70,8 @@ export interface PodPartsOptions {
   devices: DeviceLedger;
   placement?: Placement | undefined;
   csi: Csi;
+  /** Bytes of the file system that pods write to, where they count. */
+  disk?: number | undefined;
   /** Uids of the pods that an earlier run of the agent took. */
   taken: readonly string[];
   /** Absent: the agent is no node of a cluster. */
@@ -100,6 +103,12 @@ export function createPodParts(o: PodPartsOptions, leave: AbortSignal): PodParts
     Math.max(8, sandboxesPerCpu * machine.cpus),
   );
   const images = instrument(o.cri.images, "images", o.metrics, imageCalls);
+  const whole = {
+    ...machine,
+    pods: mostPods(config, machine),
+    ...(o.disk !== undefined && { disk: o.disk }),
+  };
+  const amounts = nodeAmounts(whole, config.reserved, config.node.evictionHard);
   const node: NodeFacts = {
     nodeName: config.nodeName,
     clusterDomain: config.clusterDomain,
@@ -108,11 +117,7 @@ export function createPodParts(o: PodPartsOptions, leave: AbortSignal): PodParts
     podLogsDir: config.podLogsDir,
     containerLogsDir: config.containerLogsDir,
     backOff: config.backOff,
-    allocatable: {
-      cpu: Math.max(0, machine.cpus - config.reserved.cpu),
-      memory: Math.max(0, machine.memory - config.reserved.memory),
-      ...hugePageAmounts(machine.hugePages),
-    },
+    allocatable: amounts.allocatable,
     memoryCapacity: machine.memory,
     cpu: config.cpu,
     hugePageSizes: [...machine.hugePages.keys()],
@@ -245,11 +250,6 @@ export function createPodParts(o: PodPartsOptions, leave: AbortSignal): PodParts
       images: { images, archives, pulls: createGate(config.maxParallelImagePulls ?? Infinity), credentials },
     },
   }, leave);
-  const parts = { cni, node, labels, runtime, images, archives, reconciler, storage, claims, usage };
+  const parts = { cni, node, amounts, labels, runtime, images, archives, reconciler, storage, claims, usage };
   return { ...parts, volumeMeter, devices: o.devices, cgroups, credentials };
 }
-
-const hugePageAmounts = (pages: ReadonlyMap<number, number>): Record<string, number> =>
-  Object.fromEntries(
-    [...pages].map(([size, bytes]) => [`hugepages-${formatQuantity("memory", size)}`, bytes]),
-  );

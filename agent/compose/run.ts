@@ -16,7 +16,7 @@ import { runForever } from "../lib/tasks.ts";
 import { nodeResources } from "../model/devices.ts";
 import { runLogRotation } from "../node/log_rotation.ts";
 import { runStorageLimits } from "../node/storage_limits.ts";
-import { type NodeResources, runNodeStatus } from "../node/status.ts";
+import { type NodeResources, runNodeStatus, type RuntimeView } from "../node/status.ts";
 import { runRuntimeWatch } from "../reconcile/watch_runtime.ts";
 import { mergeSnapshots } from "../sources/merge.ts";
 import type { Desired, Snapshot } from "../model/wish.ts";
@@ -39,7 +39,7 @@ import { runOwnDrivers, runPlugins } from "./plugins.ts";
 import { networkServices, withNetworkStatus } from "./networks.ts";
 import { createPlacementParts, followPlacement, servePodResources } from "./placement.ts";
 import { createPodParts, type PodParts } from "./pods.ts";
-import { createHeartbeat, type Heartbeat, systemdService } from "./liveness.ts";
+import { createHeartbeat, systemdService } from "./liveness.ts";
 import { runSlimming } from "./slim.ts";
 import { chooseRuntime, type ChosenRuntime, startManaged } from "./runtime.ts";
 
@@ -99,8 +99,12 @@ export async function createServices(o: RunOptions, signal: AbortSignal): Promis
   const taken = await host.list(join(config.rootDir, "pods")) ?? [];
   const plugins = await createPlugins(o, store, metrics, chosen.cri, signal);
   const cri = { ...chosen.cri, runtime: plugins.runtime };
-  const parts = createPodParts({ ...plugins, config, host, log, store, metrics, cri, taken, link }, signal);
-  const resources = () => nodeResources(parts.node.allocatable, plugins.devices.offers());
+  const disk = (await host.statfs(config.rootDir))?.capacity;
+  const parts = createPodParts(
+    { ...plugins, config, host, log, store, metrics, cri, taken, link, disk },
+    signal,
+  );
+  const resources = () => nodeResources(parts.amounts, plugins.devices.offers());
   followDevices({ ledger: plugins.devices, reconciler: parts.reconciler, store, resources }, signal);
   followPlacement(plugins.placement, plugins.devices, parts.reconciler, signal);
   // What has ended makes room.
@@ -122,12 +126,16 @@ export async function createServices(o: RunOptions, signal: AbortSignal): Promis
   };
   const heartbeat = createHeartbeat(host);
   let listedAt = host.monotonic();
+  let view: RuntimeView | undefined;
   const seen = {
     store,
     snapshots,
     parts,
     chosen,
-    heartbeat,
+    onLook(seen: RuntimeView) {
+      view = seen;
+      heartbeat.beat();
+    },
     resources,
     listedAgo: () => host.monotonic() - listedAt,
   };
@@ -142,6 +150,8 @@ export async function createServices(o: RunOptions, signal: AbortSignal): Promis
     { name: "manifests", run: (signal) => watchSource(o, publish(source), signal) },
     ...(link === undefined ? [] : clusterServices({
       ...{ config, host, log, store, metrics, link, parts, signal, desired: updates },
+      csi: plugins.csi,
+      runtimeView: () => view,
       publish: publish(clusterSource),
     })),
     ...kubeletApi({ ...api, pages, link }),
@@ -252,13 +262,13 @@ interface Seen {
   snapshots: ReadonlyMap<string, Snapshot>;
   parts: PodParts;
   chosen: ChosenRuntime;
-  heartbeat: Heartbeat;
+  onLook(view: RuntimeView): void;
   listedAgo(): number;
   resources(): NodeResources;
 }
 
 function nodeStatus(o: RunOptions, seen: Seen, signal: AbortSignal): Promise<void> {
-  const { store, snapshots, parts, chosen, heartbeat, listedAgo, resources } = seen;
+  const { store, snapshots, parts, chosen, onLook, listedAgo, resources } = seen;
   const { config, host } = o;
   return runNodeStatus({
     host,
@@ -281,7 +291,7 @@ function nodeStatus(o: RunOptions, seen: Seen, signal: AbortSignal): Promise<voi
     },
     complete: () => snapshots.has(source),
     listedAgo,
-    onLook: heartbeat.beat,
+    onLook,
     onRuntime({ name, supplementalGroupsPolicy = false }) {
       parts.node.runtimeName = name;
       parts.node.supplementalGroupsPolicy = supplementalGroupsPolicy;

@@ -3,9 +3,11 @@ import type { Problem } from "../model/errors.ts";
 import { readHostDevices } from "../model/host_devices.ts";
 import { dnsLabel, labelValue, qualifiedName } from "../model/names.ts";
 import { parseCpuSet } from "../model/cpu_set.ts";
+import { parseThresholds } from "../model/node_pressure.ts";
 import { parseQuantity } from "../model/quantity.ts";
 import { checkSysctlPattern } from "../model/sysctls.ts";
 import { parseDuration } from "../model/duration.ts";
+import { readTaints } from "./node.ts";
 import type { Place } from "./settings.ts";
 import { ipVersion } from "./values.ts";
 
@@ -68,13 +70,15 @@ const checks: readonly Check[] = [
         ? undefined
         : "is set without kubeconfig: expected kubeconfig, too, the path of the file to be written",
   ],
+  ["registerWithTaints", (get) => wrongIn(readTaints((get("registerWithTaints") ?? []) as unknown[]))],
+  ["evictionHard", (get) => wrongIn(parseThresholds(get("evictionHard") as Record<string, string>))],
   ["nodeLabels", (get) => checkLabels(get("nodeLabels") as Record<string, string>)],
   [
     "allowedUnsafeSysctls",
     (get) =>
       (get("allowedUnsafeSysctls") as string[]).map(checkSysctlPattern).find((wrong) => wrong !== undefined),
   ],
-  ["devices", (get) => checkDevices((get("devices") ?? []) as unknown[])],
+  ["devices", (get) => wrongIn(readHostDevices((get("devices") ?? []) as unknown[]))],
   ["cgroupRoot", (get) => checkCgroup(String(get("cgroupRoot")))],
   [
     "maxParallelImagePulls",
@@ -222,7 +226,4 @@ function checkNodeName(name: string): string | undefined {
   return `makes the node's name ${JSON.stringify(name)}: expected letters, digits, "-" and "." (at most 253)`;
 }
 
-function checkDevices(values: unknown[]): string | undefined {
-  const read = readHostDevices(values);
-  return "wrong" in read ? read.wrong : undefined;
-}
+const wrongIn = (read: object): string | undefined => "wrong" in read ? String(read.wrong) : undefined;

@@ -13,6 +13,7 @@ import { settingsFromEnvironment, settingsFromFlags } from "./flags.ts";
 import { keyByName } from "./keys.ts";
 import { type KubeletApiConfig, toKubeletApi } from "./kubelet_api.ts";
 import { type PlacementConfig, toPlacement } from "./placement.ts";
+import { type NodeConfig, toNode } from "./node.ts";
 import { mergeSettings, placeText, type Setting, unsupportedWarnings } from "./settings.ts";
 
 /** Paths are absolute and plain, times are milliseconds, sizes bytes. */
@@ -22,6 +23,8 @@ export interface Config extends Instance, PlacementConfig {
   nodeIPs: string[];
   /** The tie to a cluster, where there is one. */
   cluster: ClusterConfig;
+  /** As an object of a cluster, and what is kept free on it. */
+  node: NodeConfig;
   /** What the agent must remember: `<rootDir>/agent`. */
   stateDir: string;
   /** Archives in it are imported into the runtime. */
@@ -232,6 +235,7 @@ function toConfig(instance: Instance, values: ReadonlyMap<string, unknown>, node
       rotateCertificates: values.get("rotateCertificates") === true,
       requestRate: { qps: number("kubeAPIQPS"), burst: number("kubeAPIBurst") },
     },
+    node: toNode(values, keyByName.get("evictionHard")!.default as Record<string, string>),
     stateDir: stateDirOf(instance.rootDir),
     imagesDir: text("imagesDir"),
     pluginsDir: text("pluginsDir"),

@@ -96,8 +96,8 @@ const supported = table("kubelet", true, [
   ["cpuManagerPolicy", "text", "none", "cpu-manager-policy", "static: Guaranteed containers that ask for whole CPUs have them for themselves", { oneOf: ["none", "None", "static"]}],
   ["cpuManagerPolicyOptions", "textMap", {}, "cpu-manager-policy-options", "full-pcpus-only, distribute-cpus-across-numa, align-by-socket, strict-cpu-reservation"],
   ["reservedSystemCPUs", "text", "", "reserved-cpus", "CPUs kept for the host, such as 0-1; instead of cpu in *Reserved"],
-  ["systemReserved", "quantityMap", {}, "system-reserved", "cpu and memory kept for the host; of other resources nothing is kept"],
-  ["kubeReserved", "quantityMap", {}, "kube-reserved", "cpu and memory kept for Kubernetes; of other resources nothing is kept"],
+  ["systemReserved", "quantityMap", {}, "system-reserved", "cpu, memory and ephemeral-storage kept for the host; of other resources nothing is kept"],
+  ["kubeReserved", "quantityMap", {}, "kube-reserved", "cpu, memory and ephemeral-storage kept for Kubernetes; of other resources nothing is kept"],
   ["topologyManagerPolicy", "text", "none", "topology-manager-policy", "whether CPUs and devices of a pod must be of the same NUMA nodes", { oneOf: ["none", "best-effort", "restricted", "single-numa-node"]}],
   ["topologyManagerScope", "text", "container", "topology-manager-scope", "of one container, or of all in the pod", { oneOf: ["container", "pod"]}],
   ["topologyManagerPolicyOptions", "textMap", {}, "topology-manager-policy-options", "prefer-closest-numa-nodes: true or false; max-allowable-numa-nodes: 8 to 16"],
@@ -112,6 +112,20 @@ const supported = table("kubelet", true, [
   ["rotateCertificates", "bool", true, "rotate-certificates", "renew the client certificate before it ends (the kubelet's default: false)"],
   ["logging.format", "text", "text", "logging-format", "form of the agent's log", { oneOf: ["text", "json"]}],
   ["logging.verbosity", "int", 0, "v", "detail of the agent's log; 4 and more is for debugging", natural],
+]);
+
+// deno-fmt-ignore
+const node = table("kubelet", true, [
+  ["registerNode", "bool", true, "register-node", "register the node with the API server"],
+  ["registerWithTaints", "mappings", [], "register-with-taints", "taints that the node registers with"],
+  ["providerID", "text", "", "provider-id", "the node's name at the cloud provider"],
+  ["nodeStatusReportFrequency", "duration", "5m", "", "how often an unchanged node is reported"],
+  ["nodeLeaseDurationSeconds", "int", 40, "", "how long the node's lease holds", { min: 1 }],
+  ["nodeStatusMaxImages", "int", 50, "node-status-max-images", "images named in the node's status; -1 is all", { min: -1 }],
+  ["enableControllerAttachDetach", "bool", true, "enable-controller-attach-detach", "the control plane attaches volumes of its pods to the node"],
+  ["evictionHard", "textMap", { "memory.available": "100Mi", "nodefs.available": "10%", "nodefs.inodesFree": "5%", "imagefs.available": "15%", "imagefs.inodesFree": "5%"}, "eviction-hard", "what must stay free of memory, disk and process ids, else a node of a cluster tells of pressure"],
+  ["mergeDefaultEvictionSettings", "bool", false, "", "add the default thresholds to those of evictionHard"],
+  ["evictionPressureTransitionPeriod", "duration", "5m", "eviction-pressure-transition-period", "how long the node tells of pressure at least"],
 ]);
 
 // deno-fmt-ignore
@@ -156,15 +170,8 @@ const cluster = table("kubelet", false, [
   ["staticPodURLHeader", "mapping", {}, "manifest-url-header", "HTTP headers for that"],
   ["httpCheckFrequency", "duration", "20s", "http-check-frequency", "how often that is fetched"],
   ["syncFrequency", "duration", "1m", "sync-frequency", "longest time between two looks at a pod"],
-  ["nodeStatusReportFrequency", "duration", "5m", "", "how often an unchanged node is reported"],
-  ["nodeLeaseDurationSeconds", "int", 40, "", "how long the node's lease holds", { min: 1 }],
-  ["nodeStatusMaxImages", "int", 50, "node-status-max-images", "images named in the node's status; -1 is all", { min: -1 }],
   ["contentType", "text", "application/vnd.kubernetes.protobuf", "kube-api-content-type", "form of API requests"],
   ["configMapAndSecretChangeDetectionStrategy", "text", "Watch", "", "how changes of ConfigMaps and Secrets are seen", { oneOf: ["Get", "Cache", "Watch"]}],
-  ["enableControllerAttachDetach", "bool", true, "enable-controller-attach-detach", "the controller attaches volumes"],
-  ["providerID", "text", "", "provider-id", "the node's name at the cloud provider"],
-  ["registerWithTaints", "mappings", [], "register-with-taints", "taints that the node registers with"],
-  ["registerNode", "bool", true, "register-node", "register the node with the API server"],
 ]);
 
 // deno-fmt-ignore
@@ -186,13 +193,10 @@ const resources = table("kubelet", false, [
   ["memoryManagerPolicy", "text", "None", "memory-manager-policy", "whether pods get memory of NUMA nodes", { oneOf: ["None", "none", "Static"]}],
   ["qosReserved", "textMap", {}, "qos-reserved", "memory kept for better quality of service"],
   ["maxOpenFiles", "int", 1000000, "max-open-files", "open files of the agent", natural],
-  ["evictionHard", "textMap", { "memory.available": "100Mi", "nodefs.available": "10%", "nodefs.inodesFree": "5%", "imagefs.available": "15%", "imagefs.inodesFree": "5%"}, "eviction-hard", "when pods are evicted at once"],
   ["evictionSoft", "textMap", {}, "eviction-soft", "when pods are evicted after a time"],
   ["evictionSoftGracePeriod", "textMap", {}, "eviction-soft-grace-period", "after which time"],
-  ["evictionPressureTransitionPeriod", "duration", "5m", "eviction-pressure-transition-period", "how long pressure lasts at least"],
   ["evictionMaxPodGracePeriod", "int", 0, "eviction-max-pod-grace-period", "longest grace of a soft eviction, in seconds"],
   ["evictionMinimumReclaim", "textMap", {}, "eviction-minimum-reclaim", "how much an eviction frees at least"],
-  ["mergeDefaultEvictionSettings", "bool", false, "", "add the default thresholds to those given"],
   ["memorySwap.swapBehavior", "text", "", "", "whether pods may swap", { oneOf: ["", "NoSwap", "LimitedSwap"]}],
   ["failSwapOn", "bool", true, "fail-swap-on", "refuse to run on a host with swap"],
   ["systemReservedCgroup", "text", "", "system-reserved-cgroup", "cgroup that systemReserved is enforced on"],
@@ -271,6 +275,7 @@ export const keys: readonly KeySpec[] = [
   ...agent,
   ...supported,
   ...kubeletApi,
+  ...node,
   ...host,
   ...resources,
   ...serving,

@@ -24,6 +24,7 @@ export interface Reservation {
   cpu: number;
   /** Bytes. */
   memory: number;
+  ephemeralStorage: number;
 }
 
 type Values = ReadonlyMap<string, unknown>;
@@ -65,7 +66,6 @@ function toReservation(values: Values): Reservation {
       (total, key) => total + (parseQuantity(mapOf(values, key)[name] ?? "0") ?? 0),
       0,
     );
-  return cpus.size === 0
-    ? { cpu: sum("cpu"), memory: sum("memory") }
-    : { cpus, cpu: cpus.size, memory: sum("memory") };
+  const kept = { memory: sum("memory"), ephemeralStorage: sum("ephemeral-storage") };
+  return cpus.size === 0 ? { cpu: sum("cpu"), ...kept } : { cpus, cpu: cpus.size, ...kept };
 }

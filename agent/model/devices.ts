@@ -254,13 +254,12 @@ export function deviceAmounts(offers: Offers): Map<string, { capacity: number; a
 
 /** As a Node's status tells its resources: of the node itself in base units, and its devices. */
 export function nodeResources(
-  own: Amounts,
+  own: { capacity: Amounts; allocatable: Amounts },
   offers: Offers,
 ): { capacity: Record<string, string>; allocatable: Record<string, string> } {
-  const base = Object.entries(own).map(([name, amount]) => [name, formatQuantity(name, amount)] as const);
   const of = (which: "capacity" | "allocatable") =>
     Object.fromEntries([
-      ...base,
+      ...Object.entries(own[which]).map(([name, amount]) => [name, formatQuantity(name, amount)] as const),
       ...[...deviceAmounts(offers)].map(([name, amounts]) => [name, String(amounts[which])] as const),
     ]);
   return { capacity: of("capacity"), allocatable: of("allocatable") };

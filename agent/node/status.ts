@@ -25,7 +25,7 @@ export interface NodeStatusOptions {
   /** Told when the runtime answers again, and who it is. */
   onRuntime(view: RuntimeView): void;
   /** Told after each look, whatever it saw. */
-  onLook(): void;
+  onLook(view: RuntimeView): void;
   everyMs: number;
 }
 
@@ -36,6 +36,8 @@ export interface RuntimeView {
   runtimeReady: boolean;
   networkReady: boolean;
   supplementalGroupsPolicy?: boolean;
+  recursiveReadOnlyHandlers?: readonly string[];
+  userNamespaceHandlers?: readonly string[];
   message: string;
 }
 
@@ -105,7 +107,7 @@ export async function runNodeStatus(o: NodeStatusOptions, signal: AbortSignal): 
   while (!signal.aborted) {
     const view = await look(o.runtime, signal);
     if (signal.aborted) return;
-    o.onLook();
+    o.onLook(view);
     if (view.reachable && !wasReachable) o.onRuntime(view);
     wasReachable = view.reachable;
     const before = o.store.status();

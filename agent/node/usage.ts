@@ -40,7 +40,7 @@ export function createUsageMeter(o: UsageOptions): UsageMeter {
 
   async function look(signal: AbortSignal): Promise<NodeUsage> {
     const [node, containers, wholes] = await Promise.all([
-      readNode(host),
+      readNodeUsage(host),
       o.runtime.stats(signal),
       Promise.all(
         o.pods().map(async (pod): Promise<[string, Usage | undefined]> => {
@@ -140,7 +140,7 @@ async function sizeOfFiles(host: Host, directory: string): Promise<number> {
 const nanosecondsPerTick = 1e7;
 
 /** As the kubelet computes the root cgroup's on cgroup v2, which has no memory files of its own. */
-async function readNode(host: Host): Promise<Usage> {
+export async function readNodeUsage(host: Pick<Host, "readText" | "now">): Promise<Usage> {
   const [stat, meminfo] = await Promise.all([host.readText("/proc/stat"), host.readText("/proc/meminfo")]);
   const [user = 0, nice = 0, system = 0, , , irq = 0, softirq = 0] =
     /^cpu +(.*)$/m.exec(stat ?? "")?.[1]?.split(/\s+/).map(Number) ?? [];

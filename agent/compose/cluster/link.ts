@@ -7,6 +7,7 @@ import type { Kubeconfig } from "../../cluster/client/kubeconfig.ts";
 import { createTokens, type Tokens } from "../../cluster/objects/tokens.ts";
 import { createNodeIdentity } from "../../cluster/identity/identity.ts";
 import { createStatusReport, type StatusReport } from "../../cluster/report/statuses.ts";
+import { createOwnNode, type OwnNode } from "../../cluster/node/own_node.ts";
 import type { Config } from "../../config/config.ts";
 import { createListeners, type Listeners } from "../../lib/listeners.ts";
 import type { Log } from "../../lib/log.ts";
@@ -21,6 +22,8 @@ export interface ClusterLink {
   kubeconfig(): Kubeconfig | undefined;
   nodeName: string;
   tokens: Tokens;
+  /** The Node of this machine as the API server has it. */
+  own: OwnNode;
   /** Uids of pods of which nothing is left on this node. */
   departures: Listeners<string>;
   /** What becomes of pods, for the API server. */
@@ -56,6 +59,7 @@ export async function createClusterLink(o: LinkOptions): Promise<ClusterLink | u
     nodeName,
     statuses: createStatusReport({ api, log, rate: cluster.requestRate }),
     tokens,
+    own: createOwnNode(),
     departures: createListeners(),
     services: [
       { name: "identity in the cluster", run: identity.run },

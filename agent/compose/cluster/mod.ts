@@ -9,11 +9,14 @@ import type { Listeners } from "../../lib/listeners.ts";
 import type { Desired, Snapshot } from "../../model/wish.ts";
 import type { Host } from "../../ports.ts";
 import type { StatusStore } from "../../status_store.ts";
+import type { RuntimeView } from "../../node/status.ts";
+import type { Csi } from "../csi.ts";
 import type { Loop } from "../loop.ts";
 import type { PodParts } from "../pods.ts";
 import type { ClusterLink } from "./link.ts";
 import { events } from "./events.ts";
 import { createMirrors } from "./mirrors.ts";
+import { nodeServices } from "./node.ts";
 import { podSource } from "./pods.ts";
 import { statusReport } from "./report.ts";
 
@@ -29,6 +32,9 @@ export interface ClusterContext {
   signal: AbortSignal;
   /** What all sources want, each time that it changes. */
   desired: Listeners<Desired>;
+  csi: Csi;
+  /** What the runtime said of itself last. */
+  runtimeView(): RuntimeView | undefined;
   /** The newest of what the API server wants here. */
   publish(snapshot: Snapshot): void;
 }
@@ -37,6 +43,7 @@ export function clusterServices(context: ClusterContext): Loop[] {
   const mirrors = createMirrors(context);
   return [
     ...context.link.services,
+    ...nodeServices(context),
     podSource(context, mirrors.seen),
     mirrors.loop,
     statusReport(context),

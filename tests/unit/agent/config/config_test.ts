@@ -33,6 +33,23 @@ Deno.test("nothing given: the defaults of a node's one agent", () => {
       rotateCertificates: true,
       requestRate: { qps: 50, burst: 100 },
     },
+    node: {
+      register: true,
+      taints: [],
+      providerID: "",
+      reportFrequency: 300_000,
+      leaseDurationSeconds: 40,
+      maxImages: 50,
+      controllerAttaches: true,
+      evictionHard: [
+        { signal: "memory.available", amount: 100 * 2 ** 20 },
+        { signal: "nodefs.available", part: 0.1 },
+        { signal: "nodefs.inodesFree", part: 0.05 },
+        { signal: "imagefs.available", part: 0.15 },
+        { signal: "imagefs.inodesFree", part: 0.05 },
+      ],
+      pressureTransition: 300_000,
+    },
     stateDir: "/var/lib/kubelet/agent",
     imagesDir: "/var/lib/kubelet/agent/images",
     pluginsDir: "/etc/kubernetes/plugins.d",
@@ -97,7 +114,7 @@ Deno.test("nothing given: the defaults of a node's one agent", () => {
     resolvConf: "/etc/resolv.conf",
     seccompDefault: false,
     topology: { name: "none", scope: "container", preferClosest: false, maxNodes: 8 },
-    reserved: { cpu: 0, memory: 0 },
+    reserved: { cpu: 0, memory: 0, ephemeralStorage: 0 },
     userNamespaceIds: 65536,
     nodeLabels: {},
     maxPods: 110,
@@ -226,7 +243,7 @@ Deno.test("CPUs of their own: what is kept for the host, options and what contra
       `topologyManagerPolicy: restricted\ntopologyManagerPolicyOptions: {max-allowable-numa-nodes: "12"}\n`,
   });
   assertEquals(problems, []);
-  assertEquals(config.reserved, { cpu: 0.75, memory: 2 ** 30 });
+  assertEquals(config.reserved, { cpu: 0.75, memory: 2 ** 30, ephemeralStorage: 0 });
   assertEquals(config.exclusiveCpus, {
     wholeCores: true,
     distribute: false,
@@ -235,7 +252,7 @@ Deno.test("CPUs of their own: what is kept for the host, options and what contra
   });
   assertEquals([config.topology.name, config.topology.maxNodes], ["restricted", 12]);
   const named = parse({ flags: { "reserved-cpus": "0,2-3", "cpu-manager-policy": "static" } });
-  assertEquals(named.config.reserved, { cpus: new Set([0, 2, 3]), cpu: 3, memory: 0 });
+  assertEquals(named.config.reserved, { cpus: new Set([0, 2, 3]), cpu: 3, memory: 0, ephemeralStorage: 0 });
   const wrong = (text: string) =>
     parse({ text: kubelet + text }).problems.map((p) => `${p.field} ${p.message}`);
   const reserved = "cpuManagerPolicy: static\nreservedSystemCPUs: '0'\n";

@@ -134,8 +134,9 @@ Deno.test("capacity counts all devices, allocatable the healthy ones of sources 
 
 Deno.test("a node's status has devices among its resources", () => {
   const offers = new Map([["a.com/x", offer({ a: [], b: "ill" })]]);
-  assertEquals(nodeResources({ cpu: 1.5, memory: 2 ** 30 }, offers), {
-    capacity: { cpu: "1500m", memory: "1Gi", "a.com/x": "2" },
+  const own = { capacity: { cpu: 2, memory: 2 ** 31 }, allocatable: { cpu: 1.5, memory: 2 ** 30 } };
+  assertEquals(nodeResources(own, offers), {
+    capacity: { cpu: "2", memory: "2Gi", "a.com/x": "2" },
     allocatable: { cpu: "1500m", memory: "1Gi", "a.com/x": "1" },
   });
 });

@@ -1,0 +1,137 @@
+/** This machine as a Node of its cluster: registered, told of, its Lease renewed. Not for: how (cluster/node/). */
+import { buildInfo } from "../../build_info.ts";
+import { keepLease } from "../../cluster/node/lease.ts";
+import { watchOwnNode } from "../../cluster/node/own_node.ts";
+import { reportNode } from "../../cluster/node/report.ts";
+import { createMailbox } from "../../lib/mailbox.ts";
+import { aborted } from "../../lib/pause.ts";
+import type { NodeRuntimeHandler } from "../../model/gen/v1.ts";
+import { kubeletVersion } from "../../model/kubernetes_version.ts";
+import { holdPressures, pressuresNow, type PressureTimes } from "../../model/node_pressure.ts";
+import type { NodeView } from "../../model/node_status.ts";
+import { readMachineInfo } from "../../node/node_info.ts";
+import { readRooms } from "../../node/room.ts";
+import type { RuntimeView } from "../../node/status.ts";
+import type { ImageStatus } from "../../ports.ts";
+import type { StatusStore } from "../../status_store.ts";
+import type { Loop } from "../loop.ts";
+import { readMachine } from "../machine.ts";
+import type { ClusterContext } from "./mod.ts";
+
+export function nodeServices(context: ClusterContext): Loop[] {
+  const { config, host, link, log } = context;
+  const { api, nodeName, own } = link;
+  return [
+    { name: "own node", run: (signal) => watchOwnNode({ api, nodeName, own, log }, signal) },
+    { name: "node of the cluster", run: (signal) => report(context, signal) },
+    {
+      name: "node lease",
+      run: (signal) =>
+        keepLease({
+          ...{ api, host, log, nodeName },
+          durationSeconds: config.node.leaseDurationSeconds,
+          node: () => own.get(),
+        }, signal),
+    },
+  ];
+}
+
+async function report(context: ClusterContext, signal: AbortSignal): Promise<void> {
+  const { config, host, link, log, parts, store } = context;
+  const mailbox = createMailbox<never>(() => host.monotonic());
+  // Ready or not is told at once.
+  store.subscribe((change) => change.kind === "status" && mailbox.nudge(), signal);
+  const look = createLook(context);
+  await hasStatus(store, signal);
+  await reportNode({
+    ...{ api: link.api, host, log, own: link.own, look },
+    pause: async (ms, signal) => void await mailbox.wait(signal, host.monotonic() + ms),
+    intent: { name: link.nodeName, labels: parts.labels, ...config.node },
+    register: config.node.register,
+    every: config.nodeStatusUpdateFrequency,
+    reportEvery: config.node.reportFrequency,
+    reported: () => {},
+    troubled: (why) =>
+      store.setProblems(
+        "node of the cluster",
+        why === undefined ? [] : [{
+          severity: "warning",
+          file: config.cluster.kubeconfig,
+          object: `Node ${link.nodeName}`,
+          message: `cannot tell the API server of this node: ${why}`,
+        }],
+      ),
+  }, signal);
+}
+
+/** Until the runtime was asked once. */
+async function hasStatus(store: StatusStore, signal: AbortSignal): Promise<void> {
+  const done = new AbortController();
+  const either = AbortSignal.any([signal, done.signal]);
+  store.subscribe(() => store.status() !== undefined && done.abort(), either);
+  if (store.status() === undefined) await aborted(either);
+  done.abort();
+}
+
+/** Images are many and change seldom. */
+const imagesAgeMs = 30_000;
+
+function createLook(context: ClusterContext): (signal: AbortSignal) => Promise<NodeView> {
+  const { config, host, parts, store } = context;
+  const machine = readMachine(config.nodeIPs);
+  const { evictionHard, pressureTransition, maxImages } = config.node;
+  const places = { nodefs: config.rootDir, imagefs: config.managedRuntime.root };
+  let pressures: PressureTimes = new Map();
+  let images: { at: number; list: ImageStatus[] } = { at: -Infinity, list: [] };
+
+  async function newestImages(signal: AbortSignal): Promise<ImageStatus[]> {
+    const at = host.monotonic();
+    if (at - images.at < imagesAgeMs) return images.list;
+    // A runtime that does not answer makes the node not ready, which is told with the images of before.
+    const list = await parts.images.list(signal).catch(() => images.list);
+    images = { at, list };
+    return list;
+  }
+
+  return async (signal) => {
+    const [info, rooms, list] = await Promise.all([
+      readMachineInfo(host, machine),
+      readRooms(host, places),
+      newestImages(signal),
+    ]);
+    const now = host.monotonic();
+    pressures = holdPressures(pressures, pressuresNow(evictionHard, rooms), now, pressureTransition);
+    const view = context.runtimeView();
+    const status = store.status();
+    const ready = status?.conditions.find(({ type }) => type === "Ready");
+    return {
+      hostname: config.nodeName,
+      addresses: status?.addresses ?? [...parts.node.hostIPs],
+      capacity: status?.capacity ?? {},
+      allocatable: status?.allocatable ?? {},
+      notReady: ready?.status === "True" ? "" : ready?.message ?? "the runtime has not been asked yet",
+      pressures: new Set(pressures.keys()),
+      nodeInfo: {
+        ...info,
+        kubeletVersion: kubeletVersion(buildInfo().version),
+        kubeProxyVersion: "",
+        containerRuntimeVersion: `${status?.runtime.name || "unknown"}://${status?.runtime.version ?? ""}`,
+      },
+      images: list,
+      maxImages,
+      runtimeHandlers: handlersOf(view),
+      supplementalGroupsPolicy: view?.supplementalGroupsPolicy ?? false,
+      kubeletPort: config.kubeletApi.enabled ? config.kubeletApi.port : 0,
+      volumesInUse: [],
+    };
+  };
+}
+
+/** Those of which the runtime tells features; "" is the default one. */
+function handlersOf(view: RuntimeView | undefined): NodeRuntimeHandler[] {
+  const { recursiveReadOnlyHandlers: readOnly = [], userNamespaceHandlers: users = [] } = view ?? {};
+  return [...new Set([...readOnly, ...users])].sort().map((name) => ({
+    name,
+    features: { recursiveReadOnlyMounts: readOnly.includes(name), userNamespaces: users.includes(name) },
+  }));
+}
