@@ -1,6 +1,8 @@
 /** `agent delete`: takes objects out of the manifest directory; the agent ends the pods. */
 import { type Kind, objectKey } from "../model/objects.ts";
-import { createApiClient } from "./client.ts";
+import type { PodList } from "../model/gen/v1.ts";
+import { sourceOf } from "../model/wish.ts";
+import { type ApiClient, createApiClient } from "./client.ts";
 import { type Command, type ParsedArgs, UsageError } from "./command.ts";
 import { namespaceFlag, parseTarget } from "./get.ts";
 import { type Io, socketPath } from "./io.ts";
@@ -44,12 +46,23 @@ async function wantedKeys(args: ParsedArgs, io: Io): Promise<string[]> {
   return names.map((name) => `${kind} ${objectKey(kind, { name, namespace })}`);
 }
 
+/** What the API server of the node's cluster runs here is deleted there. */
+async function podsOfCluster(client: ApiClient, io: Io): Promise<Map<string, string>> {
+  const { items } = await client.get<PodList>("/pods", io.signal);
+  const own = items.filter((pod) => sourceOf(pod) === "api");
+  return new Map(own.map((pod) => {
+    const { namespace, name } = pod.metadata ?? {};
+    const key = `Pod ${namespace}/${name}`;
+    return [key, `${key} is the cluster's: delete it there, with kubectl delete pod -n ${namespace} ${name}`];
+  }));
+}
+
 async function run(args: ParsedArgs, io: Io): Promise<number> {
   const client = createApiClient(socketPath(args, io));
   try {
     const keys = await wantedKeys(args, io);
     const directory = await manifestDirectory(client, io);
-    const plan = planDelete(await readDirectory(directory, io), keys);
+    const plan = planDelete(await readDirectory(directory, io), keys, await podsOfCluster(client, io));
     await applyPlan(plan, args.is("dry-run"), io);
     if (!args.is("wait") || args.is("dry-run")) return 0;
     // A claim stays as long as a pod has it.

@@ -151,14 +151,19 @@ export function planApply(
   return plan;
 }
 
-export function planDelete(files: readonly ManifestText[], keys: readonly string[]): ManifestPlan {
+/** `elsewhere`: by key, who else describes it, and what to do then. */
+export function planDelete(
+  files: readonly ManifestText[],
+  keys: readonly string[],
+  elsewhere: ReadonlyMap<string, string> = new Map(),
+): ManifestPlan {
   const plan: ManifestPlan = { changes: [], outcomes: [], refusals: [] };
   const draft = draftOf(files);
   const wanted = new Set(keys);
   for (const key of wanted) {
     const homes = homesOf(new Set([key]), draft);
     if (homes.length === 0 && !plan.outcomes.some((outcome) => outcome.key === key)) {
-      plan.refusals.push(`${key} is described by no file of the manifest directory`);
+      plan.refusals.push(elsewhere.get(key) ?? `${key} is described by no file of the manifest directory`);
     }
     plan.refusals.push(...whyNot(homes, wanted, files));
     for (const home of homes) {

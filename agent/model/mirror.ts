@@ -3,6 +3,7 @@
  * admission plugins NodeRestriction, ServiceAccount, Priority and RuntimeClass. Not for: keeping them at the API server.
  */
 import type { Container, Pod, PodSpec, Volume } from "./gen/v1.ts";
+import { sourceOf } from "./wish.ts";
 
 /** kubectl looks for a static pod's events by this annotation's value in the place of the uid. */
 export const MIRROR = "kubernetes.io/config.mirror";
@@ -22,7 +23,7 @@ export const mirrorName = (name: string, nodeName: string): string => `${name}-$
 /** `name` may be the mirror's. */
 export const isCalled = (pod: Pod, name: string, nodeName: string): boolean =>
   pod.metadata?.name === name ||
-  (pod.metadata?.annotations?.["kubernetes.io/config.source"] === "file" &&
+  (sourceOf(pod) === "file" &&
     mirrorName(pod.metadata?.name ?? "", nodeName) === name);
 
 /** @param owner the Node, which takes its mirrors with it when it is deleted. */

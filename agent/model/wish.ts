@@ -84,6 +84,11 @@ export interface Desired {
   complete: boolean;
 }
 
+/** As the kubelet marks its pods. */
+export const SOURCE = "kubernetes.io/config.source";
+
+export const sourceOf = (pod: Pod): string | undefined => pod.metadata?.annotations?.[SOURCE];
+
 /** What the pod may use: local pods local objects, pods of the API server its objects. */
 export const objectsFor = (desired: Desired, { source }: DesiredPod): Objects =>
   source === "api" ? desired.clusterObjects ?? noObjects : desired.objects;

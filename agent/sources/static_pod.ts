@@ -6,7 +6,7 @@
  */
 import type { Pod } from "../model/gen/v1.ts";
 import { podHash, staticPodUid } from "../model/hash.ts";
-import type { DesiredPod } from "../model/wish.ts";
+import { type DesiredPod, SOURCE } from "../model/wish.ts";
 
 export function staticPod(pod: Pod, nodeName: string, origin: string): DesiredPod {
   const { name = "", namespace = "default" } = pod.metadata ?? {};
@@ -14,7 +14,7 @@ export function staticPod(pod: Pod, nodeName: string, origin: string): DesiredPo
   const annotations = {
     ...pod.metadata?.annotations,
     "kubernetes.io/config.hash": podHash(pod),
-    "kubernetes.io/config.source": "file",
+    [SOURCE]: "file",
   };
   return {
     pod: {

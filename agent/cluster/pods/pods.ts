@@ -5,7 +5,7 @@
 import type { Log } from "../../lib/log.ts";
 import type { Pod } from "../../model/gen/v1.ts";
 import { isMirror } from "../../model/mirror.ts";
-import type { DesiredPod, PodKey } from "../../model/wish.ts";
+import { type DesiredPod, type PodKey, SOURCE } from "../../model/wish.ts";
 import type { Api } from "../client/api.ts";
 import { watchObjects } from "../client/watch_objects.ts";
 
@@ -21,8 +21,7 @@ export interface PodWatchOptions {
   pause?: (ms: number, signal: AbortSignal) => Promise<void>;
 }
 
-/** Source: k8s.io/kubernetes/pkg/kubelet/types, ConfigSourceAnnotationKey, ConfigFirstSeenAnnotationKey. */
-const SOURCE = "kubernetes.io/config.source";
+/** Source: k8s.io/kubernetes/pkg/kubelet/types, ConfigFirstSeenAnnotationKey. */
 const SEEN = "kubernetes.io/config.seen";
 
 /** Never rejects; ends with the signal. */

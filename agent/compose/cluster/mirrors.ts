@@ -2,7 +2,7 @@
 import { createMirrors as create } from "../../cluster/report/mirrors.ts";
 import type { Pod } from "../../model/gen/v1.ts";
 import { mirroredUid } from "../../model/mirror.ts";
-import type { Desired, DesiredPod, PodKey } from "../../model/wish.ts";
+import { type Desired, type DesiredPod, type PodKey, sourceOf } from "../../model/wish.ts";
 import type { StatusStore } from "../../status_store.ts";
 import type { StatusReport } from "../../cluster/report/statuses.ts";
 import type { Loop } from "../loop.ts";
@@ -60,9 +60,7 @@ function followMirrors(
 function staticPods({ pods }: Desired, store: StatusStore): DesiredPod[] {
   const wanted = [...pods.values()].filter(({ source }) => source === "file");
   const uids = new Set(wanted.map(({ uid }) => uid));
-  const ending = store.pods().filter(({ metadata }) =>
-    metadata?.annotations?.["kubernetes.io/config.source"] === "file" && !uids.has(metadata.uid ?? "")
-  );
+  const ending = store.pods().filter((pod) => sourceOf(pod) === "file" && !uids.has(pod.metadata?.uid ?? ""));
   return [
     ...wanted,
     ...ending.map((pod): DesiredPod => ({ pod, uid: pod.metadata?.uid ?? "", source: "file", origin: "" })),

@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { noObjects } from "../../../../agent/model/wish.ts";
-import { createLab } from "./lab.ts";
+import { createLab, runningPod } from "./lab.ts";
 
 const files = (directory: string) => [...Deno.readDirSync(directory)].map(({ name }) => name);
 
@@ -50,6 +50,19 @@ Deno.test("delete takes claims, volumes, classes and drivers out of the manifest
   assertEquals([deleted.code, deleted.out], [0, "persistentvolumeclaim/data deleted\n"]);
   assertEquals(files(lab.manifests), []);
   assertEquals(lab.store.objects(), noObjects);
+});
+
+Deno.test("a pod of the cluster is not deleted here: who has it is named", async () => {
+  await using lab = await createLab();
+  const pod = runningPod("web");
+  const annotations = { "kubernetes.io/config.source": "api" };
+  lab.store.putPod({ ...pod, metadata: { ...pod.metadata, annotations } });
+  assertEquals(await lab.agent("delete", "pod", "web"), {
+    code: 1,
+    out: "",
+    err: "Error: nothing was changed: Pod default/web is the cluster's: " +
+      "delete it there, with kubectl delete pod -n default web\n",
+  });
 });
 
 const storage = (size: string) => ({
