@@ -7,6 +7,7 @@ import type { ProbeReport } from "../model/probe_report.ts";
 import type { StatusStore } from "../status_store.ts";
 import type { EphemeralContainer, Pod } from "../model/gen/v1.ts";
 import { parseEphemeral } from "../model/validate_ephemeral.ts";
+import { sourceOf } from "../model/wish.ts";
 import { containerNames, isRefusal, noSuchContainer, podOf, type Refusal, refuse } from "./lookup.ts";
 
 export interface PodRequests {
@@ -68,6 +69,9 @@ export function addPodRoutes(app: Hono, { store, requests, now }: PodRoutes): vo
     if ("problems" in parsed) return refuse(c, { reason: "BadRequest", message: parsed.problems.join("; ") });
     const { phase } = pod.status ?? {};
     const where = `pod ${pod.metadata?.namespace}/${pod.metadata?.name}`;
+    if (sourceOf(pod) === "api") {
+      return refuse(c, { reason: "Conflict", message: `${where} is the cluster's: use kubectl debug` });
+    }
     if (phase === "Succeeded" || phase === "Failed") {
       return refuse(c, { reason: "Conflict", message: `${where} has ended (${phase})` });
     }

@@ -78,4 +78,7 @@ Deno.test("debug asks the agent and goes; it stays with -i and ends as the conta
   const base = runningPod("web");
   lab.store.putPod({ ...base, status: { ...base.status, phase: "Succeeded" } });
   assertStringIncludes((await lab.agent("debug", "web", "--image", "b")).err, "has ended (Succeeded)");
+  const annotations = { "kubernetes.io/config.source": "api" };
+  lab.store.putPod({ ...runningPod("web"), metadata: { ...runningPod("web").metadata, annotations } });
+  assertStringIncludes((await lab.agent("debug", "web", "--image", "b")).err, "use kubectl debug");
 });
