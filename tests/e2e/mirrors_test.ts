@@ -8,6 +8,8 @@ import { configMap, identityOf, podOf, shell, stay } from "./pods.ts";
 
 const hash = (pod: Pod) => pod.metadata?.annotations?.["kubernetes.io/config.hash"];
 
+const restarts = (pod: Pod) => pod.status?.containerStatuses?.[0]?.restartCount;
+
 /** It uses what only the node has. */
 const web = (word: string) => [
   configMap("local", { word: "local" }),
@@ -31,7 +33,11 @@ async function checkMirror({ user, node: { agent }, kubectl }: ClusterOfOne): Pr
 async function checkEdit({ user, node: { agent } }: ClusterOfOne): Promise<void> {
   const before = user.pod("web-box")!;
   await agent.write("web.yaml", ...web("b"));
-  const after = await user.untilPod("web-box", "new", (pod) => hash(pod) !== hash(before) && isReady(pod));
+  const after = await user.untilPod(
+    "web-box",
+    "new",
+    (pod) => hash(pod) !== hash(before) && restarts(pod) === 1 && isReady(pod),
+  );
   assertEquals(after.spec?.containers[0]?.env, [{ name: "WORD", value: "b" }]);
 }
 
