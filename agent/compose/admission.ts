@@ -1,4 +1,5 @@
 /** Which pods this machine takes, from the configuration and what the machine is. Not for: the judgement itself. */
+import type { OwnNode } from "../cluster/node/own_node.ts";
 import type { Config } from "../config/config.ts";
 import { allocatableDevices } from "../model/devices.ts";
 import { nodeLabels } from "../model/node_affinity.ts";
@@ -17,6 +18,8 @@ export interface NodeAdmissionOptions {
   devices: Pick<DeviceLedger, "offers" | "grants">;
   /** Uids of the pods that an earlier run of the agent took. */
   taken: readonly string[];
+  /** Absent: the node is of no cluster, and its labels are those of the configuration. */
+  own?: OwnNode | undefined;
 }
 
 export const mostPods = (config: Config, { cpus }: Machine): number =>
@@ -24,15 +27,17 @@ export const mostPods = (config: Config, { cpus }: Machine): number =>
 
 export function createNodeAdmission(
   o: NodeAdmissionOptions,
-): { labels: Readonly<Record<string, string>>; admission: Admission } {
-  const { config, machine, facts } = o;
-  const labels = nodeLabels(config.nodeName, machine.arch, config.nodeLabels);
+): { labels(): Readonly<Record<string, string>>; admission: Admission } {
+  const { config, machine, facts, own } = o;
+  const configured = nodeLabels(config.nodeName, machine.arch, config.nodeLabels);
+  const labels = () => own?.get()?.metadata?.labels ?? configured;
   const node = () => {
     const apparmor = readApparmor();
     const { supplementalGroupsPolicy } = facts;
     return {
       name: config.nodeName,
-      labels,
+      labels: labels(),
+      labelsKnown: own === undefined || own.get() !== undefined,
       maxPods: mostPods(config, machine),
       allocatable: facts.allocatable,
       devices: allocatableDevices(o.devices.offers()),

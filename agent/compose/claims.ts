@@ -13,7 +13,7 @@ export interface ClaimPartsOptions {
   log: Log;
   store: StatusStore;
   csi: Pick<Csi, "drivers" | "volumes">;
-  labels: Readonly<Record<string, string>>;
+  labels(): Readonly<Record<string, string>>;
   /** A pod whose volumes could not be had may try again. */
   retry(podUid: string): void;
 }
@@ -27,7 +27,12 @@ export function createClaimParts(o: ClaimPartsOptions, leave: AbortSignal): Clai
     rootDir: config.rootDir,
     volumesDir: config.volumesDir,
     recordsPath: join(config.stateDir, "volumes.json"),
-    node: { name: config.nodeName, labels: o.labels },
+    node: {
+      name: config.nodeName,
+      get labels() {
+        return o.labels();
+      },
+    },
     drivers: o.csi.drivers,
     isOnNode: (volume) => o.csi.volumes.isOnNode(volume),
     expandOnNode: (volume, bytes, signal) => o.csi.volumes.expand(volume, bytes, signal),

@@ -1,8 +1,8 @@
 /**
- * What this machine is: addresses, memory, processors. Read once at the start. Not for: what becomes of it.
+ * What this machine is: addresses, memory, processors. Read at the start; of addresses also what becomes of them.
  */
 import { parseLoadedProfiles } from "../model/apparmor.ts";
-import { type InterfaceAddress, nodeAddresses } from "../node/addresses.ts";
+import { followAddresses, type InterfaceAddress, nodeAddresses } from "../node/addresses.ts";
 
 export interface Machine {
   hostname: string;
@@ -27,15 +27,21 @@ export const readText = (path: string) => {
   }
 };
 
-export function readMachine(configured: readonly string[]): Machine {
-  const interfaces = Deno.networkInterfaces().map((i): InterfaceAddress => ({
+const readInterfaces = () =>
+  Deno.networkInterfaces().map((i): InterfaceAddress => ({
     interface: i.name,
     family: i.family,
     address: i.address,
   }));
+
+/** As it is now, of a machine that had `before`. */
+export const newestAddresses = (before: readonly string[], configured: readonly string[]): string[] =>
+  followAddresses(before, configured, readInterfaces(), readText("/proc/net/route"));
+
+export function readMachine(configured: readonly string[]): Machine {
   return {
     hostname: Deno.hostname().toLowerCase(),
-    addresses: nodeAddresses(configured, interfaces, readText("/proc/net/route")),
+    addresses: nodeAddresses(configured, readInterfaces(), readText("/proc/net/route")),
     kernel: Deno.osRelease(),
     arch: Deno.build.arch === "aarch64" ? "arm64" : "amd64",
     cpus: navigator.hardwareConcurrency,

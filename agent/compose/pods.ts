@@ -38,14 +38,17 @@ import type { ClusterLink } from "./cluster/link.ts";
 import type { Csi } from "./csi.ts";
 import { createNetworks, createNodeCni } from "./networks.ts";
 import { nodeCredentials } from "./credentials.ts";
-import { readMachine } from "./machine.ts";
+import { newestAddresses, readMachine } from "./machine.ts";
 import { imageCalls, runtimeCalls } from "./metrics.ts";
 
 export interface PodParts {
   cni: Cni;
   node: NodeFacts;
+  /** Looks what addresses the machine has now; pods hear of others. */
+  addresses(): string[];
   amounts: NodeAmounts;
-  labels: Readonly<Record<string, string>>;
+  /** The node's: of the API server where it has one, else of the configuration. */
+  labels(): Readonly<Record<string, string>>;
   runtime: Runtime;
   images: Images;
   archives: ImageArchives;
@@ -130,6 +133,7 @@ export function createPodParts(o: PodPartsOptions, leave: AbortSignal): PodParts
     now: () => host.now(),
     taken: o.taken,
     devices: o.devices,
+    own: o.link?.own,
   });
   const claims = createClaimParts({
     config,
@@ -250,6 +254,29 @@ export function createPodParts(o: PodPartsOptions, leave: AbortSignal): PodParts
       images: { images, archives, pulls: createGate(config.maxParallelImagePulls ?? Infinity), credentials },
     },
   }, leave);
-  const parts = { cni, node, amounts, labels, runtime, images, archives, reconciler, storage, claims, usage };
+  /** In place: everyone has the same list. */
+  const addresses = () => {
+    const now = newestAddresses(machine.addresses, config.nodeIPs);
+    if (now.join() !== machine.addresses.join()) {
+      log.info("the node has other addresses", { before: machine.addresses.join(), now: now.join() });
+      machine.addresses.splice(0, Infinity, ...now);
+      reconciler.nudge();
+    }
+    return now;
+  };
+  const parts = {
+    cni,
+    node,
+    addresses,
+    amounts,
+    labels,
+    runtime,
+    images,
+    archives,
+    reconciler,
+    storage,
+    claims,
+    usage,
+  };
   return { ...parts, volumeMeter, devices: o.devices, cgroups, credentials };
 }

@@ -29,6 +29,7 @@ import { isEnded } from "../reconcile/admission.ts";
 import { observePodStarts } from "./metrics.ts";
 import { apiService, createPages } from "./api.ts";
 import { createClusterLink } from "./cluster/link.ts";
+import { clusterStatus } from "./cluster/status.ts";
 import { clusterServices } from "./cluster/mod.ts";
 import type { Loop } from "./loop.ts";
 import { createCsi } from "./csi.ts";
@@ -137,6 +138,7 @@ export async function createServices(o: RunOptions, signal: AbortSignal): Promis
       heartbeat.beat();
     },
     resources,
+    cluster: () => clusterStatus(link),
     listedAgo: () => host.monotonic() - listedAt,
   };
   const settled = createSettled(host, store, snapshots);
@@ -263,6 +265,7 @@ interface Seen {
   parts: PodParts;
   chosen: ChosenRuntime;
   onLook(view: RuntimeView): void;
+  cluster(): ReturnType<typeof clusterStatus>;
   listedAgo(): number;
   resources(): NodeResources;
 }
@@ -275,12 +278,13 @@ function nodeStatus(o: RunOptions, seen: Seen, signal: AbortSignal): Promise<voi
     runtime: withNetworkStatus(parts.runtime, parts.cni),
     store,
     resources,
+    addresses: parts.addresses,
+    labels: parts.labels,
+    cluster: seen.cluster,
     base: {
       nodeName: config.nodeName,
       version: buildInfo().version,
       startedAt: host.now(),
-      addresses: [...parts.node.hostIPs],
-      labels: parts.labels,
       runtime: { endpoint: chosen.endpoint, managed: chosen.containerd !== undefined },
       paths: {
         manifests: config.staticPodPath,

@@ -23,6 +23,8 @@ export interface AdmissionNode extends NodeIdentity {
   devices?: Readonly<Record<string, number>>;
   /** Pods that have been given devices: by uid. */
   holders?: ReadonlySet<string>;
+  /** False: its labels are at the API server, which has not told them yet. Absent: they are known. */
+  labelsKnown?: boolean;
   /** As uname tells it. */
   kernel: string;
   allowedUnsafeSysctls: readonly string[];
@@ -92,7 +94,9 @@ export function admitPods(
     const newcomer = taken.pods.some((p) => priorityOf(p.pod) > priorityOf(pod) && !wasTaken(p));
     const stays = wasTaken(desired) && !newcomer;
     const equipped = stays && (node.holders?.has(uid) ?? true);
-    const verdict = whyNot(pod, node) ?? whyNoPort(desired, taken) ??
+    // A scheduler has judged: it does so anew for none that runs, whatever becomes of the node's labels.
+    const placed = desired.source === "api" && (wasTaken(desired) || node.labelsKnown === false);
+    const verdict = whyNot(pod, node, placed) ?? whyNoPort(desired, taken) ??
       (stays ? undefined : whyNoRoom(pod, taken, node, wasTaken(desired) || old.get(uid)?.reason)) ??
       (equipped ? undefined : whyNoDevices(pod, taken, node.devices ?? {}));
     verdicts.set(uid, verdict);
@@ -109,8 +113,8 @@ function take(taken: Taken, desired: DesiredPod): void {
   }
 }
 
-/** What the pod alone is refused for. */
-export function whyNot(pod: Pod, node: AdmissionNode): PodEnd | undefined {
+/** What the pod alone is refused for. `placed`: it is on the right node, whatever it asks for. */
+export function whyNot(pod: Pod, node: AdmissionNode, placed = false): PodEnd | undefined {
   const spec = pod.spec!;
   const os = pod.metadata?.labels?.["kubernetes.io/os"];
   if (os !== undefined && os !== "linux") {
@@ -135,7 +139,7 @@ export function whyNot(pod: Pod, node: AdmissionNode): PodEnd | undefined {
     const hint = "allowedUnsafeSysctls in the configuration allows more";
     return refusal("SysctlForbidden", `forbidden sysctl: "${name}" not allowlisted (${hint})`);
   }
-  if (!matchesNode(pod, node)) {
+  if (!placed && !matchesNode(pod, node)) {
     const message = "node(s) didn't match Pod's node affinity/selector";
     return refusal("NodeAffinity", `Predicate NodeAffinity failed: ${message}`);
   }

@@ -26,12 +26,28 @@ export interface Condition {
   lastTransitionTime?: number;
 }
 
+/** How the node stands with its cluster. */
+export interface ClusterStatus {
+  /** "" while it is not known. */
+  server: string;
+  /** Whether the API server answered last. */
+  answers: boolean;
+  /** Why it does not. */
+  message?: string;
+  /** Whether there is a Node, and what it tells. */
+  registered: boolean;
+  ready: boolean;
+  unschedulable: boolean;
+}
+
 /** `agent status`: one look. */
 export interface AgentStatus {
   nodeName: string;
   version: string;
   startedAt: number;
   runtime: { name: string; version: string; endpoint: string; managed: boolean };
+  /** Absent: the node is of no cluster. */
+  cluster?: ClusterStatus;
   conditions: Condition[];
   addresses: string[];
   labels: Readonly<Record<string, string>>;

@@ -26,10 +26,32 @@ export function nodeAddresses(
   routes: string,
 ): string[] {
   if (configured.length > 0) return [...configured];
-  const usable = interfaces.filter(isUsable);
+  const ofDefault = onDefault(interfaces, routes);
+  const found = ofEachFamily(ofDefault.length > 0 ? ofDefault : interfaces.filter(isUsable).slice(0, 1));
+  return found.length > 0 ? found : ["127.0.0.1"];
+}
+
+function onDefault(interfaces: readonly InterfaceAddress[], routes: string): InterfaceAddress[] {
   const preferred = defaultInterface(routes);
-  const ofDefault = usable.filter((a) => a.interface === preferred);
-  const candidates = ofDefault.length > 0 ? ofDefault : usable.slice(0, 1);
-  const families = ["IPv4", "IPv6"].flatMap((family) => candidates.find((a) => a.family === family) ?? []);
-  return families.length > 0 ? families.map((a) => a.address) : ["127.0.0.1"];
+  return interfaces.filter((a) => isUsable(a) && a.interface === preferred);
+}
+
+const ofEachFamily = (addresses: readonly InterfaceAddress[]): string[] =>
+  ["IPv4", "IPv6"].flatMap((family) => addresses.find((a) => a.family === family)?.address ?? []);
+
+/**
+ * Of a node that had `before`: those stay as long as the interface of the default route has them, and while there is no such
+ * route, for a cable that is out makes no other node.
+ */
+export function followAddresses(
+  before: readonly string[],
+  configured: readonly string[],
+  interfaces: readonly InterfaceAddress[],
+  routes: string,
+): string[] {
+  const now = onDefault(interfaces, routes);
+  const has = (address: string) => now.some((a) => a.address === address);
+  const stays = configured.length > 0 || now.length === 0 ||
+    (before.every(has) && before.length === ofEachFamily(now).length);
+  return stays ? [...before] : ofEachFamily(now);
 }

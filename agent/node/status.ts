@@ -13,11 +13,14 @@ export interface NodeStatusOptions {
   runtime: Runtime;
   store: StatusStore;
   /** All that does not change. */
-  base: Omit<AgentStatus, "conditions" | "runtime" | keyof NodeResources> & {
+  base: Omit<AgentStatus, "conditions" | "runtime" | "addresses" | "labels" | keyof NodeResources> & {
     runtime: { endpoint: string; managed: boolean };
   };
   /** As they are now. */
   resources(): NodeResources;
+  addresses(): string[];
+  labels(): Readonly<Record<string, string>>;
+  cluster(): Pick<AgentStatus, "cluster">;
   /** Whether every source of pods has spoken. */
   complete(): boolean;
   /** How long ago the runtime last told all its pods, in ms. */
@@ -115,6 +118,9 @@ export async function runNodeStatus(o: NodeStatusOptions, signal: AbortSignal): 
     o.store.setStatus({
       ...o.base,
       ...o.resources(),
+      addresses: o.addresses(),
+      labels: o.labels(),
+      ...o.cluster(),
       runtime: {
         ...o.base.runtime,
         name: view.name || before?.runtime.name || "",

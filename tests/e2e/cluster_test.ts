@@ -1,6 +1,8 @@
 /** A node of a cluster on a real runtime: pods that controllers make, and what is told of them. */
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertMatch } from "@std/assert";
+import type { Node } from "../../agent/model/gen/v1.ts";
 import { isReady } from "./agent.ts";
+import { find } from "../fakes/cluster/world.ts";
 import { until } from "../fakes/until.ts";
 import { type ClusterOfOne, type Manifest, startClusterOfOne } from "./cluster.ts";
 import { configMap, identityOf, podOf, secret, shell, stay } from "./pods.ts";
@@ -51,6 +53,44 @@ async function checkObjects({ cluster, user, node: { agent, run } }: ClusterOfOn
 const serviceOf = (name: string, spec: Record<string, unknown>): Manifest =>
   ({ apiVersion: "v1", kind: "Service", metadata: { name }, spec }) as Manifest;
 
+/** The Node as `kubectl` and `agent status` show it; its labels decide on pods. */
+async function checkNode(
+  { cluster, user, node: { name, agent, run }, kubectl }: ClusterOfOne,
+): Promise<void> {
+  const isReadyNode = (node?: Node) =>
+    node?.status?.conditions?.some((c) => c.type === "Ready" && c.status === "True") === true;
+  const node = await user.until<Node>("Node", name, "ready", isReadyNode);
+  assertEquals(node.status?.conditions?.map((c) => c.reason), [
+    "KubeletHasSufficientMemory",
+    "KubeletHasNoDiskPressure",
+    "KubeletHasSufficientPID",
+    "KubeletReady",
+  ]);
+  assertMatch(node.status?.nodeInfo?.containerRuntimeVersion ?? "", /^containerd:\/\/\d/);
+  const described = await kubectl(["describe", "node", name]);
+  for (
+    const line of [
+      /Ready +True .* KubeletReady +kubelet is posting ready status/,
+      /pods: +110/,
+      /Hostname: +box/,
+    ]
+  ) {
+    assertMatch(described, line);
+  }
+  const lease = () => cluster.world.store.get(find("Lease"), "kube-node-lease", name);
+  await until("its lease is held", () => lease()?.spec?.holderIdentity === name);
+  await user.patch("Node", name, { metadata: { labels: { disk: "ssd" } }, spec: { unschedulable: true } });
+  await until("the node shows what was changed", async () => {
+    const { stdout } = await agent.cli("status");
+    return /Cluster .*\(answers\), node Ready, SchedulingDisabled/.test(stdout);
+  });
+  await run(podOf("choosy", [shell("main", stay)], { nodeSelector: { disk: "ssd" } }));
+  await agent.untilReady("choosy");
+  await user.patch("Node", name, { metadata: { labels: { disk: null } }, spec: { unschedulable: null } });
+  await user.remove("Pod", "choosy", 0);
+  await agent.untilGone("choosy");
+}
+
 async function checkNewAgent({ node }: ClusterOfOne): Promise<void> {
   const before = identityOf(await node.agent.untilReady("web-1"));
   await node.agent.kill();
@@ -60,6 +100,7 @@ async function checkNewAgent({ node }: ClusterOfOne): Promise<void> {
 
 Deno.test("a node runs what the API server binds to it", async (t) => {
   await using one = await startClusterOfOne();
+  await t.step("its Node is ready, and shows what it is", () => checkNode(one));
   await t.step("pods of a ReplicaSet run, and are stopped when deleted", () => checkReplicas(one));
   await t.step("a pod has what it names at the API server, and tokens", () => checkObjects(one));
   await t.step("an agent that is killed and started again lets them run", () => checkNewAgent(one));

@@ -1,7 +1,7 @@
 /** The agent at one look. Pure. */
 import { formatProblem, type Problem } from "../../model/errors.ts";
 import type { Pod } from "../../model/gen/v1.ts";
-import type { AgentStatus, Condition } from "../../model/status_types.ts";
+import type { AgentStatus, ClusterStatus, Condition } from "../../model/status_types.ts";
 import { isDeviceResource } from "../../model/devices.ts";
 import { humanDuration } from "./duration.ts";
 import type { DeviceItem } from "./tables.ts";
@@ -28,6 +28,22 @@ function conditionText(condition: Condition, paint: Paint): string {
   }
   const why = [condition.reason, condition.message].filter((text) => text).join(": ");
   return paint(oneLine(`${condition.type}=${condition.status}${why === "" ? "" : ` (${why})`}`), "red");
+}
+
+function clusterText(cluster: ClusterStatus, paint: Paint): string {
+  const { server, answers, message, registered, ready, unschedulable } = cluster;
+  const why = message === undefined ? "" : `: ${oneLine(printable(message))}`;
+  return [
+    `${server || "API server not known"} (${
+      answers ? paint("answers", "green") : paint(`no answer${why}`, "red")
+    })`,
+    !registered
+      ? paint("node not registered", "red")
+      : ready
+      ? paint("node Ready", "green")
+      : paint("node NotReady", "red"),
+    ...(unschedulable ? [paint("SchedulingDisabled", "yellow")] : []),
+  ].join(", ");
 }
 
 function problemCount(problems: readonly Problem[], paint: Paint): string {
@@ -91,6 +107,7 @@ export function renderStatus(look: Look, paint: Paint): string {
   const rows: (readonly [string, string])[] = [
     ["Node", `${status.nodeName} (agent ${status.version}, up ${humanDuration(now - status.startedAt)})`],
     ["Runtime", `${name} (${endpoint})`],
+    ...(status.cluster === undefined ? [] : [["Cluster", clusterText(status.cluster, paint)] as const]),
     ["Addresses", status.addresses.join(", ") || "none"],
     [
       "Conditions",

@@ -7,6 +7,7 @@ import { createMailbox } from "../../lib/mailbox.ts";
 import { aborted } from "../../lib/pause.ts";
 import type { NodeRuntimeHandler } from "../../model/gen/v1.ts";
 import { kubeletVersion } from "../../model/kubernetes_version.ts";
+import { nodeLabels } from "../../model/node_affinity.ts";
 import { holdPressures, pressuresNow, type PressureTimes } from "../../model/node_pressure.ts";
 import type { NodeView } from "../../model/node_status.ts";
 import { readMachineInfo } from "../../node/node_info.ts";
@@ -15,8 +16,11 @@ import type { RuntimeView } from "../../node/status.ts";
 import type { ImageStatus } from "../../ports.ts";
 import type { StatusStore } from "../../status_store.ts";
 import type { Loop } from "../loop.ts";
-import { readMachine } from "../machine.ts";
+import { type Machine, readMachine } from "../machine.ts";
+import type { PodParts } from "../pods.ts";
+import type { ClusterLink } from "./link.ts";
 import type { ClusterContext } from "./mod.ts";
+import { followCluster } from "./status.ts";
 
 export function nodeServices(context: ClusterContext): Loop[] {
   const { config, host, link, log } = context;
@@ -37,16 +41,23 @@ export function nodeServices(context: ClusterContext): Loop[] {
 }
 
 async function report(context: ClusterContext, signal: AbortSignal): Promise<void> {
-  const { config, host, link, log, parts, store } = context;
+  const { config, host, link, log, store } = context;
+  const machine = readMachine(config.nodeIPs);
   const mailbox = createMailbox<never>(() => host.monotonic());
+  followCluster(link, store, signal);
+  followLabels(link, context.parts, signal);
   // Ready or not is told at once.
   store.subscribe((change) => change.kind === "status" && mailbox.nudge(), signal);
-  const look = createLook(context);
+  const look = createLook(context, machine);
   await hasStatus(store, signal);
   await reportNode({
     ...{ api: link.api, host, log, own: link.own, look },
     pause: async (ms, signal) => void await mailbox.wait(signal, host.monotonic() + ms),
-    intent: { name: link.nodeName, labels: parts.labels, ...config.node },
+    intent: {
+      name: link.nodeName,
+      labels: nodeLabels(link.nodeName, machine.arch, config.nodeLabels),
+      ...config.node,
+    },
     register: config.node.register,
     every: config.nodeStatusUpdateFrequency,
     reportEvery: config.node.reportFrequency,
@@ -64,6 +75,17 @@ async function report(context: ClusterContext, signal: AbortSignal): Promise<voi
   }, signal);
 }
 
+/** Which pods the node takes may depend on its labels, which anybody may change at the API server. */
+function followLabels({ own }: ClusterLink, { labels, reconciler }: PodParts, signal: AbortSignal): void {
+  let before = JSON.stringify(labels());
+  own.changes.subscribe(() => {
+    const now = JSON.stringify(labels());
+    if (now === before) return;
+    before = now;
+    reconciler.readmit();
+  }, signal);
+}
+
 /** Until the runtime was asked once. */
 async function hasStatus(store: StatusStore, signal: AbortSignal): Promise<void> {
   const done = new AbortController();
@@ -76,9 +98,8 @@ async function hasStatus(store: StatusStore, signal: AbortSignal): Promise<void>
 /** Images are many and change seldom. */
 const imagesAgeMs = 30_000;
 
-function createLook(context: ClusterContext): (signal: AbortSignal) => Promise<NodeView> {
+function createLook(context: ClusterContext, machine: Machine): (signal: AbortSignal) => Promise<NodeView> {
   const { config, host, parts, store } = context;
-  const machine = readMachine(config.nodeIPs);
   const { evictionHard, pressureTransition, maxImages } = config.node;
   const places = { nodefs: config.rootDir, imagefs: config.managedRuntime.root };
   let pressures: PressureTimes = new Map();

@@ -223,3 +223,19 @@ Deno.test("host ports belong to whom they were given; other addresses and protoc
   const onHost = { hostNetwork: true, ...port(80) };
   assertEquals(told(judge({ a: onHost, b: port(80, one) })), { a: "ok", b: "NodePorts" });
 });
+
+Deno.test("labels decide on pods of the API server only before they run, and once they are known", () => {
+  const pod = podOf({ nodeSelector: { disk: "hdd" } });
+  const verdict = (source: "api" | "file", wasTaken: boolean, labelsKnown = true) => {
+    const desired = { pod, uid: "web", source, origin: "o" };
+    const verdicts: Verdicts = wasTaken ? new Map([["web", undefined]]) : new Map();
+    return admitPods([desired], { verdicts, pods: new Map() }, () => false, { ...node, labelsKnown })
+      .get("web")?.reason;
+  };
+  assertEquals([verdict("api", false), verdict("api", true), verdict("api", false, false)], [
+    "NodeAffinity",
+    undefined,
+    undefined,
+  ]);
+  assertEquals([verdict("file", true), verdict("file", false, false)], ["NodeAffinity", "NodeAffinity"]);
+});

@@ -1,7 +1,7 @@
 /** The node's conditions and addresses from what was seen. */
 import { assertEquals } from "@std/assert";
 import { deriveConditions, type RuntimeView } from "../../../../agent/node/status.ts";
-import { nodeAddresses } from "../../../../agent/node/addresses.ts";
+import { followAddresses, nodeAddresses } from "../../../../agent/node/addresses.ts";
 
 const good: RuntimeView = {
   name: "containerd",
@@ -73,4 +73,16 @@ Deno.test("the node's addresses are those of the default route with the lowest m
   assertEquals(nodeAddresses(["198.51.100.1"], all, routes), ["198.51.100.1"]);
   assertEquals(nodeAddresses([], all.slice(0, 2), ""), ["192.0.2.7"]);
   assertEquals(nodeAddresses([], all.slice(0, 1), ""), ["127.0.0.1"]);
+});
+
+Deno.test("a node that gets another address shows it, and the one it has while it has no network", () => {
+  const follow = (before: string[], ...now: ReturnType<typeof at>[]) =>
+    followAddresses(before, [], now, routes);
+  const bridge = at("cni0", "10.0.0.1");
+  assertEquals(follow(["192.0.2.1"], bridge, at("eth0", "192.0.2.9")), ["192.0.2.9"]);
+  assertEquals(follow(["192.0.2.1"], bridge), ["192.0.2.1"]);
+  assertEquals(follow(["192.0.2.1"], at("eth0", "192.0.2.9"), at("eth0", "192.0.2.1")), ["192.0.2.1"]);
+  const both = [at("eth0", "192.0.2.1"), at("eth0", "2001:db8::1", "IPv6")];
+  assertEquals(follow(["192.0.2.1"], ...both), ["192.0.2.1", "2001:db8::1"]);
+  assertEquals(followAddresses(["192.0.2.5"], ["192.0.2.5"], both, routes), ["192.0.2.5"]);
 });
