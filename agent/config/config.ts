@@ -25,6 +25,8 @@ export interface Config extends Instance, PlacementConfig {
   cluster: ClusterConfig;
   /** As an object of a cluster, and what is kept free on it. */
   node: NodeConfig;
+  /** Of a node of a cluster, while its API server is away. */
+  offline: OfflineConfig;
   /** What the agent must remember: `<rootDir>/agent`. */
   stateDir: string;
   /** Archives in it are imported into the runtime. */
@@ -112,6 +114,17 @@ export interface ClusterConfig {
   rotateCertificates: boolean;
   /** As above, for what becomes of pods. */
   requestRate: { qps: number; burst: number };
+}
+
+/** Form of SilenceRules (cluster/offline/silence.ts), and what is kept. */
+export interface OfflineConfig {
+  /** "": one in the state directory. */
+  keyFile: string;
+  /** In bytes of JSON. */
+  maxSize: number;
+  /** In ms; 0: for ever. */
+  maxSilence: number;
+  obeyTolerations: boolean;
 }
 
 export interface ImageCredentialConfig {
@@ -236,6 +249,12 @@ function toConfig(instance: Instance, values: ReadonlyMap<string, unknown>, node
       requestRate: { qps: number("kubeAPIQPS"), burst: number("kubeAPIBurst") },
     },
     node: toNode(values, keyByName.get("evictionHard")!.default as Record<string, string>),
+    offline: {
+      keyFile: text("offline.keyFile"),
+      maxSize: parseQuantity(text("offline.maxSize")) ?? 0,
+      maxSilence: time("offline.maxSilence"),
+      obeyTolerations: values.get("offline.obeyTolerations") === true,
+    },
     stateDir: stateDirOf(instance.rootDir),
     imagesDir: text("imagesDir"),
     pluginsDir: text("pluginsDir"),

@@ -11,6 +11,7 @@ import type {
   VolumeMountStatus,
 } from "./gen/v1.ts";
 import type { IdRange } from "./user_namespace.ts";
+import type { PodSource } from "./wish.ts";
 
 export interface ObservedSandbox {
   id: string;
@@ -99,6 +100,8 @@ export interface ObservedPod {
   uid: string;
   namespace: string;
   name: string;
+  /** Who wanted it, from its sandbox's annotation. */
+  source?: PodSource;
   /** Newest first. */
   sandboxes: ObservedSandbox[];
   /** All containers of all sandboxes, newest attempt first within a name. */

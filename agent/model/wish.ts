@@ -50,19 +50,21 @@ export const noObjects: Objects = {
   persistentVolumes: new Map(),
 };
 
+/** `file` for the manifest directory, `api` for a control plane (annotation kubernetes.io/config.source). */
+export type PodSource = "file" | "api";
+
 /** One pod that should run, with where it came from. Defaults, uid and namespace are filled in. */
 export interface DesiredPod {
   pod: Pod;
   uid: string;
-  /** `file` for the manifest directory, `api` for a control plane (annotation kubernetes.io/config.source). */
-  source: "file" | "api";
+  source: PodSource;
   /** The file, or other place, that describes it. */
   origin: string;
 }
 
 /** Everything that one source wants, at one instant. */
 export interface Snapshot extends Objects {
-  source: DesiredPod["source"];
+  source: PodSource;
   pods: ReadonlyMap<PodKey, DesiredPod>;
   origins?: ReadonlyMap<string, string>;
   problems: readonly Problem[];
@@ -80,7 +82,9 @@ export interface Desired {
   /** The file that describes an object, by `Kind namespace/name`; absent for those that come from elsewhere. */
   origins?: ReadonlyMap<string, string>;
   problems: readonly Problem[];
-  /** False until every source has spoken once: nothing is removed before. */
+  /** Those that have said what they want now: their pods that are not among these are removed. */
+  spoken?: ReadonlySet<PodSource>;
+  /** Every source has spoken: what is of no known source is removed, too. */
   complete: boolean;
 }
 
@@ -112,6 +116,8 @@ export type Wish =
 export interface KnownPod {
   key: PodKey;
   uid: string;
+  /** Absent where nothing tells. */
+  source?: PodSource;
 }
 
 /**
@@ -129,9 +135,9 @@ export function diffPods(desired: Desired, known: readonly KnownPod[]): Map<stri
       isTerminating(pod) ? ending(pod) : { kind: "present", pod, objects: objectsFor(desired, pod) },
     );
   }
-  if (!desired.complete) return wishes;
-  for (const { key, uid } of known) {
-    if (!uids.has(uid)) wishes.set(uid, { kind: "absent", uid, key });
+  for (const { key, uid, source } of known) {
+    const certain = desired.complete || (source !== undefined && desired.spoken?.has(source) === true);
+    if (certain && !uids.has(uid)) wishes.set(uid, { kind: "absent", uid, key });
   }
   return wishes;
 }

@@ -9,6 +9,7 @@ import type { Host, Runtime, Storage } from "../ports.ts";
 import { emptyObservation, type ObservedPod } from "../model/observed.ts";
 import { parseEnd } from "../model/end.ts";
 import type { Memory } from "../model/plan.ts";
+import type { PodSource } from "../model/wish.ts";
 import { postStartNote } from "./hooks.ts";
 import { hasPodLogs, type LogPaths } from "./logs.ts";
 
@@ -25,6 +26,8 @@ export interface PodIdentity {
   uid: string;
   namespace: string;
   name: string;
+  /** Who wanted it, where that is known. */
+  source?: PodSource;
 }
 
 /** `leaving`: the pod is to be removed, so what is left on disk counts too. */

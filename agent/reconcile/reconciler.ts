@@ -74,14 +74,19 @@ export function createReconciler(o: ReconcilerOptions, leave: AbortSignal): Reco
   const known = (): KnownPod[] => {
     const ids = new Map<string, PodIdentity>(found);
     for (const [uid, worker] of workers) ids.set(uid, worker.id);
-    return [...ids].map(([uid, id]) => ({ uid, key: `${id.namespace}/${id.name}` }));
+    return [...ids].map(([uid, { namespace, name, source }]) => ({
+      uid,
+      key: `${namespace}/${name}`,
+      ...(source && { source }),
+    }));
   };
 
   const identity = (uid: string, wish: Wish): PodIdentity => {
     const known = found.get(uid);
     if (wish.kind === "absent" && known !== undefined) return known;
     const m = (wish.kind === "absent" ? wish.pod : wish.pod.pod)?.metadata;
-    return { uid, namespace: m?.namespace ?? "default", name: m?.name ?? "" };
+    const source = wish.kind === "absent" ? undefined : wish.pod.source;
+    return { uid, namespace: m?.namespace ?? "default", name: m?.name ?? "", ...(source && { source }) };
   };
 
   const start = (uid: string, wish: Wish): Worker => {
@@ -131,7 +136,9 @@ export function createReconciler(o: ReconcilerOptions, leave: AbortSignal): Reco
 
   const takeOver = (pods: readonly PodIdentity[]) => {
     const strangers = pods.filter(({ uid }) => !workers.has(uid) && !found.has(uid));
-    for (const { uid, namespace, name } of strangers) found.set(uid, { uid, namespace, name });
+    for (const { uid, namespace, name, source } of strangers) {
+      found.set(uid, { uid, namespace, name, ...(source && { source }) });
+    }
     if (strangers.length > 0 && latest !== undefined) apply(latest);
   };
 

@@ -44,9 +44,13 @@ export function mergeSnapshots(
   const local = [...pods.values()].filter((p) => p.source === "file");
   for (const desired of local) problems.push(...missingReferences(desired, objects));
   problems.push(...hostPortClashes(local));
-  const complete = expected.every((name) => snapshots.has(name));
-  return { pods, objects, ...(clusterObjects && { clusterObjects }), origins, problems, complete };
+  const spoken = new Set(ordered.filter(hasSpoken).map((s) => s.source));
+  const complete = expected.every((name) => snapshots.has(name)) && ordered.every(hasSpoken);
+  return { pods, objects, ...(clusterObjects && { clusterObjects }), origins, problems, spoken, complete };
 }
+
+/** A directory that cannot be read is as it was; of a cluster that is out of reach nobody knows what it wants now. */
+const hasSpoken = ({ source, readable }: Snapshot): boolean => source === "file" || readable !== false;
 
 function mergeObjects(snapshots: readonly Objects[]): Objects {
   const merged = objectFields.map(([_kind, field]) => {

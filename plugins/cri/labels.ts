@@ -123,6 +123,11 @@ export const userNamespaceOf = (annotations: Words): IdRange | undefined =>
 
 export const sandboxHashOf = (annotations: Words): string => annotations[SANDBOX_HASH] ?? "";
 
+/** Undefined where the sandbox does not say it. */
+export function sourceOf({ [CONFIG_SOURCE]: source }: Words): "file" | "api" | undefined {
+  return source === "file" || source === "api" ? source : undefined;
+}
+
 /** In ms; undefined where the sandbox does not say it. */
 export const podStartOf = (annotations: Words): number | undefined =>
   parseNumber(annotations[POD_START], 0) || undefined;

@@ -18,6 +18,7 @@ import {
   podStartOf,
   sandboxHashOf,
   sandboxResourcesOf,
+  sourceOf,
   userNamespaceOf,
 } from "./labels.ts";
 
@@ -140,7 +141,10 @@ export function toObservedPods(
     return pod;
   };
   for (const { sandbox, ips } of sandboxes) {
-    podOf(sandbox.labels).sandboxes.push(toObservedSandbox(sandbox, ips));
+    const pod = podOf(sandbox.labels);
+    pod.sandboxes.push(toObservedSandbox(sandbox, ips));
+    const source = sourceOf(sandbox.annotations);
+    if (source !== undefined) pod.source = source;
   }
   for (const { container, status } of containers) {
     podOf(container.labels).containers.push(toObservedContainer(container, status));

@@ -154,6 +154,7 @@ export function createWorld(now: () => number, publish: (event: RuntimeEvent) =>
         uid,
         namespace: pod.metadata?.namespace ?? "default",
         name: pod.metadata?.name ?? "",
+        source: s.spec.source,
         sandboxes: [],
         containers: [],
         hasDirectory: false,

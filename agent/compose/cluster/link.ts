@@ -14,6 +14,7 @@ import type { Log } from "../../lib/log.ts";
 import type { Host } from "../../ports.ts";
 import type { StatusStore } from "../../status_store.ts";
 import type { Loop } from "../loop.ts";
+import { createOffline, type Offline } from "./offline.ts";
 
 export interface ClusterLink {
   /** As the node. While it has no identity requests fail and watches wait. */
@@ -28,6 +29,8 @@ export interface ClusterLink {
   departures: Listeners<string>;
   /** What becomes of pods, for the API server. */
   statuses: StatusReport;
+  /** While the API server is away. */
+  offline: Offline;
   /** What keeps the tie. */
   services: Loop[];
 }
@@ -51,14 +54,17 @@ export async function createClusterLink(o: LinkOptions): Promise<ClusterLink | u
     rotates: cluster.rotateCertificates,
     report: (problems) => store.setProblems("identity", problems),
   });
-  const { api, kubeconfig } = identity;
+  const { kubeconfig } = identity;
+  const offline = createOffline({ config: o.config, host, log, store, ...identity });
+  const { api } = offline;
   const tokens = createTokens({ api, host });
   return {
     api,
     kubeconfig,
+    offline,
     nodeName,
     statuses: createStatusReport({ api, log, rate: cluster.requestRate }),
-    tokens,
+    tokens: offline.tokens(tokens),
     own: createOwnNode(),
     departures: createListeners(),
     services: [

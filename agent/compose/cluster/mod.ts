@@ -40,11 +40,14 @@ export interface ClusterContext {
 }
 
 export function clusterServices(context: ClusterContext): Loop[] {
+  const { link } = context;
   const mirrors = createMirrors(context);
+  const publish = link.offline.between(context.publish);
   return [
-    ...context.link.services,
+    ...link.services,
+    ...link.offline.services,
     ...nodeServices(context),
-    podSource(context, mirrors.seen),
+    podSource({ ...context, publish }, mirrors.seen),
     mirrors.loop,
     statusReport(context),
     events(context),

@@ -50,6 +50,7 @@ Deno.test("nothing given: the defaults of a node's one agent", () => {
       ],
       pressureTransition: 300_000,
     },
+    offline: { keyFile: "", maxSize: 64 * 1024 ** 2, maxSilence: 0, obeyTolerations: false },
     stateDir: "/var/lib/kubelet/agent",
     imagesDir: "/var/lib/kubelet/agent/images",
     pluginsDir: "/etc/kubernetes/plugins.d",

@@ -86,3 +86,18 @@ Deno.test("what nobody wants any more is removed after recovery, and only when a
     assertEquals(fake.pods().map((p) => p.name), ["other"]);
   }, fake);
 });
+
+Deno.test("what a source wants no more is removed as soon as that source has spoken, though another is silent", async () => {
+  const fake = createFakeRuntime();
+  const ofCluster = { ...podOf("far", [container("a")]), source: "api" as const };
+  await withBench(async (b) => {
+    b.reconciler.update(desired(podOf("near", [container("a")]), ofCluster));
+    await until(b, "ready", () => isReady(b, "near") && isReady(b, "far"));
+  }, fake);
+  await withBench(async (b) => {
+    b.reconciler.update({ ...desired(), complete: false, spoken: new Set(["file" as const]) });
+    await b.reconciler.recover();
+    while (fake.pods().length > 1) await new Promise((resolve) => setTimeout(resolve, 5));
+    assertEquals(fake.pods().map((p) => p.name), ["far"]);
+  }, fake);
+});

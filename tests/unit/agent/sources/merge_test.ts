@@ -43,6 +43,13 @@ Deno.test("nothing is complete before every source has spoken", () => {
   assertEquals(mergeSnapshots(new Map(), []).complete, true);
 });
 
+Deno.test("what a cluster wanted once is no word of it now", () => {
+  const kept = { ...snapshot(pod("web", {}), "api"), readable: false };
+  const merged = mergeSnapshots(new Map([["file", snapshot("")], ["api", kept]]), ["file", "api"]);
+  assertEquals([[...merged.pods.keys()], merged.complete], [["default/web"], false]);
+  assertEquals(merged.spoken, new Set(["file" as const]));
+});
+
 Deno.test("the manifest directory wins over the control plane", () => {
   const sources = new Map([["api", snapshot(pod("web", {}), "api")], ["file", snapshot(pod("web", {}))]]);
   assertEquals(mergeSnapshots(sources, []).pods.get("default/web")?.source, "file");
