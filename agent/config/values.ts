@@ -101,8 +101,9 @@ function endpoint(value: unknown): string | undefined {
   return socket === undefined || socket === "" ? undefined : `unix://${socket}`;
 }
 
+/** kubeadm writes `logging.flushFrequency: 0`. */
 function duration(value: unknown): string | undefined {
-  const ms = typeof value === "string" ? parseDuration(value) : undefined;
+  const ms = typeof value === "string" ? parseDuration(value) : value === 0 ? 0 : undefined;
   return ms === undefined || ms < 0 ? undefined : formatDuration(ms);
 }
 

@@ -23,6 +23,7 @@ const good: [KeySpec["type"], unknown, unknown][] = [
   ["port", 65535, 65535],
   ["duration", "90s", "1m30s"],
   ["duration", "0", "0s"],
+  ["duration", 0, "0s"],
   ["quantity", "1.5Gi", "1.5Gi"],
   ["quantity", 1024, "1024"],
   ["text", "", ""],
