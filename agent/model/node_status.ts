@@ -29,6 +29,15 @@ export interface NodeView {
   volumesInUse: readonly string[];
 }
 
+/**
+ * Without these schedulers and the API server keep from the node what needs them. Source:
+ * k8s.io/component-helpers/nodedeclaredfeatures.
+ */
+const declaredFeatures = [
+  "InPlacePodLevelResourcesVerticalScaling",
+  "RestartAllContainersOnContainerExits",
+];
+
 /** `before` is what the API server has; what is others' stays. `now` in RFC 3339. */
 export function nodeStatus(view: NodeView, before: NodeStatus, now: string): NodeStatus {
   const foreign = foreignResources(view, before);
@@ -45,6 +54,7 @@ export function nodeStatus(view: NodeView, before: NodeStatus, now: string): Nod
     daemonEndpoints: { kubeletEndpoint: { Port: view.kubeletPort } },
     runtimeHandlers: [...view.runtimeHandlers],
     features: { supplementalGroupsPolicy: view.supplementalGroupsPolicy },
+    declaredFeatures,
     volumesInUse: [...view.volumesInUse].sort(),
   };
 }
@@ -153,7 +163,10 @@ export function statusPatch(before: NodeStatus, now: NodeStatus, heartbeat: bool
       : { addresses: [...now.addresses ?? [], { $patch: "replace" }] }),
     ...(conditions.length === 0 ? {} : { conditions }),
   };
-  return Object.keys(patch).length === 0 ? undefined : { status: patch };
+  if (Object.keys(patch).length === 0) return undefined;
+  // Before 1.35 an API server drops them: by themselves they are no reason to ask again.
+  const declared = isEqual(before.declaredFeatures ?? [], now.declaredFeatures ?? []);
+  return { status: { ...patch, ...(!declared && { declaredFeatures: now.declaredFeatures }) } };
 }
 
 function changedConditions(
