@@ -2,7 +2,7 @@
  * The entry point: argv, environment, signals and exit status meet the parts here. Not for: deciding anything.
  */
 import { runAgent } from "./agent.ts";
-import { buildInfo } from "./build_info.ts";
+import { buildInfo, calledAs } from "./build_info.ts";
 import type { ParsedArgs } from "./cli/command.ts";
 import type { Io } from "./cli/io.ts";
 import type { JoinAsked, JoinOutcome, TellStep } from "./cli/join_steps.ts";
@@ -74,8 +74,8 @@ async function readConfig(
 
 const noArgs: Pick<ParsedArgs, "boolean" | "texts"> = { boolean: () => undefined, texts: () => [] };
 
-async function runCommand(args: ParsedArgs): Promise<number> {
-  const parsed = await readConfig(args);
+async function runCommand(args: ParsedArgs, asKubelet = false): Promise<number> {
+  const parsed = await readConfig(args, { asKubelet });
   if (parsed === undefined) return 1;
   const notifier = createNotifier(Deno.env);
   const signal = untilSignal();
@@ -137,7 +137,11 @@ const io: Io = {
   },
   readManifests: (directory) => readManifests(host, directory),
   check: (paths) => checkAll(host, paths),
-  run: { flags: configFlags, run: runCommand },
+  run: {
+    flags: configFlags,
+    run: (args) => runCommand(args),
+    asKubelet: (args) => runCommand(args, true),
+  },
   config: { flags: configFlags, read: readConfig },
   teardown: { flags: configFlags, run: teardownCommand },
   cluster: { flags: configFlags, join: joinCommand, reset: () => Promise.resolve(undefined) },
@@ -148,6 +152,7 @@ const io: Io = {
   signal: new AbortController().signal,
 };
 
-const status = await runCli(Deno.args, io);
+const isKubelet = calledAs()?.split("/").at(-1) === "kubelet";
+const status = await runCli(isKubelet ? ["kubelet", ...Deno.args] : Deno.args, io);
 // All that was to be said is written; a timeout that nobody waits for any more must not keep the process.
 Deno.exit(status);

@@ -85,6 +85,8 @@ export interface Services {
     flags: readonly Flag[];
     details?: string;
     run(args: ParsedArgs, argv: readonly string[]): Promise<number>;
+    /** With the kubelet's defaults, and by nothing but its flags. */
+    asKubelet(args: ParsedArgs): Promise<number>;
   };
   /** What `agent run` would go by with these flags; `undefined` when it has errors, which are printed. */
   config: { flags: readonly Flag[]; read(args: ParsedArgs): Promise<EffectiveConfig | undefined> };

@@ -20,6 +20,7 @@ import { get } from "./get.ts";
 import { images } from "./images.ts";
 import { joinCommand } from "./join.ts";
 import { type Io, wantsColour } from "./io.ts";
+import { kubeletCommand } from "./kubelet.ts";
 import { logs } from "./logs.ts";
 import { portForward } from "./port_forward.ts";
 import { type CommandGroup, commandHelp, overview } from "./render/help.ts";
@@ -72,7 +73,7 @@ export function commandGroups(io: Io, argv: readonly string[] = []): CommandGrou
       title: "The agent",
       commands: [runCommand(io, argv), status, configCommand(io.config.flags), teardownCommand(io), version],
     },
-    { title: "Clusters", commands: [joinCommand(io.cluster.flags)] },
+    { title: "Clusters", commands: [joinCommand(io.cluster.flags), kubeletCommand(io)] },
     {
       title: "Pods",
       commands: [

@@ -59,6 +59,7 @@ export async function loadConfig(host: Host, sources: ConfigSources): Promise<Pa
     flags,
     env,
     hostname,
+    asKubelet,
   };
   const alone = parseConfig(input);
   const left = asKubelet ? [] : await joinedFiles(host, alone.config);

@@ -6,7 +6,7 @@ import type { Problem } from "../model/errors.ts";
 import { type HostDeviceRule, readHostDevices } from "../model/host_devices.ts";
 import { parseQuantity } from "../model/quantity.ts";
 import { checkValues } from "./checks.ts";
-import { defaultValues, type Instance, instanceOf, stateDirOf } from "./defaults.ts";
+import { defaultValues, type Instance, instanceOf, kubeletDefaults, stateDirOf } from "./defaults.ts";
 import { type ConfigFile, readConfigFile } from "./documents.ts";
 import { parseDuration } from "../model/duration.ts";
 import { settingsFromEnvironment, settingsFromFlags } from "./flags.ts";
@@ -172,6 +172,8 @@ export interface ConfigInput {
   flags: Readonly<Record<string, unknown>>;
   env: Readonly<Record<string, string>>;
   hostname: string;
+  /** Where nothing is said, what the kubelet does counts, and not what we do. */
+  asKubelet?: boolean;
 }
 
 export interface ParsedConfig {
@@ -188,6 +190,7 @@ export function parseConfig(input: ConfigInput): ParsedConfig {
     a.path < b.path ? -1 : 1
   );
   const sources = [
+    ...(input.asKubelet === true ? [kubeletDefaults()] : []),
     ...[...input.files, ...dropIns].map(readConfigFile),
     settingsFromEnvironment(input.env),
     settingsFromFlags(input.flags),

@@ -4,6 +4,7 @@
  * `--root-dir /x` alone is safe beside a kubelet or another agent. Not for: reading settings.
  */
 import { keyByName, keys } from "./keys.ts";
+import type { Settings } from "./settings.ts";
 
 export interface Instance {
   rootDir: string;
@@ -16,6 +17,22 @@ export interface Instance {
 export function instanceOf(rootDir: string): Instance {
   const isPrivate = rootDir !== keyByName.get("rootDir")!.default;
   return { rootDir, isPrivate, instanceId: isPrivate ? shortHash(rootDir) : "default" };
+}
+
+/** Where ours are others than the kubelet's. */
+export function kubeletDefaults(): Settings {
+  const others: Record<string, unknown> = {
+    staticPodPath: "",
+    serializeImagePulls: true,
+    rotateCertificates: false,
+  };
+  const place = { file: "default of the kubelet" };
+  const settings = Object.entries(others).map(([key, value]) => ({
+    spec: keyByName.get(key)!,
+    value,
+    place,
+  }));
+  return { settings, problems: [] };
 }
 
 /** Of the agent itself, below the root directory: what it must remember. */

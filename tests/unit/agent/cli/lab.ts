@@ -208,7 +208,14 @@ export async function createLab(
       reset: () => Promise.resolve(undefined),
     },
     teardown: { flags: [], run: () => Promise.resolve(0) },
-    run: { flags: [], run: () => Promise.resolve(0) },
+    run: {
+      flags: [{ name: "v", kind: "text", summary: "detail" }],
+      run: () => Promise.resolve(0),
+      asKubelet(args) {
+        asked.push(["kubelet", args.text("v")]);
+        return Promise.resolve(0);
+      },
+    },
     signal: ends.signal,
   };
   return {

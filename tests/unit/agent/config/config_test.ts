@@ -333,3 +333,32 @@ Deno.test("the table says where values come from", () => {
   assertEquals(row("nodeIPs"), ["nodeIPs", "-", "default"]);
   assertEquals(row("clusterDomain"), ["clusterDomain", '""', "default"]);
 });
+
+Deno.test("in the kubelet's place its defaults count where ours are others, under everything that is said", () => {
+  const { config, origin } = parse({ asKubelet: true });
+  assertEquals(
+    [
+      config.staticPodPath,
+      config.maxParallelImagePulls,
+      config.cluster.rotateCertificates,
+      origin.staticPodPath,
+    ],
+    ["", 1, false, "default of the kubelet"],
+  );
+  const said = parse({
+    asKubelet: true,
+    text: `${kubelet}rotateCertificates: true\nserializeImagePulls: false\n`,
+  });
+  assertEquals([said.config.cluster.rotateCertificates, said.config.maxParallelImagePulls], [true, 3]);
+});
+
+Deno.test("a file that was made for a newer kubelet warns of keys that are not known, and is used", () => {
+  const text = `${kubelet}newKey: 1\nmaxPods: 9\nmemorySwap: { swapBehavior: NewWord }\n`;
+  const { config, problems } = parse({ files: [{ path: "/c.yaml", text, lenient: true }] });
+  assertEquals(config.maxPods, 9);
+  assertEquals(problems.map((p) => [p.severity, p.line, p.field]), [
+    ["warning", 3, "newKey"],
+    ["warning", 5, "memorySwap.swapBehavior"],
+  ]);
+  assertEquals(parse({ text }).problems.filter((p) => p.severity === "error").length, 2);
+});
