@@ -5,7 +5,7 @@
 import { pause } from "../../lib/pause.ts";
 import { ApiError, errorOfAnswer } from "./api_error.ts";
 import { eachLine, wholeBody } from "./answer_body.ts";
-import type { Connection, Identity } from "./client.ts";
+import type { Connection, Identity, Lane } from "./client.ts";
 import { retryPause } from "./retry.ts";
 
 export interface Asked {
@@ -67,10 +67,12 @@ const largestEvent = 8 * 1024 * 1024;
 export function createApi(options: ApiOptions): Api {
   const { connection, random = Math.random } = options;
   const limits = { ...ordinary, ...options.limits };
-  const head = (asked: Asked, ending: AbortSignal) => headOf(options, asked, limits.head, ending);
+  const head = (lane: Lane, asked: Asked, ending: AbortSignal) =>
+    headOf(lane, options.credentials, asked, limits.head, ending);
 
   async function once(asked: Asked, ending: AbortSignal): Promise<unknown> {
-    const response = await head(asked, ending);
+    using lane = connection.lane();
+    const response = await head(lane, asked, ending);
     const text = await wholeBody(response, { size: largestAnswer, silence: limits.head }, ending);
     return response.ok ? parseJson(text) : refuse(response, text);
   }
@@ -99,7 +101,8 @@ export function createApi(options: ApiOptions): Api {
     async watch({ path, query = {}, signal, opened }, take) {
       const asked: Asked = { path, query: { ...query, watch: "true" }, signal };
       try {
-        const response = await head(asked, signal);
+        using lane = connection.lane();
+        const response = await head(lane, asked, signal);
         if (!response.ok) {
           refuse(response, await wholeBody(response, { size: largestAnswer, silence: limits.head }, signal));
         }
@@ -119,7 +122,8 @@ export function createApi(options: ApiOptions): Api {
 
 /** With the credentials of now; those that are refused are replaced once. */
 async function headOf(
-  { connection, credentials }: ApiOptions,
+  lane: Lane,
+  credentials: Credentials,
   { method = "GET", path, query = {}, body, contentType = "application/json" }: Asked,
   ms: number,
   ending: AbortSignal,
@@ -136,7 +140,7 @@ async function headOf(
     ...(body === undefined ? {} : { body: JSON.stringify(body) }),
   };
   const send = (identity: Identity) =>
-    withinTime(ms, ending, (signal) => connection.send(identity, { ...sent, signal }));
+    withinTime(ms, ending, (signal) => lane.send(identity, { ...sent, signal }));
   const identity = await credentials.identity(ending);
   const response = await send(identity);
   if (response.status !== 401) return response;

@@ -28,9 +28,17 @@ export interface Sent {
   signal: AbortSignal;
 }
 
+/** A place for one request and its answer, to be disposed of when the answer has been read. */
+export interface Lane extends Disposable {
+  /** As of a connection. */
+  send: Connection["send"];
+}
+
 export interface Connection {
   /** Rejects with the signal's reason, or with whatever the platform says when there is no answer. */
   send(identity: Identity, sent: Sent): Promise<Response>;
+  /** For requests that last, or that are many at once: a connection carries only so many. */
+  lane(): Lane;
   /** The next request makes a connection of its own: a dead one would be used for ever. Answers under way go on. */
   renew(): void;
   close(): void;
@@ -54,8 +62,50 @@ export function distrustPublicAuthorities(): void {
   else Deno.env.set(name, before);
 }
 
+/** One TCP connection, where the server speaks HTTP/2. */
+interface Line {
+  /** Requests under way. */
+  users: number;
+  clientFor(identity: Identity): Deno.HttpClient;
+  drop(): void;
+}
+
+/** An API server takes 100 requests at once on one line; one more than it takes has been seen to break all of them. */
+const mostUsers = 50;
+
 export function createConnection(trust: Trust): Connection {
   distrustPublicAuthorities();
+  const first = createLine(trust);
+  const lines = [first];
+
+  const leave = (line: Line) => {
+    line.users--;
+    if (line.users > 0 || line === first) return;
+    lines.splice(lines.indexOf(line), 1);
+    line.drop();
+  };
+  const drop = () => {
+    for (const line of lines) line.drop();
+  };
+
+  return {
+    send: (identity, sent) => sendOn(first, trust, identity, sent),
+    lane() {
+      const free = lines.find(({ users }) => users < mostUsers);
+      const line = free ?? createLine(trust);
+      if (free === undefined) lines.push(line);
+      line.users++;
+      return {
+        send: (identity, sent) => sendOn(line, trust, identity, sent),
+        [Symbol.dispose]: () => leave(line),
+      };
+    },
+    renew: drop,
+    close: drop,
+  };
+}
+
+function createLine(trust: Trust): Line {
   let client: Deno.HttpClient | undefined;
   let made: Identity | undefined;
 
@@ -63,29 +113,34 @@ export function createConnection(trust: Trust): Connection {
     client?.close();
     client = undefined;
   }
-  function clientFor(identity: Identity): Deno.HttpClient {
-    const changed = made?.certificate !== identity.certificate || made?.key !== identity.key;
-    if (changed) drop();
-    made = identity;
-    return client ??= open(trust, identity);
-  }
-
   return {
-    async send(identity, { method, path, headers, body, signal }) {
-      return await fetch(trust.server + path, {
-        client: clientFor(identity),
-        method,
-        headers: identity.token === undefined
-          ? headers
-          : { ...headers, authorization: `Bearer ${identity.token}` },
-        ...(body === undefined ? {} : { body }),
-        redirect: "manual",
-        signal,
-      });
+    users: 0,
+    drop,
+    clientFor(identity) {
+      const changed = made?.certificate !== identity.certificate || made?.key !== identity.key;
+      if (changed) drop();
+      made = identity;
+      return client ??= open(trust, identity);
     },
-    renew: drop,
-    close: drop,
   };
+}
+
+async function sendOn(
+  line: Line,
+  { server }: Trust,
+  identity: Identity,
+  { method, path, headers, body, signal }: Sent,
+): Promise<Response> {
+  return await fetch(server + path, {
+    client: line.clientFor(identity),
+    method,
+    headers: identity.token === undefined
+      ? headers
+      : { ...headers, authorization: `Bearer ${identity.token}` },
+    ...(body === undefined ? {} : { body }),
+    redirect: "manual",
+    signal,
+  });
 }
 
 function open({ ca, proxyUrl }: Trust, { certificate, key }: Identity): Deno.HttpClient {
