@@ -1,6 +1,7 @@
 /** The pod that a path names, or why there is none. Not for: what is asked of it. */
 import type { Context } from "hono";
 import type { Pod } from "../model/gen/v1.ts";
+import { isCalled } from "../model/mirror.ts";
 import type { ObservedContainer } from "../model/observed.ts";
 import type { Runtime } from "../ports.ts";
 import type { StatusStore } from "../status_store.ts";
@@ -19,8 +20,12 @@ export function refuse(c: Context, { reason, message }: Refusal): Response {
   return c.json(status, status.code);
 }
 
-export const findPod = (store: StatusStore, namespace: string, name: string): Pod | undefined =>
-  store.pods().find((p) => p.metadata?.namespace === namespace && p.metadata.name === name);
+/** By its own name, or, of a static pod, by that of its mirror. */
+export function findPod(store: StatusStore, namespace: string, name: string): Pod | undefined {
+  const there = store.pods().filter(({ metadata }) => metadata?.namespace === namespace);
+  return there.find(({ metadata }) => metadata?.name === name) ??
+    there.find((pod) => isCalled(pod, name, pod.spec?.nodeName ?? ""));
+}
 
 /** By the path's `ns` and `pod`. */
 export function podOf(c: Context, store: StatusStore): Pod | Refusal {
