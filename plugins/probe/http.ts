@@ -1,5 +1,5 @@
 /**
- * One GET of HTTP/1.1 on a connection of its own: status and Location are kept, the body is read a little and dropped.
+ * One GET of HTTP/1.1 on a connection of its own: status and Location are kept, of the body no more than the beginning.
  * Certificates are not verified, as the kubelet does not: a probe asks an address, and the pod is trusted by nobody.
  * Not for: fetching anything. Source: RFC 9112.
  */
@@ -7,6 +7,7 @@
 export interface Answer {
   status: number;
   location?: string;
+  body: string;
 }
 
 interface Wire {
@@ -34,8 +35,8 @@ export async function get(
     await wire.write(encoder.encode(request));
     const { head, rest } = await readHead(wire);
     const answer = parseHead(head);
-    await drain(wire, head, rest);
-    return answer;
+    const body = await readBody(wire, head, rest);
+    return { ...answer, body: utf8(body.slice(0, MAX_BODY)) };
   } finally {
     signal.removeEventListener("abort", wire.close);
     wire.close();
@@ -126,6 +127,7 @@ function requestText(url: URL, headers: readonly { name: string; value: string }
 const encoder = new TextEncoder();
 const decoder = new TextDecoder("latin1");
 const text = (bytes: Uint8Array) => decoder.decode(bytes);
+const utf8 = (latin1: string) => new TextDecoder().decode(Uint8Array.from(latin1, (c) => c.charCodeAt(0)));
 
 /** The final status line and headers, and what came of the body with them; interim answers are passed over. */
 async function readHead(wire: Wire): Promise<{ head: string; rest: string }> {
@@ -149,7 +151,7 @@ async function readHead(wire: Wire): Promise<{ head: string; rest: string }> {
 const headerOf = (head: string, name: string) =>
   new RegExp(`^${name}:[ \\t]*(.*?)[ \\t]*\\r?$`, "im").exec(head)?.[1];
 
-function parseHead(head: string): Answer {
+function parseHead(head: string): Omit<Answer, "body"> {
   const status = /^HTTP\/1\.\d (\d{3})(?: |\r|\n|$)/.exec(head)?.[1];
   if (status === undefined) {
     throw new Error(`malformed HTTP status line "${head.slice(0, 60).split("\r")[0]}"`);
@@ -158,16 +160,28 @@ function parseHead(head: string): Answer {
   return { status: Number(status), ...(location === undefined ? {} : { location }) };
 }
 
-async function drain(wire: Wire, head: string, rest: string): Promise<void> {
+async function readBody(wire: Wire, head: string, rest: string): Promise<string> {
   const status = Number(head.slice(9, 12));
-  if (status < 200 || status === 204 || status === 304) return;
+  if (status < 200 || status === 204 || status === 304) return "";
   const length = Number(headerOf(head, "content-length") ?? Infinity);
   const chunked = /chunked/i.test(headerOf(head, "transfer-encoding") ?? "");
-  let [count, tail] = [rest.length, rest.slice(-8)];
-  while (count < Math.min(length, MAX_BODY) && !(chunked && /(^|\n)0\r\n\r\n$/.test(tail))) {
+  let body = rest;
+  while (body.length < Math.min(length, MAX_BODY) && !(chunked && /(^|\n)0\r\n\r\n$/.test(body.slice(-8)))) {
     const bytes = await wire.read();
-    if (bytes === undefined) return;
-    count += bytes.length;
-    tail = (tail + text(bytes)).slice(-8);
+    if (bytes === undefined) break;
+    body += text(bytes);
+  }
+  return chunked ? withoutChunks(body) : body;
+}
+
+function withoutChunks(body: string): string {
+  let content = "";
+  for (let at = 0;;) {
+    const size = /^([0-9a-f]+)[^\n]*\n/i.exec(body.slice(at, at + 100));
+    const length = parseInt(size?.[1] ?? "0", 16);
+    if (size === null || length === 0) return content;
+    at += size[0].length;
+    content += body.slice(at, at + length);
+    at += length + 2;
   }
 }

@@ -36,14 +36,14 @@ async function askHttp(
   const first = new URL(url);
   let [at, sent] = [first, headers];
   for (let hops = 0; hops < MAX_HOPS; hops++) {
-    const { status, location } = await get(at, sent, signal);
+    const { status, location, body } = await get(at, sent, signal);
     if ((status < 200 || status > 399) && anyStatus === true) return success(`${status}`);
     if (status < 200 || status > 399) return failure(`HTTP probe failed with statuscode: ${status}`);
     if (status < 300) return success(`${status}`);
     const stays = ![301, 302, 303, 307, 308].includes(status) || !location;
     const next = stays ? undefined : resolveLocation(location, at);
     if (next === undefined || next.hostname !== first.hostname) {
-      return { outcome: "warning", message: `Probe terminated redirects, status ${status}` };
+      return { outcome: "warning", message: `Probe terminated redirects, Response body: ${body}` };
     }
     // The name that the manifest gave to the host stands only where the server does not name one.
     if (URL.canParse(location!)) sent = headers.filter((h) => h.name.toLowerCase() !== "host");

@@ -160,6 +160,23 @@ Deno.test("redirects are followed on the same host only, at most ten requests, w
   });
 });
 
+Deno.test("a redirect away from the host is told with the beginning of its body, in one piece or in chunks", () => {
+  const moved = '<a href="http://192.0.2.1/">Schön</a>';
+  const chunks = (text: string) => ReadableStream.from([text.slice(0, 9), text.slice(9)]);
+  const headers = { location: "http://192.0.2.1/" };
+  return withServer((r) => {
+    const body = r.url.endsWith("/long") ? "x".repeat(100_000) : moved;
+    if (!r.url.endsWith("/chunks")) return new Response(body, { status: 302, headers });
+    return new Response(chunks(body).pipeThrough(new TextEncoderStream()), { status: 302, headers });
+  }, async (url) => {
+    const message = `Probe terminated redirects, Response body: ${moved}`;
+    assertEquals(await http(`${url}/`), { outcome: "warning", message });
+    assertEquals(await http(`${url}/chunks`), { outcome: "warning", message });
+    const long = await http(`${url}/long`) as { message: string };
+    assertEquals(long.message.length < 11_000, true);
+  });
+});
+
 const certificate = async () => {
   const dir = await Deno.makeTempDir();
   const args = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
