@@ -195,6 +195,23 @@ export interface CsiPublish extends CsiStage {
 
 export type CsiVolumeStats = VolumeStats;
 
+/** A volume as its driver knows it. */
+export interface VolumeName {
+  driver: string;
+  handle: string;
+}
+
+/** Volumes that somebody else than this node attaches to it: a control plane. */
+export interface Attachments {
+  /**
+   * Tells that the volume is wanted here, and waits a little until it is attached. Returns what attaching has brought;
+   * `known` is that of an earlier time, which counts while nobody can be asked. Throws FailedMount with what it waits for.
+   */
+  attached(volume: VolumeName, known: Texts | undefined, signal: AbortSignal): Promise<Texts>;
+  /** Nothing of it is on the node any more. */
+  released(volume: VolumeName): void;
+}
+
 /** The CSI drivers that are registered on this node. */
 export interface CsiDrivers {
   /** `undefined` while it is not registered. */

@@ -3,7 +3,7 @@ import type { Config } from "../config/config.ts";
 import type { Log } from "../lib/log.ts";
 import { createMailbox } from "../lib/mailbox.ts";
 import { errorText } from "../model/errors.ts";
-import type { CsiDrivers, PluginTaker } from "../plugin_ports.ts";
+import type { Attachments, CsiDrivers, PluginTaker } from "../plugin_ports.ts";
 import type { Host } from "../ports.ts";
 import type { Reconciler } from "../reconcile/reconciler.ts";
 import type { StatusStore } from "../status_store.ts";
@@ -27,12 +27,17 @@ export interface CsiPartsOptions {
   host: Host;
   log: Log;
   store: StatusStore;
+  /** Absent: nobody else attaches volumes. */
+  attachments?: Attachments | undefined;
 }
 
 const firstRetryMs = 1000;
 const longestRetryMs = 120_000;
 
-export function createCsi({ config, host, log, store }: CsiPartsOptions, leave: AbortSignal): Csi {
+export function createCsi(
+  { config, host, log, store, attachments }: CsiPartsOptions,
+  leave: AbortSignal,
+): Csi {
   const { drivers, taker } = createCsiDrivers({}, leave);
   const volumes = createCsiVolumes({
     host,
@@ -41,6 +46,7 @@ export function createCsi({ config, host, log, store }: CsiPartsOptions, leave: 
     rootDir: config.rootDir,
     stateDir: config.stateDir,
     objects: () => store.objects(),
+    ...(attachments && { attachments }),
   });
 
   async function followDrivers(

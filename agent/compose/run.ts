@@ -28,7 +28,7 @@ import type { DeviceLedgerOptions } from "../node/device_ledger.ts";
 import { isEnded } from "../reconcile/admission.ts";
 import { observePodStarts } from "./metrics.ts";
 import { apiService, createPages } from "./api.ts";
-import { createClusterLink } from "./cluster/link.ts";
+import { type ClusterLink, createClusterLink } from "./cluster/link.ts";
 import { clusterStatus } from "./cluster/status.ts";
 import { clusterServices } from "./cluster/mod.ts";
 import type { Loop } from "./loop.ts";
@@ -66,6 +66,7 @@ async function createPlugins(
   store: StatusStore,
   metrics: Metrics,
   cri: Cri,
+  link: ClusterLink | undefined,
   signal: AbortSignal,
 ) {
   const { config, host, log } = o;
@@ -74,7 +75,7 @@ async function createPlugins(
   const devices = await createDevices({ config, host, log, store, near }, local.sources);
   const placed = { config, host, log, store, metrics, devices: devices.ledger };
   const placement = await createPlacementParts(placed);
-  const csi = createCsi({ config, host, log, store }, signal);
+  const csi = createCsi({ config, host, log, store, attachments: link?.attachments }, signal);
   const takers = { ...devices.takers, CSIPlugin: csi.taker };
   const services: Loop[] = [
     { name: "drivers", run: (signal) => runOwnDrivers({ config, host, log, store }, signal) },
@@ -98,7 +99,7 @@ export async function createServices(o: RunOptions, signal: AbortSignal): Promis
   const link = await createClusterLink({ config, host, log, store });
   const chosen = await chooseRuntime(o, signal);
   const taken = await host.list(join(config.rootDir, "pods")) ?? [];
-  const plugins = await createPlugins(o, store, metrics, chosen.cri, signal);
+  const plugins = await createPlugins(o, store, metrics, chosen.cri, link, signal);
   const cri = { ...chosen.cri, runtime: plugins.runtime };
   const disk = (await host.statfs(config.rootDir))?.capacity;
   const parts = createPodParts(

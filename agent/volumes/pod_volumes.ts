@@ -161,7 +161,7 @@ export function createPodVolumes(options: PodVolumesOptions): Storage {
     checkVolumeMode(name, pod, volume.spec?.volumeMode ?? "Filesystem");
     const readonly = claim.persistentVolumeClaim?.readOnly === true;
     if (volume.spec?.csi !== undefined && options.csi !== undefined) {
-      const user = { pod, uid, objects: p.objects };
+      const user = { pod, uid, objects: p.objects, controlled: p.desired.source === "api" };
       return await options.csi.publishPersistent({ name, volume, readonly }, user, p.signal);
     }
     const mountPath = p.paths.volume("nfs", name);

@@ -32,8 +32,6 @@ export interface NodeReportOptions {
   /** In ms: between looks, and until an unchanged status is told again. */
   every: number;
   reportEvery: number;
-  /** What the API server knows now. */
-  reported(view: NodeView): void;
   /** Why the node cannot be told of, once that lasts; `undefined`: it can. */
   troubled(why: string | undefined): void;
   random?: () => number;
@@ -140,7 +138,6 @@ function createReporter(o: NodeReportOptions) {
         if (isReason(error, "NotFound")) own.set(undefined);
         throw error;
       }
-      o.reported(view);
     },
   };
 }

@@ -7,6 +7,7 @@ import type { Kubeconfig } from "../../cluster/client/kubeconfig.ts";
 import { createTokens, type Tokens } from "../../cluster/objects/tokens.ts";
 import { createNodeIdentity } from "../../cluster/identity/identity.ts";
 import { createStatusReport, type StatusReport } from "../../cluster/report/statuses.ts";
+import { createAttachments, type NodeAttachments } from "../../cluster/node/attachments.ts";
 import { createOwnNode, type OwnNode } from "../../cluster/node/own_node.ts";
 import type { Config } from "../../config/config.ts";
 import { createListeners, type Listeners } from "../../lib/listeners.ts";
@@ -25,6 +26,8 @@ export interface ClusterLink {
   tokens: Tokens;
   /** The Node of this machine as the API server has it. */
   own: OwnNode;
+  /** Volumes that the control plane attaches; absent: it does not. */
+  attachments?: NodeAttachments;
   /** Uids of pods of which nothing is left on this node. */
   departures: Listeners<string>;
   /** What becomes of pods, for the API server. */
@@ -57,6 +60,7 @@ export async function createClusterLink(o: LinkOptions): Promise<ClusterLink | u
   const { kubeconfig } = identity;
   const offline = createOffline({ config: o.config, host, log, store, ...identity });
   const { api } = offline;
+  const own = createOwnNode();
   const tokens = createTokens({ api, host });
   return {
     api,
@@ -65,7 +69,8 @@ export async function createClusterLink(o: LinkOptions): Promise<ClusterLink | u
     nodeName,
     statuses: createStatusReport({ api, log, rate: cluster.requestRate }),
     tokens: offline.tokens(tokens),
-    own: createOwnNode(),
+    own,
+    ...(o.config.node.controllerAttaches && { attachments: createAttachments({ api, own, nodeName }) }),
     departures: createListeners(),
     services: [
       { name: "identity in the cluster", run: identity.run },

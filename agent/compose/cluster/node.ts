@@ -1,5 +1,6 @@
 /** This machine as a Node of its cluster: registered, told of, its Lease renewed. Not for: how (cluster/node/). */
 import { buildInfo } from "../../build_info.ts";
+import { keepCsiNode } from "../../cluster/node/csi_node.ts";
 import { keepLease } from "../../cluster/node/lease.ts";
 import { watchOwnNode } from "../../cluster/node/own_node.ts";
 import { reportNode } from "../../cluster/node/report.ts";
@@ -23,10 +24,14 @@ import type { ClusterContext } from "./mod.ts";
 import { followCluster } from "./status.ts";
 
 export function nodeServices(context: ClusterContext): Loop[] {
-  const { config, host, link, log } = context;
+  const { config, csi, host, link, log } = context;
   const { api, nodeName, own } = link;
   return [
     { name: "own node", run: (signal) => watchOwnNode({ api, nodeName, own, log }, signal) },
+    {
+      name: "CSINode",
+      run: (signal) => keepCsiNode({ api, host, log, own, nodeName, drivers: csi.drivers }, signal),
+    },
     { name: "node of the cluster", run: (signal) => report(context, signal) },
     {
       name: "node lease",
@@ -48,6 +53,7 @@ async function report(context: ClusterContext, signal: AbortSignal): Promise<voi
   followLabels(link, context.parts, signal);
   // Ready or not is told at once.
   store.subscribe((change) => change.kind === "status" && mailbox.nudge(), signal);
+  await followAttachments(context, mailbox.nudge, signal);
   const look = createLook(context, machine);
   await hasStatus(store, signal);
   await reportNode({
@@ -61,7 +67,6 @@ async function report(context: ClusterContext, signal: AbortSignal): Promise<voi
     register: config.node.register,
     every: config.nodeStatusUpdateFrequency,
     reportEvery: config.node.reportFrequency,
-    reported: () => {},
     troubled: (why) =>
       store.setProblems(
         "node of the cluster",
@@ -83,6 +88,24 @@ function followLabels({ own }: ClusterLink, { labels, reconciler }: PodParts, si
     if (now === before) return;
     before = now;
     reconciler.readmit();
+  }, signal);
+}
+
+/** Volumes that are in use are told at once; pods that wait for one learn that it is attached. */
+async function followAttachments(
+  { csi, link: { attachments, own }, parts }: ClusterContext,
+  tell: () => void,
+  signal: AbortSignal,
+): Promise<void> {
+  if (attachments === undefined) return;
+  attachments.restore(await csi.volumes.controlled());
+  attachments.changes.subscribe(tell, signal);
+  let before = new Set<string>();
+  own.changes.subscribe((node) => {
+    const now = new Set(node?.status?.volumesAttached?.map(({ name }) => name));
+    const isNew = !now.isSubsetOf(before);
+    before = now;
+    if (isNew) parts.reconciler.retryVolumes();
   }, signal);
 }
 
@@ -143,7 +166,7 @@ function createLook(context: ClusterContext, machine: Machine): (signal: AbortSi
       runtimeHandlers: handlersOf(view),
       supplementalGroupsPolicy: view?.supplementalGroupsPolicy ?? false,
       kubeletPort: config.kubeletApi.enabled ? config.kubeletApi.port : 0,
-      volumesInUse: [],
+      volumesInUse: context.link.attachments?.inUse() ?? [],
     };
   };
 }

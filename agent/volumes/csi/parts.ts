@@ -1,6 +1,6 @@
 /** What publishing and releasing share. Not for: doing either. */
 import type { Host } from "../../ports.ts";
-import type { CsiDrivers } from "../../plugin_ports.ts";
+import type { Attachments, CsiDrivers } from "../../plugin_ports.ts";
 import type { Objects } from "../../model/wish.ts";
 import type { Turns } from "../../lib/turns.ts";
 import { once } from "../../lib/once.ts";
@@ -15,6 +15,8 @@ export interface CsiOptions {
   /** Where the agent keeps its own files. */
   stateDir: string;
   rootDir: string;
+  /** Of volumes of pods of an API server; absent: their drivers are asked here. */
+  attachments?: Attachments;
   /** The newest objects, for Secrets that detaching needs. */
   objects(): Objects;
 }

@@ -6,7 +6,7 @@
 import { dirname } from "@std/path";
 import type { CSIDriver, Pod } from "../../model/gen/v1.ts";
 import type { Objects } from "../../model/wish.ts";
-import type { CsiDriver, Secrets, VolumeCapability } from "../../plugin_ports.ts";
+import type { Attachments, CsiDriver, Secrets, VolumeCapability } from "../../plugin_ports.ts";
 import {
   attaches,
   checkLifecycle,
@@ -31,6 +31,7 @@ export interface CsiRequest {
   pod: Pod;
   uid: string;
   objects: Objects;
+  controlled?: boolean;
 }
 
 /** A request with everything that was looked up for it. */
@@ -145,6 +146,9 @@ async function attach(p: CsiParts, a: Publishing, signal: AbortSignal): Promise<
   const known = await p.records.node(wish);
   const record: NodeRecord = known ??
     { ...idOf(wish), attached: "no", publishContext: {}, size: wish.grownUnused ? 0 : wish.capacity };
+  if (a.controlled === true && p.attachments !== undefined && attaches(object, true)) {
+    return await awaitAttachment(p, p.attachments, wish, record, signal);
+  }
   if (record.attached === "yes" || !attaches(object, driver.facts.publishes)) {
     if (known === undefined) await p.records.writeNode(record);
     return record;
@@ -161,6 +165,22 @@ async function attach(p: CsiParts, a: Publishing, signal: AbortSignal): Promise<
   }, signal);
   const attached: NodeRecord = { ...record, attached: "yes", publishContext, ...(secret && { secret }) };
   await p.records.writeNode(attached);
+  return attached;
+}
+
+/** That it is in use here is on record before it is told: the next agent goes on telling it. */
+async function awaitAttachment(
+  p: CsiParts,
+  attachments: Attachments,
+  wish: CsiWish,
+  record: NodeRecord,
+  signal: AbortSignal,
+): Promise<NodeRecord> {
+  const known = record.attached === "elsewhere" ? record.publishContext : undefined;
+  if (known === undefined) await p.records.writeNode({ ...record, attached: "awaited" });
+  const publishContext = await attachments.attached(wish, known, signal);
+  const attached: NodeRecord = { ...record, attached: "elsewhere", publishContext };
+  if (publishContext !== known) await p.records.writeNode(attached);
   return attached;
 }
 

@@ -22,14 +22,19 @@ export interface PodRecord extends VolumeId {
 }
 
 export interface NodeRecord extends VolumeId {
-  /** `maybe`: the driver was asked, its answer is not on record. */
-  attached: "no" | "maybe" | "yes";
+  /**
+   * `maybe`: the driver was asked, its answer is not on record. `awaited`, `elsewhere`: the control plane is to attach it, or
+   * has done so.
+   */
+  attached: typeof attachedWords[number];
   publishContext: Record<string, string>;
   /** Of the Secret that detaching needs. */
   secret?: SecretReference;
   /** Bytes that the file system on it was made or grown to, as far as we know; 0: unknown. */
   size: number;
 }
+
+const attachedWords = ["no", "maybe", "yes", "awaited", "elsewhere"] as const;
 
 export interface CsiRecords {
   /** Of one pod: everything it may have of CSI volumes; also what only the kubelet's files tell. */
@@ -42,6 +47,8 @@ export interface CsiRecords {
   node(volume: Pick<VolumeId, "driver" | "handle">): Promise<NodeRecord | undefined>;
   writeNode(record: NodeRecord): Promise<void>;
   forgetNode(volume: Pick<VolumeId, "driver" | "handle">): Promise<void>;
+  /** Those that the control plane attaches. */
+  controlled(): Promise<VolumeId[]>;
   /** Volumes of a driver that are on record on the node, by either file. */
   nodesOf(driver: string): Promise<VolumeId[]>;
 }
@@ -90,13 +97,15 @@ export function createRecords(
     return found.filter((r) => r !== undefined);
   }
 
+  async function allNodes(): Promise<NodeRecord[]> {
+    const names = (await host.list(directory) ?? []).filter((n) => n.endsWith(".json"));
+    const records = await Promise.all(names.map((name) => readJson(join(directory, name))));
+    return records.flatMap((record) => parseNodeRecord(record) ?? []);
+  }
+
   async function nodesOf(driver: string): Promise<VolumeId[]> {
     const places = await o.places();
-    const found: VolumeId[] = [];
-    for (const name of (await host.list(directory) ?? []).filter((n) => n.endsWith(".json"))) {
-      const record = parseNodeRecord(await readJson(join(directory, name)));
-      if (record?.driver === driver) found.push(record);
-    }
+    const found: VolumeId[] = (await allNodes()).filter((record) => record.driver === driver);
     const lists = [
       { list: places.staged(driver), file: "vol_data.json", block: false },
       { list: places.devices, file: join("data", "vol_data.json"), block: true },
@@ -115,6 +124,7 @@ export function createRecords(
     ofPod,
     read,
     nodesOf,
+    controlled: async () => (await allNodes()).filter((record) => isControlled(record)),
     async write(uid, record) {
       const { marker } = (await o.places()).inPod(uid, record);
       await host.mkdir(join(marker, ".."), 0o750);
@@ -137,6 +147,9 @@ export function createRecords(
     forgetNode: async (volume) => await host.remove(await nodePath(volume)),
   };
 }
+
+export const isControlled = ({ attached }: NodeRecord): boolean =>
+  attached === "awaited" || attached === "elsewhere";
 
 const text = (value: unknown): string => typeof value === "string" ? value : "";
 
@@ -181,7 +194,7 @@ function parseNodeRecord(value: Record<string, unknown> | undefined): NodeRecord
     specName,
     ephemeral,
     block,
-    attached: attached === "no" || attached === "yes" ? attached : "maybe",
+    attached: attachedWords.find((word) => word === attached) ?? "maybe",
     publishContext: Object.fromEntries(Object.entries(context).map(([key, v]) => [key, text(v)])),
     ...(typeof secret === "object" && secret !== null && { secret: secret as SecretReference }),
     size: typeof size === "number" ? size : 0,

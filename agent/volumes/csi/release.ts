@@ -8,7 +8,7 @@ import { driverMissing } from "../../model/csi_error.ts";
 import { AgentError } from "../../model/errors.ts";
 import { type CsiParts, isMounted } from "./parts.ts";
 import type { VolumeId } from "./places.ts";
-import type { PodRecord } from "./records.ts";
+import { isControlled, type PodRecord } from "./records.ts";
 import { readSecret } from "./secrets.ts";
 
 /** Must have the volume's turn. Safe to repeat. Throws while its driver is away. */
@@ -73,12 +73,13 @@ async function withdraw(p: CsiParts, volume: VolumeId, signal: AbortSignal): Pro
   // Without its record nobody knows whether it is attached.
   const isAttached = node === undefined
     ? isStaged && driverOf(p, volume).facts.publishes
-    : node.attached !== "no";
+    : node.attached !== "no" && !isControlled(node);
   if (isAttached) {
     const secrets = readSecret(p.objects(), node?.secret, "controllerPublish");
     await driverOf(p, volume).controllerUnpublish(volume.handle, secrets, signal);
   }
   await p.records.forgetNode(volume);
+  p.attachments?.released(volume);
 }
 
 /** What is on the node although no pod has it: of pods whose end, or of an agent whose records, nobody saw. */

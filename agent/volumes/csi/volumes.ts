@@ -7,7 +7,7 @@ import { AgentError, errorText } from "../../model/errors.ts";
 import { type CsiWish, inlineWish, persistentWish } from "../../model/csi.ts";
 import type { PersistentVolume, Pod, Volume } from "../../model/gen/v1.ts";
 import type { Objects } from "../../model/wish.ts";
-import type { CsiVolumeStats } from "../../plugin_ports.ts";
+import type { CsiVolumeStats, VolumeName } from "../../plugin_ports.ts";
 import type { PublishedVolume } from "../../ports.ts";
 import { createParts, type CsiOptions } from "./parts.ts";
 import { inlineHandle } from "./places.ts";
@@ -22,6 +22,8 @@ export interface CsiUser {
   pod: Pod;
   uid: string;
   objects: Objects;
+  /** The pod is a control plane's, which attaches its volumes. */
+  controlled?: boolean;
 }
 
 export interface CsiVolumes {
@@ -47,6 +49,8 @@ export interface CsiVolumes {
   wantRepublish(): boolean;
   /** Asks for all of those again, each on its own; who is still at it is let be. `failed` hears of each failure. */
   republish(failed: (of: CsiRequest, name: string, error: unknown) => void, signal: AbortSignal): void;
+  /** What the control plane has attached, or was asked to attach, and something of it may be here. */
+  controlled(): Promise<VolumeName[]>;
   /** Of a volume that lies under this name; `undefined`: its driver is away or does not tell. */
   stats(uid: string, specName: string, signal: AbortSignal): Promise<CsiVolumeStats | undefined>;
   /** Takes from the node what no pod uses, now that a driver is there. */
@@ -143,6 +147,7 @@ export function createCsiVolumes(o: CsiOptions): CsiVolumes {
           .finally(() => again.delete(key));
       }
     },
+    controlled: () => p.records.controlled(),
     stats: (uid, specName, signal) => volumeStats(p, uid, specName, signal),
     collect: (driver, signal) => collectVolumes(p, driver, signal),
   };

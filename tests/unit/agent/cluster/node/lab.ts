@@ -111,7 +111,6 @@ export async function createLab(options: ClusterOptions = {}): Promise<NodeLab> 
         pause,
         every: 10_000,
         reportEvery: 300_000,
-        reported: () => {},
         troubled: (why) => lab.trouble = why,
         ...more,
       }, stop.signal));

@@ -12,6 +12,7 @@ import { mountsWithin } from "../../../../../agent/lib/mountinfo.ts";
 import type { Objects } from "../../../../../agent/model/wish.ts";
 import { createPodVolumes } from "../../../../../agent/volumes/pod_volumes.ts";
 import { createCsiVolumes } from "../../../../../agent/volumes/csi/volumes.ts";
+import type { Attachments } from "../../../../../agent/plugin_ports.ts";
 import { createCsiDrivers } from "../../../../../plugins/csi/mod.ts";
 import { type CsiDriverProcess, startCsiDriver } from "../../../../drivers/csi/start.ts";
 import { createFakeImageVolumes } from "../../../../fakes/image_volumes.ts";
@@ -25,6 +26,8 @@ export interface BenchOptions {
   spec?: CSIDriverSpec;
   /** Milliseconds for each call. */
   timeoutMs?: number;
+  /** Of a control plane. */
+  attachments?: Attachments;
 }
 
 export interface Bench {
@@ -48,7 +51,12 @@ export interface Bench {
 
 export type Agent = ReturnType<typeof createAgent>;
 
-function createAgent(root: string, socket: () => string, objects: () => Objects, timeoutMs: number) {
+function createAgent(
+  root: string,
+  socket: () => string,
+  objects: () => Objects,
+  { timeoutMs = 5000, attachments }: BenchOptions,
+) {
   const leave = new AbortController();
   const { drivers, taker } = createCsiDrivers({ timeoutMs }, leave.signal);
   const csi = createCsiVolumes({
@@ -58,6 +66,7 @@ function createAgent(root: string, socket: () => string, objects: () => Objects,
     rootDir: root,
     stateDir: join(root, "agent"),
     objects,
+    ...(attachments && { attachments }),
   });
   const storage = createPodVolumes({
     host,
@@ -85,10 +94,19 @@ function createAgent(root: string, socket: () => string, objects: () => Objects,
     leave: () => leave.abort(),
     publish: (pod: Pod, uid: string) =>
       storage.publish({ pod, uid, source: "file", origin: "test" }, objects(), signal),
-    persist: (volume: PersistentVolume, uid: string, more: { pod?: Pod; readonly?: boolean } = {}) =>
+    persist: (
+      volume: PersistentVolume,
+      uid: string,
+      more: { pod?: Pod; readonly?: boolean; controlled?: boolean } = {},
+    ) =>
       csi.publishPersistent(
         { name: "vol", volume, readonly: more.readonly === true },
-        { pod: more.pod ?? desire({}, uid).pod, uid, objects: objects() },
+        {
+          pod: more.pod ?? desire({}, uid).pod,
+          uid,
+          objects: objects(),
+          controlled: more.controlled === true,
+        },
         signal,
       ),
     remove: (uid: string) => storage.remove(uid, signal),
@@ -107,7 +125,7 @@ export async function withBench(o: BenchOptions, test: (b: Bench) => Promise<voi
       csiDrivers: new Map([[driverName, object]]),
       secrets: new Map(),
     };
-    const create = () => createAgent(root, () => driver.socket, () => objects, o.timeoutMs ?? 5000);
+    const create = () => createAgent(root, () => driver.socket, () => objects, o);
     let seen = 0;
     const b: Bench = {
       root,
