@@ -206,17 +206,13 @@ Deno.test("a pod that departs before anybody wants it to end is deleted when tha
 Deno.test("nobody waits for what is not shown any more; a pod of the same name is another", () =>
   withReport(async ({ cluster, report, create, remove, pod }) => {
     const uid = await create("web");
-    await cluster.pause();
+    const mend = cluster.faults.add({ when: (r) => r.method === "PATCH", answer: { status: 403 } });
     report.put(uid, running(7));
     const told = report.told(uid, never());
-    await cluster.resume();
-    cluster.faults.add({
-      when: (r) => r.method === "PATCH" && r.path.includes("web"),
-      times: 1,
-      answer: { status: 403 },
-    });
+    await until("it was refused", () => cluster.requests.some((r) => r.method === "PATCH"));
     await remove("web", 0);
     await told;
+    mend();
     const other = await create("web");
     report.put(other, running());
     await report.told(other, never());
