@@ -251,6 +251,7 @@ export function createPodParts(o: PodPartsOptions, leave: AbortSignal): PodParts
       node,
       dns,
       userNamespaces: createUserNamespaces({ runtime, pool: userPool }),
+      ...(o.link && { reports: o.link.statuses }),
       images: { images, archives, pulls: createGate(config.maxParallelImagePulls ?? Infinity), credentials },
     },
   }, leave);

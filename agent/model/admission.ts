@@ -5,6 +5,7 @@
  *
  * Source: kubernetes pkg/kubelet/lifecycle, pkg/kubelet/preemption, pkg/kubelet/sysctl, pkg/security/apparmor.
  */
+import { isOfApi } from "./api_pod.ts";
 import { apparmorProfileOf } from "./apparmor.ts";
 import type { PodEnd } from "./end.ts";
 import type { Pod } from "./gen/v1.ts";
@@ -13,7 +14,7 @@ import { matchesNode, type NodeIdentity } from "./node_affinity.ts";
 import { priorityOf } from "./priority.ts";
 import { podResources } from "./qos.ts";
 import { isAllowedSysctl } from "./sysctls.ts";
-import type { DesiredPod } from "./wish.ts";
+import { type DesiredPod, isTerminating } from "./wish.ts";
 
 export interface AdmissionNode extends NodeIdentity {
   maxPods: number;
@@ -62,7 +63,7 @@ interface Claim {
 /**
  * A verdict for each pod. Pods of higher priority come first, then those that were taken before: what runs stays unless
  * something more important needs its place. `finished` are pods whose containers have all ended for good: they take no
- * place, and nothing is to be judged about them.
+ * place, and nothing is to be judged about them. What was refused of the API server's pods stays refused.
  */
 export function admitPods(
   pods: readonly DesiredPod[],
@@ -89,6 +90,12 @@ export function admitPods(
     const { uid, pod } = desired;
     if (wasTaken(desired) && finished(uid)) {
       verdicts.set(uid, undefined);
+      continue;
+    }
+    // The API server has been told, or will be: no second judgement.
+    const isLeaving = isTerminating(desired) && !wasTaken(desired);
+    if (isOfApi(pod) && (finished(uid) || isLeaving || old.get(uid) !== undefined)) {
+      verdicts.set(uid, old.get(uid));
       continue;
     }
     const newcomer = taken.pods.some((p) => priorityOf(p.pod) > priorityOf(pod) && !wasTaken(p));

@@ -5,6 +5,7 @@
 import type { Pod } from "./gen/v1.ts";
 import type { Facts } from "./plan.ts";
 import type { ObservedPod } from "./observed.ts";
+import { isOfApi } from "./api_pod.ts";
 import { podSpecHash } from "./hash.ts";
 
 /** Reason and message of the pod's status (`Evicted`, `DeadlineExceeded`, …). */
@@ -15,26 +16,45 @@ export interface PodEnd {
 
 /** An end on record. It holds for the spec with this hash (`podSpecHash`): an edit gives the pod a new life. */
 export interface KeptEnd extends PodEnd {
+  /** `*`: for good. */
   spec: string;
 }
 
+const forGood = "*";
+
+/** The end as it is put on record: a pod of the API server has no life after it. */
+export const keptEnd = (end: PodEnd, pod: Pod): KeptEnd => ({
+  reason: end.reason,
+  message: end.message,
+  spec: isOfApi(pod) ? forGood : podSpecHash(pod),
+});
+
 /** Whether the end on record is one of this pod as it is now. */
-export const holds = (end: KeptEnd, pod: Pod): boolean => end.spec === podSpecHash(pod);
+export const holds = (end: KeptEnd, pod: Pod): boolean =>
+  end.spec === forGood || end.spec === podSpecHash(pod);
+
+/** The record, when the pod shall begin anew: an end for good stays. */
+export const forgiven = (end: KeptEnd | undefined): KeptEnd | undefined =>
+  end && (end.spec === forGood ? end : { ...end, spec: "" });
 
 /** Why the pod has been ended; undefined: it has not. */
 export function endOf(pod: Pod, facts: Pick<Facts, "memory" | "rejected">): PodEnd | undefined {
   const { end } = facts.memory;
+  if (end?.spec === forGood) return end;
   return facts.rejected ?? (end !== undefined && holds(end, pod) ? end : undefined);
 }
 
 /** The pod's start time, in ms: it outlives agents and sandboxes, and begins anew after an end. */
-export const startOf = (o: ObservedPod, { now, memory }: Pick<Facts, "now" | "memory">): number =>
-  Math.min(now, memory.firstSeen, ...o.sandboxes.map((s) => s.podStart ?? s.createdAt));
+export function startOf(pod: Pod, o: ObservedPod, { now, memory }: Pick<Facts, "now" | "memory">): number {
+  const told = isOfApi(pod) ? Date.parse(pod.status?.startTime ?? "") : NaN;
+  if (!Number.isNaN(told)) return told;
+  return Math.min(now, memory.firstSeen, ...o.sandboxes.map((s) => s.podStart ?? s.createdAt));
+}
 
 /** When its activeDeadlineSeconds are over, in ms. */
 export function deadlineOf(pod: Pod, o: ObservedPod, facts: Facts): number | undefined {
   const seconds = pod.spec?.activeDeadlineSeconds;
-  return seconds === undefined ? undefined : startOf(o, facts) + seconds * 1000;
+  return seconds === undefined ? undefined : startOf(pod, o, facts) + seconds * 1000;
 }
 
 /** In the kubelet's words. */

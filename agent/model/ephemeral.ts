@@ -4,6 +4,7 @@
  * Source: core/v1 EphemeralContainer, the kubelet's computePodActions. Not for: what one may say (validate_ephemeral.ts).
  */
 import type { Container, EphemeralContainer, Pod } from "./gen/v1.ts";
+import { endOnRecord, isOfApi, recordOf } from "./api_pod.ts";
 import { AgentError } from "./errors.ts";
 import { type Need, newestOf } from "./need.ts";
 import type { ObservedContainer, ObservedPod } from "./observed.ts";
@@ -17,12 +18,17 @@ export const asContainer = ({ targetContainerName: _, ...container }: EphemeralC
 const ephemerals = (o: ObservedPod): ObservedContainer[] =>
   o.containers.filter((c) => c.ephemeral !== undefined).sort((a, b) => a.createdAt - b.createdAt);
 
-/** The pod with its ephemeral containers: those that are there, in the order of their creation, and those asked for. */
+/**
+ * The pod with its ephemeral containers: those that its API server knows, those that are there, in the order of their
+ * creation, and those asked for.
+ */
 export function withEphemeral(desired: DesiredPod, o: ObservedPod, { asked }: Memory): DesiredPod {
-  const present = ephemerals(o).map((c) => c.ephemeral!);
-  const coming = asked.ephemeral.filter((a) => !present.some((p) => p.name === a.name));
-  if (present.length + coming.length === 0) return desired;
   const { pod } = desired;
+  const known = isOfApi(pod) ? pod.spec?.ephemeralContainers ?? [] : [];
+  const here = ephemerals(o).map((c) => c.ephemeral!);
+  const present = [...known, ...here.filter((h) => !known.some((k) => k.name === h.name))];
+  const coming = asked.ephemeral.filter((a) => !present.some((p) => p.name === a.name));
+  if (here.length + coming.length === 0) return desired;
   return {
     ...desired,
     pod: { ...pod, spec: { ...pod.spec!, ephemeralContainers: [...present, ...coming] } },
@@ -53,7 +59,9 @@ export function ephemeralNeeds(pod: Pod, o: ObservedPod): { container: Container
   return (pod.spec?.ephemeralContainers ?? []).map((ephemeral) => {
     const c = newestOf(o, ephemeral.name);
     const need: Need = c === undefined
-      ? { kind: "start", attempt: 0, backOff: 0, at: 0, run: 0 }
+      ? endOnRecord(recordOf(pod, ephemeral.name)) === undefined
+        ? { kind: "start", attempt: 0, backOff: 0, at: 0, run: 0 }
+        : { kind: "nothing" }
       : c.state === "created"
       ? { kind: "discard", observed: c }
       : { kind: "nothing" };

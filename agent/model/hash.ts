@@ -3,6 +3,7 @@
  * hash the same: the order of keys, fields left out against their defaults, and empty values make no difference. Not
  * for: security.
  */
+import { isOfApi } from "./api_pod.ts";
 import type { Container, Pod } from "./gen/v1.ts";
 import { deviceRequests } from "./devices.ts";
 import { defaultContainer, defaultPod } from "./defaults.ts";
@@ -33,7 +34,10 @@ const meaningfulFalse = new Set([
   "runAsNonRoot",
 ]);
 
-/** What a running container depends on, with the definitions of the volumes that it mounts. 16 hex digits. */
+/**
+ * What a running container depends on, with the definitions of the volumes that it mounts; of a pod of the API server, the
+ * image, for nothing else of it can change. 16 hex digits.
+ */
 export function containerHash(pod: Pod, container: Container): string {
   const known = hashes.get(pod) ?? new WeakMap<Container, string>();
   hashes.set(pod, known);
@@ -47,6 +51,7 @@ const hashes = new WeakMap<Pod, WeakMap<Container, string>>();
 const sandboxHashes = new WeakMap<Pod, string>();
 
 function hashContainer(pod: Pod, container: Container): string {
+  if (isOfApi(pod)) return shortHash({ name: container.name, image: container.image });
   const rest: Partial<Container> = defaultContainer(container, { hostNetwork: false });
   for (const field of inPlace) delete rest[field];
   const { lifecycle, ...content } = rest;

@@ -6,7 +6,7 @@ import type { Memory, PostStart, ReadyImage, Step } from "./plan.ts";
 import { failureKey } from "./plan.ts";
 import type { Reason } from "./errors.ts";
 import type { ObservedPod } from "./observed.ts";
-import type { PodEnd } from "./end.ts";
+import { forgiven, type PodEnd } from "./end.ts";
 import { newestOf, runOf } from "./need.ts";
 import type { Clocks } from "./spans.ts";
 import { nextFailure } from "./restart.ts";
@@ -35,7 +35,7 @@ export function remember(memory: Memory, outcomes: readonly StepOutcome[], { now
   const stoppedSandboxes = new Set(memory.stoppedSandboxes);
   const resources = new Map(memory.resources);
   const moved = new Map(memory.cpus);
-  let { volumesHash, staleVolumes, cleared, end, asked, firstSeen } = memory;
+  let { volumesHash, staleVolumes, cleared, end, endReported, asked, firstSeen } = memory;
   for (const o of outcomes) {
     const key = failureKey(o.step);
     if (!o.ok) {
@@ -43,7 +43,7 @@ export function remember(memory: Memory, outcomes: readonly StepOutcome[], { now
         failures.set(key, nextFailure(failures.get(key), steady, o.reason, o.message));
       }
       // Whatever of the pod is left on record, it is not the end of the one that may come back.
-      if (o.step.kind === "removePod") end = end && { ...end, spec: "" };
+      if (o.step.kind === "removePod") end = forgiven(end);
       if (o.step.kind === "runContainer") images.delete(o.step.container);
       if (o.step.kind === "updateCpus") { for (const { id } of o.step.containers) moved.set(id, ""); }
       continue;
@@ -73,6 +73,7 @@ export function remember(memory: Memory, outcomes: readonly StepOutcome[], { now
       if (end === undefined) firstSeen = now;
     }
     if (o.step.kind === "removePod") [volumesHash, end] = [undefined, undefined];
+    if (o.step.kind === "reportEnd") endReported = true;
   }
   const kept = {
     failures,
@@ -84,6 +85,7 @@ export function remember(memory: Memory, outcomes: readonly StepOutcome[], { now
     staleVolumes,
     cleared,
     end,
+    endReported,
     asked,
     firstSeen,
   };
@@ -127,7 +129,11 @@ function stopsAfter(memory: Memory, outcomes: readonly StepOutcome[]): Pick<Memo
     ok && (step.kind === "runContainer" || step.kind === "stopSandbox")
   );
   const used = memory.graceUsed + Math.max(0, ...stops.map((o) => o.tookMs ?? 0));
-  const restart = cut.length === 0 ? memory.asked.restart : new Set([...memory.asked.restart, ...cut]);
+  const replaced = outcomes.flatMap(({ step }) =>
+    step.kind === "stopContainer" && step.replaced === true ? [step.containerId] : []
+  );
+  const again = [...cut, ...replaced];
+  const restart = again.length === 0 ? memory.asked.restart : new Set([...memory.asked.restart, ...again]);
   return { graceUsed: begun ? 0 : used, asked: { ...memory.asked, restart } };
 }
 
@@ -159,10 +165,10 @@ export const askEnd = (memory: Memory, end: PodEnd): Memory => ({
  */
 export function askRestart(memory: Memory, o: ObservedPod, names: readonly string[] | undefined): Memory {
   const { asked, end } = forgive(memory);
-  const forgiven = { ...forgive(memory), end: end && { ...end, spec: "" } };
-  if (names === undefined) return { ...forgiven, asked: { ...asked, run: runOf(o) + 1 } };
+  const begun = { ...forgive(memory), end: forgiven(end) };
+  if (names === undefined) return { ...begun, asked: { ...asked, run: runOf(o) + 1 } };
   const ids = names.flatMap((name) => newestOf(o, name)?.id ?? []);
-  return { ...forgiven, asked: { ...asked, restart: new Set([...asked.restart, ...ids]) } };
+  return { ...begun, asked: { ...asked, restart: new Set([...asked.restart, ...ids]) } };
 }
 
 /** As `forgive`, for what is done with the pod's volumes and their removal: who has them is there again. */

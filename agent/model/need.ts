@@ -2,6 +2,7 @@
  * What each container of a pod that should run needs now: a judgement on its newest record. Not for: which steps follow
  * from it (plan_start.ts).
  */
+import { attemptsOnRecord, isOfApi, restsOnRecord } from "./api_pod.ts";
 import type { Container, Pod } from "./gen/v1.ts";
 import type { Facts } from "./plan.ts";
 import type { ObservedContainer, ObservedPod, ObservedSandbox } from "./observed.ts";
@@ -79,8 +80,12 @@ export const wasCutOff = (c: ObservedContainer, facts: Facts): boolean =>
 export const sameSandbox = (pod: Pod, o: ObservedPod): ObservedSandbox | undefined =>
   fits(o.sandboxes[0], pod) ? o.sandboxes[0] : undefined;
 
-/** Whether a sandbox is what the pod asks for. A class that is not described any more changes nothing. */
+/**
+ * Whether a sandbox is what the pod asks for. A class that is not described any more changes nothing; a pod of the API
+ * server never asks for another one.
+ */
 export function fits(sandbox: ObservedSandbox | undefined, pod: Pod): boolean {
+  if (isOfApi(pod)) return sandbox !== undefined;
   const handler = runtimeHandlerOf(pod);
   return sandbox?.hash === wantedSandboxHash(pod) &&
     (!pod.spec?.runtimeClassName || handler === undefined || sandbox.runtimeHandler === handler);
@@ -104,7 +109,8 @@ const startAfter = (exited: ObservedContainer, { spans, steady, backOff, now }: 
 function startAnew(pod: Pod, container: Container, o: ObservedPod, facts: Facts): Need {
   const c = newestOf(o, container.name);
   const run = wantedRun(pod, o, facts);
-  const start = { kind: "start", attempt: (c?.attempt ?? -1) + 1, backOff: 0, at: 0, run } as const;
+  const attempt = c === undefined ? attemptsOnRecord(pod, container.name) : c.attempt + 1;
+  const start = { kind: "start", attempt, backOff: 0, at: 0, run } as const;
   const trigger = facts.memory.asked.run === run ? undefined : triggerOf(pod, o, facts);
   const at = trigger === undefined ? 0 : startAfter(trigger, facts).at;
   if (c === undefined || !ended(c, "RestartAllContainers", container)) return { ...start, at };
@@ -173,10 +179,16 @@ export function needOf(
 ): Need {
   const c = newestOf(o, container.name);
   const run = wantedRun(pod, o, facts);
-  if (c === undefined) return startAnew(pod, container, o, facts);
+  if (c === undefined) {
+    const exitCode = restsOnRecord(pod, container, isInit);
+    return exitCode === undefined ? startAnew(pod, container, o, facts) : { kind: "done", exitCode };
+  }
   const fresh = { kind: "start", attempt: c.attempt + 1, backOff: 0, at: 0, run } as const;
   const here = sandbox !== undefined && c.sandboxId === sandbox.id;
-  const changed = c.hash !== containerHash(pod, container);
+  const exit = exitOf(c, facts);
+  const rests = !restartsAfter(pod.spec!, container, isInit, exit);
+  // The API server lets nothing run again that rests: another image is for what runs.
+  const changed = c.hash !== containerHash(pod, container) && !(rests && isOfApi(pod));
   if (c.state === "running") {
     return here
       ? needOfRunning(pod, container, isInit, c, o, facts)
@@ -188,11 +200,8 @@ export function needOf(
   if (changed || facts.memory.asked.restart.has(c.id)) return fresh;
   if (isOutdated(c, pod, o, facts)) return startAnew(pod, container, o, facts);
   if (wasCutOff(c, facts)) return { kind: "discard", observed: c };
-  const exit = exitOf(c, facts);
   if (isInit && !isSidecar(container) && exit.code === 0 && !here) return fresh;
-  if (!restartsAfter(pod.spec!, container, isInit, exit)) {
-    return { kind: "done", exitCode: exit.failed ? 137 : exit.code };
-  }
+  if (rests) return { kind: "done", exitCode: exit.failed ? 137 : exit.code };
   return here ? { ...fresh, ...startAfter(c, facts) } : fresh;
 }
 

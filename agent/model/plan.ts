@@ -44,6 +44,8 @@ export type Step =
     why: string;
     /** To be run first, on the grace's account. */
     preStop?: Hook;
+    /** Another attempt follows, whatever the restart policy says of this one's end. */
+    replaced?: true;
     /** The pod as a whole ends: its containers share one grace. */
     ofPod?: boolean;
     /** The probe whose failure is the reason, and whether another attempt follows. */
@@ -58,9 +60,16 @@ export type Step =
   /** Of these running containers, in place. */
   | { kind: "updateCpus"; containers: { name: string; id: string; cpus: string }[] }
   /** Puts on record that the pod has been ended as a whole; `undefined` takes the record away. */
-  | { kind: "keepEnd"; end: KeptEnd | undefined }
+  | {
+    kind: "keepEnd";
+    end: KeptEnd | undefined;
+    /** An event has told of it. */
+    told?: true;
+  }
   /** Takes away what the pod's emptyDirs hold. */
   | { kind: "clearVolumes" }
+  /** Waits until the API server knows how the pod's containers have ended: nobody will know it any more. */
+  | { kind: "reportEnd" }
   | { kind: "removePod" };
 
 export interface Plan {
@@ -115,6 +124,8 @@ export interface Memory {
   cleared: boolean;
   /** The end that is on record in the pod's directory. */
   end: KeptEnd | undefined;
+  /** The API server knows how the pod's containers have ended. */
+  endReported: boolean;
   asked: Asked;
 }
 
@@ -146,6 +157,7 @@ export const emptyMemory: Memory = {
   graceUsed: 0,
   cleared: false,
   end: undefined,
+  endReported: false,
   asked: { ephemeral: [], end: undefined, restart: new Set(), run: 0 },
 };
 
@@ -213,6 +225,8 @@ export function failureKey(step: Step): string {
       return "cpus";
     case "clearVolumes":
       return "clear";
+    case "reportEnd":
+      return "report";
     case "removePod":
       return "pod";
   }

@@ -3,12 +3,12 @@
  * Not for: what one container needs (need.ts), the end of a pod (plan_stop.ts).
  */
 import type { Container, Pod } from "./gen/v1.ts";
+import { isOfApi, isOverAtApi } from "./api_pod.ts";
 import type { Facts, Plan, Step } from "./plan.ts";
 import { earliest, planSteps } from "./plan.ts";
 import type { Wish } from "./wish.ts";
 import type { ObservedContainer, ObservedPod, ObservedSandbox } from "./observed.ts";
-import { deadlineExceeded, deadlineOf, endOf, givesBack, startOf } from "./end.ts";
-import { podSpecHash } from "./hash.ts";
+import { deadlineExceeded, deadlineOf, endOf, givesBack, keptEnd, startOf } from "./end.ts";
 import {
   assess,
   type Assessment,
@@ -43,6 +43,11 @@ export function planPresent(wish: Present, o: ObservedPod, facts: Facts): Plan {
   const { end, asked } = facts.memory;
   const ended = endOf(pod, facts);
   const stopping = (why: string): Stopping => ({ pod, why, facts });
+  if (isOverAtApi(pod)) return planFinished(o, stopping("the pod has ended"));
+  if (ended !== undefined && end === undefined && isOfApi(pod)) {
+    // What the API server was told of an end holds for good, whatever becomes of its reason.
+    return planSteps("stopping", [{ kind: "keepEnd", end: keptEnd(ended, pod), told: true }], facts);
+  }
   if (ended !== undefined) {
     const clear = givesBack(ended) ? clearSteps(facts) : [];
     return planFinished(o, stopping(`the pod has been ended: ${ended.reason}`), clear);
@@ -50,11 +55,13 @@ export function planPresent(wish: Present, o: ObservedPod, facts: Facts): Plan {
   if (end !== undefined) return planAnew(o, stopping("the pod begins anew"));
   const same = sameSandbox(pod, o);
   const { needs, finished } = assess(pod, same, o, facts);
-  if (finished && same !== undefined) return planFinished(o, stopping("the pod has finished"));
+  if (finished && (same !== undefined || isOfApi(pod))) {
+    return planFinished(o, stopping("the pod has finished"));
+  }
   const deadline = deadlineOf(pod, o, facts);
   const due = asked.end ?? (deadline !== undefined && deadline <= facts.now ? deadlineExceeded : undefined);
   if (due !== undefined) {
-    return planSteps("stopping", [{ kind: "keepEnd", end: { ...due, spec: podSpecHash(pod) } }], facts);
+    return planSteps("stopping", [{ kind: "keepEnd", end: keptEnd(due, pod) }], facts);
   }
   return lookBy(earliest(deadline, facts.held?.until), planAlive(wish, needs, o, facts));
 }
@@ -116,7 +123,7 @@ function planSandbox(wish: Present, o: ObservedPod, facts: Facts): Plan {
   const { needs } = assess(pod, undefined, o, facts);
   const steps: Step[] = [
     ...volumeSteps(wish, facts),
-    { kind: "runSandbox", attempt, since: startOf(o, facts) },
+    { kind: "runSandbox", attempt, since: startOf(pod, o, facts) },
     ...imageSteps(needs, facts),
   ];
   return planSteps("starting", steps, facts);
@@ -284,7 +291,8 @@ function containerSteps(
       const { observed, why, successor } = need;
       const ready = successor === undefined ||
         (volumesAreReady && imageFor(container, successor, facts) !== undefined);
-      return ready ? stopAlive([observed], { pod, why, facts }) : [];
+      const stops = ready ? stopAlive([observed], { pod, why, facts }) : [];
+      return stops.map((step) => isOfApi(pod) ? { ...step, replaced: true } : step);
     }
     case "discard":
       return [removeStep(need.observed)];

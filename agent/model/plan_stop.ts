@@ -34,7 +34,7 @@ const dueHook = (c: ObservedContainer, grace: number, { pod, facts }: Stopping) 
   c.state === "running" && grace > 0 && !facts.memory.preStopped.has(c.id) ? preStopOf(pod, c) : undefined;
 
 /** StopContainer for every container that may still run, each on its own. */
-export function stopAlive(containers: readonly ObservedContainer[], s: Stopping): Step[] {
+export function stopAlive(containers: readonly ObservedContainer[], s: Stopping): Stop[] {
   return containers.filter(isAlive).map((c) => stopOne(c, graceOf(c, s), s));
 }
 
@@ -131,10 +131,12 @@ export const firstLayer = (layers: readonly (() => Step[])[]): Step[] => {
 };
 
 export function planAbsent(wish: Extract<Wish, { kind: "absent" }>, o: ObservedPod, facts: Facts): Plan {
-  const { pod, graceSeconds: grace } = wish;
+  const { pod, graceSeconds: grace, awaited = false } = wish;
+  const unreported = awaited && !facts.memory.endReported && o.containers.length > 0;
   const steps = firstLayer([
     () => stopInOrder(o, { pod, why: "the pod is to be removed", facts, grace }),
     () => stopSandboxes(o.sandboxes, facts),
+    () => unreported ? [{ kind: "reportEnd" }] : [],
     () => [...removeStrays(o), ...removeSandboxes(o.sandboxes, o, false)],
     () => o.hasDirectory ? [{ kind: "removePod" }] : [],
   ]);

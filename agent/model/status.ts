@@ -2,69 +2,44 @@
  * What users see of a pod, derived from wish, observation and what the worker remembers. Source: core/v1 PodStatus and
  * the kubelet's rules for phase, conditions and reasons. Pure. Not for: where the status goes.
  */
-import type {
-  Container,
-  ContainerState,
-  ContainerStatus,
-  Pod,
-  PodCondition,
-  PodStatus,
-  ResourceStatus,
-} from "./gen/v1.ts";
+import type { Container, ContainerState, ContainerStatus, Pod, PodStatus } from "./gen/v1.ts";
 import type { ObservedContainer, ObservedPod } from "./observed.ts";
 import type { Facts } from "./plan.ts";
-import {
-  assess,
-  isUngreeted,
-  type Need,
-  newestOf,
-  sameSandbox,
-  triggerOf,
-  usableSandbox,
-  wasCutOff,
-} from "./need.ts";
+import { assess, isUngreeted, type Need, newestOf, sameSandbox, usableSandbox, wasCutOff } from "./need.ts";
 import { asContainer } from "./ephemeral.ts";
-import { endOf, startOf } from "./end.ts";
+import { endOnRecord, isOfApi, isOver, isOverAtApi, recordOf } from "./api_pod.ts";
+import { podConditions, resizeConditions, restartCondition } from "./conditions.ts";
+import { endOf, type PodEnd, startOf } from "./end.ts";
 import { lastContainerStatus, lastPhase } from "./last_status.ts";
 import { isSidecar } from "./restart.ts";
 import { isAlive } from "./plan_stop.ts";
 import { hasOwnResources, qosClass } from "./qos.ts";
-import { actualPodResources, actualResources, isPodOutdated, type PendingResize } from "./resize.ts";
+import { actualPodResources, actualResources } from "./resize.ts";
+import { isoTime, type StatusFacts } from "./status_facts.ts";
 import { shownMessage } from "./termination.ts";
 
-export interface StatusFacts extends Facts {
-  hostIPs: readonly string[];
-  /** `containerd`, `cri-o`: prefix of container ids. */
-  runtimeName: string;
-  /** Termination messages by container id. */
-  messages: ReadonlyMap<string, string>;
-  /** By container, its devices and how they are. */
-  devices?: ReadonlyMap<string, ResourceStatus[]> | undefined;
-  /** The pod asks for resources that it may not have now. */
-  pending?: PendingResize | undefined;
-  /** The status before, for transition times. */
-  before: PodStatus | undefined;
-  stopping: boolean;
-}
-
 type Needs = ReadonlyMap<string, Need>;
-
-export const isoTime = (ms: number): string => new Date(ms).toISOString().replace(/\.\d{3}Z$/, "Z");
 
 export function derivePodStatus(pod: Pod, o: ObservedPod, facts: StatusFacts): PodStatus {
   const spec = pod.spec!;
   const needs = assess(pod, sameSandbox(pod, o), o, facts).all;
-  const inits = (spec.initContainers ?? []).map((c) => containerStatus(pod, c, true, o, needs, facts));
+  const ended = endOf(pod, facts);
+  // Nothing is waited for in a pod that has no further life.
+  const stopping = facts.stopping || isOverAtApi(pod) || (ended !== undefined && isOfApi(pod));
+  const of = (c: Container, isInit: boolean) =>
+    containerStatus(pod, c, isInit, o, needs, { ...facts, stopping });
+  const inits = (spec.initContainers ?? []).map((c) => of(c, true));
+  const seen = spec.containers.map((c) => of(c, false));
   const alive = o.containers.some(isAlive);
   const stopped = facts.stopping && !alive;
-  const apps = spec.containers.map((c) => containerStatus(pod, c, false, o, needs, facts))
-    .map((s) => stopped ? lastContainerStatus(s, facts.before?.containerStatuses) : s);
-  const ended = endOf(pod, facts);
-  const phase = ended !== undefined && !alive
+  const apps = stopped ? seen.map((s) => lastContainerStatus(s, facts.before?.containerStatuses)) : seen;
+  const phase = isOverAtApi(pod)
+    ? pod.status!.phase!
+    : ended !== undefined && !alive
     ? "Failed"
     : stopped
     ? lastPhase(apps)
-    : podPhase(pod, inits, apps, needs);
+    : livePhase(pod, podPhase(pod, inits, apps, needs), alive);
   const sandbox = usableSandbox(pod, o) ?? o.sandboxes.find((s) => s.ready);
   const ips = spec.hostNetwork === true ? [...facts.hostIPs] : sandbox?.ips ?? [];
   const status: PodStatus = {
@@ -72,11 +47,13 @@ export function derivePodStatus(pod: Pod, o: ObservedPod, facts: StatusFacts): P
     conditions: podConditions(pod, phase, sandbox !== undefined, inits, apps, facts)
       .concat(restartCondition(pod, o, facts), resizeConditions(pod, needs, o, facts)),
     ...(pod.metadata?.generation === undefined ? {} : { observedGeneration: pod.metadata.generation }),
-    startTime: isoTime(startOf(o, facts)),
+    startTime: isoTime(startOf(pod, o, facts)),
     qosClass: qosClass(pod),
-    containerStatuses: apps,
   };
-  if (inits.length > 0) status.initContainerStatuses = inits;
+  // One that was refused has none: who looks at it shall see why, and not what it would wait for.
+  const refused = ended !== undefined && isOfApi(pod) && [...inits, ...apps].every((s) => !hasRun(s));
+  if (!refused) status.containerStatuses = apps;
+  if (!refused && inits.length > 0) status.initContainerStatuses = inits;
   if (hasOwnResources(pod)) {
     if (spec.resources?.requests) status.allocatedResources = spec.resources.requests;
     if (sandbox !== undefined) status.resources = actualPodResources(pod, sandbox, facts.memory);
@@ -84,7 +61,7 @@ export function derivePodStatus(pod: Pod, o: ObservedPod, facts: StatusFacts): P
   const ephemeral = spec.ephemeralContainers ?? [];
   if (ephemeral.length > 0) {
     status.ephemeralContainerStatuses = ephemeral.map((e) => ({
-      ...containerStatus(pod, asContainer(e), false, o, needs, facts),
+      ...of(asContainer(e), false),
       ready: false,
     }));
   }
@@ -96,10 +73,24 @@ export function derivePodStatus(pod: Pod, o: ObservedPod, facts: StatusFacts): P
     status.podIP = ips[0];
     status.podIPs = ips.map((ip) => ({ ip }));
   }
-  const why = ended ?? (phase === "Pending" ? podFailure(facts) : undefined);
+  const why = isOverAtApi(pod)
+    ? reasonAtApi(pod)
+    : ended ?? (phase === "Pending" ? podFailure(facts) : undefined);
   if (why !== undefined) Object.assign(status, { reason: why.reason, message: why.message });
   return status;
 }
+
+const hasRun = ({ state, lastState, containerID }: ContainerStatus): boolean =>
+  containerID !== undefined || state?.waiting === undefined || lastState?.terminated !== undefined;
+
+const reasonAtApi = ({ status: { reason, message } = {} }: Pod): Partial<PodEnd> => ({
+  ...(reason && { reason }),
+  ...(message && { message }),
+});
+
+/** Sidecars are part of a pod of the API server as long as they run. */
+const livePhase = (pod: Pod, phase: string, alive: boolean): string =>
+  alive && isOver({ phase }) && isOfApi(pod) ? "Running" : phase;
 
 /** What holds up the pod as a whole: its devices, its volumes, its sandbox or its networks. */
 function podFailure({ held, memory: { failures } }: Facts): { reason: string; message: string } | undefined {
@@ -199,6 +190,8 @@ function containerStatus(
     b.attempt - a.attempt
   );
   const c = attempts[0];
+  const record = c === undefined ? recorded(pod, container.name, facts) : undefined;
+  if (record !== undefined) return forgotten(record, container, o, pod, needs, facts);
   const state = stateOf(pod, container, o, needs, facts);
   const sidecar = isInit && isSidecar(container);
   const succeeded = isInit && !sidecar && state.terminated?.exitCode === 0;
@@ -230,6 +223,37 @@ function containerStatus(
   };
 }
 
+/** What was shown last of a container that the runtime knows no more. */
+function recorded(pod: Pod, name: string, { before }: StatusFacts): ContainerStatus | undefined {
+  if (!isOfApi(pod)) return undefined;
+  const record = before === undefined ? recordOf(pod, name) : recordOf({ ...pod, status: before }, name);
+  return endOnRecord(record) === undefined ? undefined : record;
+}
+
+/** One that rests stays as it was shown; one that will start again waits for that, and is known to have run. */
+function forgotten(
+  record: ContainerStatus,
+  container: Container,
+  o: ObservedPod,
+  pod: Pod,
+  needs: Needs,
+  facts: StatusFacts,
+): ContainerStatus {
+  const end = { terminated: endOnRecord(record)! };
+  const rests = needs.get(container.name)?.kind !== "start" || facts.stopping;
+  const { started: _, resources: _resources, ...kept } = record;
+  if (rests) {
+    return {
+      ...kept,
+      started: false,
+      state: end,
+      ready: record.state?.terminated !== undefined && record.ready,
+    };
+  }
+  const state = stateOf(pod, container, o, needs, facts);
+  return { ...kept, started: false, ready: false, state, lastState: end };
+}
+
 /** The kubelet's getPhase. A container that waits but ran before counts as one that has ended. */
 function podPhase(pod: Pod, inits: ContainerStatus[], apps: ContainerStatus[], needs: Needs): string {
   const spec = pod.spec!;
@@ -242,83 +266,3 @@ function podPhase(pod: Pod, inits: ContainerStatus[], apps: ContainerStatus[], n
 }
 
 const exitOf = (s: ContainerStatus) => s.state?.terminated ?? s.lastState?.terminated;
-
-const initPassed = (s: ContainerStatus, c: Container) =>
-  c.restartPolicy === "Always" ? s.started === true : s.state?.terminated?.exitCode === 0;
-
-function podConditions(
-  pod: Pod,
-  phase: string,
-  hasSandbox: boolean,
-  inits: ContainerStatus[],
-  apps: ContainerStatus[],
-  facts: StatusFacts,
-): PodCondition[] {
-  const { initContainers: initSpecs = [], readinessGates: gates = [] } = pod.spec!;
-  const ended = phase === "Succeeded" || phase === "Failed";
-  const sidecars = inits.filter((_, i) => initSpecs[i]!.restartPolicy === "Always");
-  const unready = [...sidecars, ...apps].filter((s) => !s.ready).map((s) => s.name);
-  const uninitialized = inits.filter((s, i) => !initPassed(s, initSpecs[i]!)).map((s) => s.name);
-  const appsStarted = apps.some((s) => s.containerID !== undefined);
-  const initialized = phase === "Succeeded" || uninitialized.length === 0 || appsStarted;
-  const ready = unready.length === 0 && !ended;
-  const completed = { reason: "PodCompleted" };
-  const notReady = phase === "Succeeded"
-    ? completed
-    : phase === "Failed"
-    ? { reason: "PodFailed" }
-    : { reason: "ContainersNotReady", message: `containers with unready status: [${unready.join(" ")}]` };
-  const notInitialized = {
-    reason: "ContainersNotInitialized",
-    message: `containers with incomplete status: [${uninitialized.join(" ")}]`,
-  };
-  // Nobody sets the conditions that gates name: that takes a control plane.
-  const missing = gates.map((g) =>
-    `corresponding condition of pod readiness gate "${g.conditionType}" does not exist.`
-  );
-  const gated = { reason: "ReadinessGatesNotReady", message: missing.join(", ") };
-  const list: [string, boolean, object][] = [
-    ["PodReadyToStartContainers", hasSandbox, {}],
-    ["Initialized", initialized, notInitialized],
-    ["Ready", ready && gates.length === 0, ready ? gated : notReady],
-    ["ContainersReady", ready, notReady],
-    ["PodScheduled", true, {}],
-  ];
-  return list.map(([type, on, why]) => {
-    const reason = on ? type === "Initialized" && phase === "Succeeded" ? completed : {} : why;
-    return condition(type, on, reason, facts);
-  });
-}
-
-function condition(type: string, on: boolean, why: object, facts: StatusFacts): PodCondition {
-  const before = facts.before?.conditions?.find((c) => c.type === type);
-  const status = on ? "True" : "False";
-  const same = before?.status === status;
-  const since = same && before?.lastTransitionTime ? before.lastTransitionTime : isoTime(facts.now);
-  return { type, status, lastTransitionTime: since, ...why };
-}
-
-/** Whether a rule has made all containers end that are to start again; only where there is such a rule. */
-function restartCondition(pod: Pod, o: ObservedPod, facts: StatusFacts): PodCondition[] {
-  const all = [...pod.spec!.initContainers ?? [], ...pod.spec!.containers];
-  const action = "RestartAllContainers";
-  if (!all.some((c) => c.restartPolicyRules?.some((r) => r.action === action))) return [];
-  const trigger = triggerOf(pod, o, facts);
-  const on = trigger !== undefined && o.containers.some(isAlive);
-  const message = `Container ${trigger?.name} exited with code ${trigger?.exitCode}`;
-  return [condition("AllContainersRestarting", on, on ? { reason: "ContainerExited", message } : {}, facts)];
-}
-
-/** Only while resources change, or wait for it. */
-function resizeConditions(pod: Pod, needs: Needs, o: ObservedPod, facts: StatusFacts): PodCondition[] {
-  const { pending, memory } = facts;
-  const sandbox = usableSandbox(pod, o);
-  const due = [...needs.values()].some((need) => need.kind === "update") ||
-    (sandbox !== undefined && isPodOutdated(pod, sandbox, memory));
-  const failure = memory.failures.get("resources");
-  const why = failure === undefined ? {} : { reason: "Error", message: failure.message };
-  return [
-    ...(pending === undefined ? [] : [condition("PodResizePending", true, pending, facts)]),
-    ...(due && !facts.stopping ? [condition("PodResizeInProgress", true, why, facts)] : []),
-  ];
-}

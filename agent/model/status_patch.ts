@@ -4,6 +4,7 @@
  * status manager, core/v1's patch strategies, ValidatePodStatusUpdate. Not for: deriving the status (status.ts), sending.
  */
 import type { ContainerStatus, Pod, PodCondition, PodStatus } from "./gen/v1.ts";
+import { isOver } from "./api_pod.ts";
 import { canonical } from "./hash.ts";
 import { restartsAfter } from "./restart.ts";
 
@@ -39,9 +40,6 @@ const plainFields = [
 ] as const;
 const mergedLists = ["hostIPs", "podIPs"] as const;
 const mergedMaps = ["allocatedResources", "resources"] as const;
-
-export const isOver = (status: PodStatus | undefined): boolean =>
-  status?.phase === "Succeeded" || status?.phase === "Failed";
 
 /**
  * A strategic merge patch of the pod's status, bound to its uid, that makes the API server show `wanted`; undefined when

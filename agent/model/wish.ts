@@ -108,6 +108,8 @@ export type Wish =
     key: PodKey;
     /** Stands instead of the pod's own. */
     graceSeconds?: number;
+    /** The API server waits to be told how it ended. */
+    awaited?: true;
     /** What the pod was last, where somebody still knows. */
     pod?: Pod;
   };
@@ -149,6 +151,8 @@ function ending({ uid, pod }: DesiredPod): Wish {
     uid,
     key: podKey(pod),
     pod,
-    ...(graceSeconds === undefined ? {} : { graceSeconds }),
+    awaited: true,
+    // As under the kubelet, whoever is in a hurry grants a second.
+    ...(graceSeconds === undefined ? {} : { graceSeconds: Math.max(1, graceSeconds) }),
   };
 }

@@ -2,6 +2,7 @@
  * Keeps what this node has said of each wanted pod: taken, or refused and why. Not for: the judgement (model/admission.ts)
  * or what follows from it (model/plan_start.ts).
  */
+import { isOver, isOverAtApi } from "../model/api_pod.ts";
 import { type AdmissionNode, admitPods } from "../model/admission.ts";
 import type { PodEnd } from "../model/end.ts";
 import type { Pod } from "../model/gen/v1.ts";
@@ -25,7 +26,7 @@ export interface Admission {
 }
 
 /** Whether a pod's containers have all ended for good, or it was refused. */
-export const isEnded = (pod: Pod): boolean => ["Succeeded", "Failed"].includes(pod.status?.phase ?? "");
+export const isEnded = (pod: Pod): boolean => isOver(pod.status);
 
 export function createAdmission(o: AdmissionOptions): Admission {
   let verdicts: Map<string, PodEnd | undefined> = new Map(o.taken.map((uid) => [uid, undefined]));
@@ -42,8 +43,9 @@ export function createAdmission(o: AdmissionOptions): Admission {
   return {
     judge(pods) {
       const all = [...pods];
+      const over = all.filter(({ pod }) => isOverAtApi(pod)).map(({ uid }) => uid);
       const ended = new Set(
-        o.store.pods().filter(isEnded).map((p) => p.metadata?.uid ?? ""),
+        [...over, ...o.store.pods().filter(isEnded).map((p) => p.metadata?.uid ?? "")],
       );
       const before = verdicts;
       const known = { verdicts: before, pods: judged };

@@ -116,7 +116,12 @@ async function effectOf(
     case "keepEnd":
       await o.storage.claim(round.uid);
       await o.storage.keepNote(round.uid, "end", step.end && JSON.stringify(step.end));
-      if (step.end !== undefined) round.record("Warning", step.end.reason, step.end.message);
+      if (step.end !== undefined && step.told !== true) {
+        round.record("Warning", step.end.reason, step.end.message);
+      }
+      return nothing;
+    case "reportEnd":
+      await o.reports?.told(round.uid, abandon);
       return nothing;
     case "clearVolumes":
       await o.storage.clear(round.uid, short);

@@ -2,13 +2,15 @@
  * Puts into the status store what one pod looks like, and the events of its life. Not for: deriving it
  * (model/status.ts).
  */
+import { isOfApi } from "../model/api_pod.ts";
 import type { StatusStore } from "../status_store.ts";
 import type { Pod, PodStatus } from "../model/gen/v1.ts";
 import type { Problem } from "../model/errors.ts";
 import type { DesiredPod, Wish } from "../model/wish.ts";
 import type { ObservedPod } from "../model/observed.ts";
 import type { Facts } from "../model/plan.ts";
-import { derivePodStatus, isoTime } from "../model/status.ts";
+import { derivePodStatus } from "../model/status.ts";
+import { isoTime } from "../model/status_facts.ts";
 import { usableSandbox } from "../model/need.ts";
 import { NETWORK_STATUS, networkStatus } from "../model/networks.ts";
 import { type PendingResize, resizeText } from "../model/resize.ts";
@@ -121,7 +123,7 @@ export function createReporter(o: { store: StatusStore; apply: ApplyOptions }, i
         hostIPs,
         runtimeName,
         devices: o.apply.devices?.health(id.uid),
-        before,
+        before: before ?? (isOfApi(desired.pod) ? desired.pod.status : undefined),
         stopping,
       });
       if (!stopping) announceBackOff(desired.pod, status);
@@ -138,7 +140,7 @@ export function createReporter(o: { store: StatusStore; apply: ApplyOptions }, i
         }),
       };
       const pod: Pod = { apiVersion: "v1", kind: "Pod", ...desired.pod, metadata, status };
-      if (deletedAt !== undefined) metadata.deletionTimestamp = isoTime(deletedAt);
+      if (deletedAt !== undefined) metadata.deletionTimestamp ??= isoTime(deletedAt);
       o.store.putPod(pod);
     },
   };

@@ -52,6 +52,8 @@ export interface ApplyOptions {
   devices?: Devices;
   /** Absent: containers run anywhere. */
   placement?: Placement;
+  /** Whom the pods' ends are reported to; absent: nobody. */
+  reports?: { told(uid: string, signal: AbortSignal): Promise<void> };
   node: NodeFacts;
   /** The pod's DNS configuration from its policy and the node's resolv.conf. */
   dns(pod: Pod): Promise<PodDns>;

@@ -31,6 +31,7 @@ import {
 } from "../model/memory.ts";
 import { networksText } from "../model/networks.ts";
 import { namedHash, volumesHash } from "../model/volumes_hash.ts";
+import { wishedText } from "../model/api_pod.ts";
 import { createMailbox } from "../lib/mailbox.ts";
 import { type ApplyOptions, applySteps } from "./apply.ts";
 import { type ObserveOptions, observePod, type PodIdentity, probesNote, recall } from "./observe.ts";
@@ -95,8 +96,8 @@ const withoutUngreeted = (pod: Pod | undefined, observed: ObservedPod, memory: M
     : { ...observed, containers: observed.containers.filter((c) => !isUngreeted(pod, c, memory)) };
 
 const fingerprint = (wish: Wish): string =>
-  wish.kind === "absent" ? `absent ${wish.graceSeconds ?? ""}` : [
-    JSON.stringify(wish.pod.pod),
+  wish.kind === "absent" ? `absent ${wish.graceSeconds ?? ""} ${wish.awaited ?? ""}` : [
+    wishedText(wish.pod.pod),
     volumesHash(wish.pod.pod, wish.objects),
     namedHash(wish.pod.pod, wish.objects),
     networksText(wish.pod.pod, wish.objects),

@@ -16,9 +16,10 @@ export function staticPod(pod: Pod, nodeName: string, origin: string): DesiredPo
     "kubernetes.io/config.hash": podHash(pod),
     [SOURCE]: "file",
   };
+  const { status: _, ...described } = pod;
   return {
     pod: {
-      ...pod,
+      ...described,
       metadata: { ...pod.metadata, name, namespace, uid, annotations },
       spec: { ...pod.spec!, nodeName },
     },

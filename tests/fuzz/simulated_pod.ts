@@ -181,6 +181,7 @@ function effect(
     case "runContainer":
       return runContainer(s, pod!, step);
     case "preStop":
+    case "reportEnd":
       return nothing;
     case "postStart":
       return runPostStart(s, step, random);

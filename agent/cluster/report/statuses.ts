@@ -233,17 +233,26 @@ async function patchStatus(
   { body, wanted }: Extract<Errand, { kind: "patch" }>,
   signal: AbortSignal,
 ): Promise<void> {
-  const answer = await api.ask({
-    method: "PATCH",
-    path: `${pathOf(entry.shown)}/status`,
-    body,
-    contentType: "application/strategic-merge-patch+json",
-    deadline: requestMs,
-    signal,
-  }) as Pod;
+  const settle = (shown: Pod) =>
+    entry.settled = { wanted: canonical(wanted), shown: canonical(shown.status) };
+  let answer: Pod;
+  try {
+    answer = await api.ask({
+      method: "PATCH",
+      path: `${pathOf(entry.shown)}/status`,
+      body,
+      contentType: "application/strategic-merge-patch+json",
+      deadline: requestMs,
+      signal,
+    }) as Pod;
+  } catch (error) {
+    // As it is it will be refused for ever, and must not hold up the pod's end.
+    if (isReason(error, "Invalid", "BadRequest")) settle(entry.shown);
+    throw error;
+  }
   if (answer?.metadata?.uid !== entry.shown.metadata?.uid) return;
   if (!isOlder(answer, entry.shown)) entry.shown = answer;
-  entry.settled = { wanted: canonical(wanted), shown: canonical(answer.status) };
+  settle(answer);
 }
 
 async function deletePod(api: Api, entry: Entry, signal: AbortSignal): Promise<void> {

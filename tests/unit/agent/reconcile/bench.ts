@@ -9,8 +9,13 @@ import { silentLog } from "../../../../agent/lib/log.ts";
 import type { Placement } from "../../../../agent/plugin_ports.ts";
 import type { Storage } from "../../../../agent/ports.ts";
 import { createStatusStore, type StatusStore } from "../../../../agent/status_store.ts";
+import type { ApplyOptions } from "../../../../agent/reconcile/apply.ts";
 import { createGate } from "../../../../agent/reconcile/gate.ts";
-import { createReconciler, type Reconciler } from "../../../../agent/reconcile/reconciler.ts";
+import {
+  createReconciler,
+  type Reconciler,
+  type ReconcilerOptions,
+} from "../../../../agent/reconcile/reconciler.ts";
 import { createUserNamespaces } from "../../../../agent/reconcile/user_namespaces.ts";
 import { runRuntimeWatch } from "../../../../agent/reconcile/watch_runtime.ts";
 import { createFakeNetworks, type FakeNetworks } from "../../../fakes/networks.ts";
@@ -68,16 +73,24 @@ export interface Bench {
   leave(): Promise<void>;
 }
 
+export interface BenchOptions {
+  reports?: NonNullable<ApplyOptions["reports"]>;
+  admission?: NonNullable<ReconcilerOptions["admission"]>;
+  store?: StatusStore;
+  gone?(uid: string): void;
+}
+
 /** A reconciler on a fake runtime, and networks, that outlive it. */
 export function createBench(
   root: string,
   fake: FakeRuntime,
   known?: FakeNetworks,
   placement?: Placement,
+  more: BenchOptions = {},
 ): Bench {
   const networks = known ?? createFakeNetworks();
   const host = createHost();
-  const store = createStatusStore();
+  const store = more.store ?? createStatusStore();
   const stop = new AbortController();
   const node = {
     nodeName: "n",
@@ -102,7 +115,11 @@ export function createBench(
     store,
     log: silentLog,
     silenceMs: 300,
-    gone: (uid) => gone.push(uid),
+    gone(uid) {
+      gone.push(uid);
+      more.gone?.(uid);
+    },
+    ...(more.admission && { admission: more.admission }),
     apply: {
       host,
       prober: createFakeProber(),
@@ -122,6 +139,7 @@ export function createBench(
       },
       node,
       ...(placement && { placement }),
+      ...(more.reports && { reports: more.reports }),
       dns: () => Promise.resolve({ dns: { servers: [], searches: [], options: [] }, warnings: [] }),
       networks,
       userNamespaces: createUserNamespaces({ runtime, pool: () => Promise.resolve(idPool) }),
@@ -147,9 +165,10 @@ export function createBench(
 export async function withBench(
   test: (bench: Bench, root: string) => Promise<void>,
   fake = createFakeRuntime(),
+  more: BenchOptions = {},
 ) {
   const root = await Deno.makeTempDir();
-  const bench = createBench(root, fake);
+  const bench = createBench(root, fake, undefined, undefined, more);
   try {
     await test(bench, root);
   } finally {

@@ -156,6 +156,18 @@ Deno.test("a failing API server is asked again, and gets the newest", () =>
     await until("it knows", () => restarts(pod("web")) === 3);
   }));
 
+Deno.test("a status that the API server takes for wrong is not told again, nor waited for", () =>
+  withReport(async ({ cluster, report, create, pod, sent }) => {
+    const uid = await create("web");
+    const mend = cluster.faults.add({ when: (r) => r.method === "PATCH", answer: { status: 422 } });
+    report.put(uid, running(1));
+    await report.told(uid, never());
+    mend();
+    report.put(uid, running(2));
+    await until("the next is told", () => restarts(pod("web")) === 2);
+    assertEquals(sent(), ["PATCH", "PATCH"]);
+  }));
+
 Deno.test("while it cannot be reached statuses wait; when it is back what differs is told, and no more", () =>
   withReport(async ({ cluster, report, create, pod, sent }) => {
     const [a, b] = [await create("a"), await create("b")];
