@@ -13,7 +13,7 @@ import type { Pod, PodStatus } from "../../model/gen/v1.ts";
 import { canonical } from "../../model/hash.ts";
 import { statusPatch } from "../../model/status_patch.ts";
 import type { Api } from "../client/api.ts";
-import { isReason } from "../client/api_error.ts";
+import { ApiError, isReason } from "../client/api_error.ts";
 import { pauseBefore } from "../client/retry.ts";
 
 /** Uids are those of the API's objects: of a static pod, its mirror's. */
@@ -247,7 +247,7 @@ async function patchStatus(
     }) as Pod;
   } catch (error) {
     // As it is it will be refused for ever, and must not hold up the pod's end.
-    if (isReason(error, "Invalid", "BadRequest")) settle(entry.shown);
+    if (error instanceof ApiError && (error.code === 422 || error.code === 400)) settle(entry.shown);
     throw error;
   }
   if (answer?.metadata?.uid !== entry.shown.metadata?.uid) return;
