@@ -75,7 +75,7 @@ async function makeDirectories(
   const { existing, missing } = await findExisting(host, volume, parts);
   if (missing.length === 0) return;
   if (!within(existing, volume)) throw outside(parts.join("/"));
-  const mode = ((await host.stat(volume))?.mode ?? 0o755) & 0o2777;
+  const mode = (await host.stat(volume))?.mode ?? 0o755;
   await prepareTarget(host, staging, true);
   try {
     await pin(host, existing, staging, volume);

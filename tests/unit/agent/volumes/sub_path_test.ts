@@ -48,10 +48,10 @@ Deno.test({
   ...needsRoot,
   fn: () =>
     withVolume(async (at) => {
-      await Deno.chmod(at.volume, 0o2777);
+      await Deno.chmod(at.volume, 0o3777);
       await Deno.chown(at.volume, 0, 2000);
       await Deno.writeTextFile(`${await bind(at, "a/b/c")}/f`, "x");
-      assertEquals(["a", "a/b", "a/b/c"].map((d) => modeOf(`${at.volume}/${d}`)), ["2777", "2777", "2777"]);
+      assertEquals(["a", "a/b", "a/b/c"].map((d) => modeOf(`${at.volume}/${d}`)), ["3777", "3777", "3777"]);
       assertEquals(Deno.lstatSync(`${at.volume}/a/b`).gid, 2000);
       assertEquals(await Deno.readTextFile(`${at.volume}/a/b/c/f`), "x");
     }),
