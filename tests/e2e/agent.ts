@@ -36,6 +36,8 @@ export interface AgentOptions {
   config?: string;
   /** Default 0: none. */
   healthzPort?: number;
+  /** Name of the network namespace that it lives in, with its runtime; default: the machine's. */
+  networkNamespace?: string;
 }
 
 export interface AgentUnderTest {
@@ -168,6 +170,8 @@ export async function createAgent(options: AgentOptions = {}): Promise<AgentUnde
     base.push("--config", join(directory, "config.yaml"));
   }
   const places = await askPlaces(base, directory, root);
+  const { networkNamespace } = options;
+  const enter = networkNamespace === undefined ? [] : ["nsenter", `--net=/run/netns/${networkNamespace}`];
   const client = Deno.createHttpClient({ proxy: { transport: "unix", path: socket } });
   const logPath = join(directory, "log");
   let child: Deno.ChildProcess | undefined;
@@ -188,7 +192,9 @@ export async function createAgent(options: AgentOptions = {}): Promise<AgentUnde
 
   const start = async (more: string[] = []) => {
     flags = more;
-    const command = [binary, "run", ...base, "--v", `${options.verbosity ?? 4}`, ...more].map((a) => `'${a}'`)
+    const command = [...enter, binary, "run", ...base, "--v", `${options.verbosity ?? 4}`, ...more].map((a) =>
+      `'${a}'`
+    )
       .join(" ");
     child = new Deno.Command("sh", { args: ["-c", `exec ${command} >>'${logPath}' 2>&1`], stdin: "null" })
       .spawn();
@@ -206,7 +212,8 @@ export async function createAgent(options: AgentOptions = {}): Promise<AgentUnde
   };
   const dispose = async () => {
     await end("SIGTERM");
-    const torn = await output(binary, ["teardown", ...base, ...flags]);
+    const [program, ...args] = [...enter, binary, "teardown", ...base, ...flags];
+    const torn = await output(program!, args);
     client.close();
     const left = await instanceLeftovers(places);
     if (await Deno.lstat(socket).then(() => true, () => false)) left.push(`socket ${socket}`);

@@ -34,7 +34,7 @@ export interface ClusterUser {
   ): Promise<T>;
   untilPod(name: string, what: string, condition: (pod: Pod) => boolean, limitMs?: number): Promise<Pod>;
   untilGone(kind: string, name: string, limitMs?: number): Promise<void>;
-  close(): void;
+  [Symbol.dispose](): void;
 }
 
 const administrator = { commonName: "admin", organizations: ["system:masters"] };
@@ -108,7 +108,7 @@ export async function userOf(cluster: Cluster): Promise<ClusterUser> {
     async untilGone(kind, name, limitMs) {
       await until(kind, name, "gone", (object) => object === undefined, limitMs);
     },
-    close: () => api.close(),
+    [Symbol.dispose]: () => api.close(),
   };
 }
 
@@ -163,7 +163,7 @@ export async function startClusterOfOne(
 ): Promise<ClusterOfOne> {
   await using stack = new AsyncDisposableStack();
   const cluster = stack.use(await startCluster(options.cluster));
-  const user = stack.adopt(await userOf(cluster), (user) => user.close());
+  const user = stack.use(await userOf(cluster));
   const node = stack.use(await createNode(cluster, user, options));
   const kubectl = await kubectlOf(cluster, node.agent.directory);
   await node.start();
