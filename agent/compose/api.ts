@@ -20,7 +20,7 @@ export interface ApiServiceOptions {
   host: Host;
   log: Log;
   /** The effective configuration. */
-  shownConfig: unknown;
+  shownConfig: { values: Readonly<Record<string, unknown>>; origin: unknown };
   store: StatusStore;
   metrics: Metrics;
   parts: PodParts;

@@ -49,7 +49,7 @@ export interface RunOptions {
   host: Host;
   log: Log;
   /** The effective configuration, for the API. */
-  shownConfig: unknown;
+  shownConfig: { values: Readonly<Record<string, unknown>>; origin: unknown };
   /** Warnings of the configuration. */
   problems: Problem[];
   /** Of the service manager, if there is one. */

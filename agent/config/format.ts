@@ -30,6 +30,10 @@ function cell(value: unknown): string {
   return value === "" ? '""' : typeof value === "object" ? JSON.stringify(value) : String(value);
 }
 
+/** As the kubelet shows its own (/configz). */
+export const kubeletConfiguration = (values: Readonly<Record<string, unknown>>): Record<string, unknown> =>
+  toDocument(new Map(Object.entries(values)), "kubelet");
+
 function toDocument(values: ReadonlyMap<string, unknown>, owner: KeySpec["owner"]): Record<string, unknown> {
   const document: Record<string, unknown> = { ...documentKinds[owner] };
   for (const [key, value] of values) {

@@ -1,9 +1,13 @@
 /** What the probes of one container were answered last, for people. Pure. Not for: what follows from it (probe.ts). */
 import { type ProbeKind, probeKinds, type ProbeResult, type Watch } from "./probe.ts";
 
+export type ProbeCounts = Readonly<Partial<Record<ProbeResult["outcome"], number>>>;
+
 export interface ProbeReport {
   container: string;
   kind: ProbeKind;
+  /** So many answers of each outcome since the container, or the agent, began. */
+  counts: ProbeCounts;
   /** Absent: it has not been asked yet. */
   last?: ProbeResult & {
     secondsAgo: number;
@@ -13,13 +17,19 @@ export interface ProbeReport {
 }
 
 /** @param steady monotonic ms */
-export const reportProbes = (container: string, w: Watch, steady: number): ProbeReport[] =>
+export const reportProbes = (
+  container: string,
+  w: Watch,
+  counted: ReadonlyMap<ProbeKind, ProbeCounts>,
+  steady: number,
+): ProbeReport[] =>
   probeKinds.flatMap((kind): ProbeReport[] => {
     const track = w.tracks[kind];
     if (track === undefined) return [];
     const { said, run } = track;
-    if (said === undefined) return [{ container, kind }];
+    const counts = counted.get(kind) ?? {};
+    if (said === undefined) return [{ container, kind, counts }];
     const { outcome, message, at } = said;
     const secondsAgo = Math.max(0, Math.round((steady - at) / 1000));
-    return [{ container, kind, last: { outcome, message, secondsAgo, inARow: run } }];
+    return [{ container, kind, counts, last: { outcome, message, secondsAgo, inARow: run } }];
   });

@@ -66,9 +66,13 @@ export const nodeMetrics = (
   },
 });
 
-type Sample = [labels: Record<string, string>, value: number, at?: number];
+/** A value, and the time of it in ms where it has one of its own. */
+export type Sample = [labels: Record<string, string>, value: number, at?: number];
 
-const family = (
+const escaped = (text: string) => text.replace(/[\\"\n]/g, (c) => c === "\n" ? "\\n" : `\\${c}`);
+
+/** Prometheus text; nothing without samples. */
+export const family = (
   name: string,
   type: "counter" | "gauge",
   help: string,
@@ -76,7 +80,7 @@ const family = (
 ): string => {
   if (samples.length === 0) return "";
   const lines = samples.map(([labels, value, at]) => {
-    const list = Object.entries(labels).map(([key, text]) => `${key}="${text}"`).join(",");
+    const list = Object.entries(labels).map(([key, text]) => `${key}="${escaped(text)}"`).join(",");
     const time = at === undefined ? "" : ` ${Math.round(at)}`;
     return `${name}${list === "" ? "" : `{${list}}`} ${value}${time}\n`;
   });
@@ -90,7 +94,7 @@ export const gaugeText = (
   samples: readonly [labels: Record<string, string>, value: number][],
 ): string => family(name, "gauge", help, samples);
 
-/** Prometheus text. Names of pods and containers need no escapes. */
+/** Prometheus text. */
 export function resourceMetrics(usage: NodeUsage, pods: readonly Pod[]): string {
   const labelled = pods.flatMap((pod) => {
     const { name: own = "", namespace = "", uid } = pod.metadata ?? {};

@@ -17,6 +17,8 @@ import {
 } from "../model/pod_cgroup.ts";
 import { type QosClass, qosClass } from "../model/qos.ts";
 import type { Cgroups, Host } from "../ports.ts";
+import type { PodReading } from "../model/cgroup_reading.ts";
+import { readPodCgroups } from "./cgroup_readings.ts";
 import { findHierarchies, type Hierarchies, limitPlaces, readLimits, removeEmpty } from "./cgroup_files.ts";
 import { readUsage, removeTree, writeLimits } from "./cgroup_files.ts";
 import { createSlices } from "./systemd_slices.ts";
@@ -36,6 +38,8 @@ export interface CgroupOptions {
 export interface PodCgroups extends Cgroups {
   /** Uids that have a cgroup below our root. */
   known(): Promise<string[]>;
+  /** In detail, with its containers'. */
+  read(pod: Parameters<Cgroups["usage"]>[0]): Promise<PodReading | undefined>;
   /** Removes our cgroups that are empty, up to and with the root; for when no pod is left. */
   removeRoot(): Promise<void>;
 }
@@ -142,6 +146,9 @@ export function createCgroups(o: CgroupOptions): PodCgroups {
   const usage: PodCgroups["usage"] = async ({ pod, uid }) =>
     await readUsage(host, await hierarchies(), pathOf(qosClass(pod), uid));
 
+  const read: PodCgroups["read"] = async ({ pod, uid }) =>
+    await readPodCgroups(host, await hierarchies(), uid, pathOf(qosClass(pod), uid));
+
   async function remove(uid: string): Promise<void> {
     const paths = classes.map((qos) => pathOf(qos, uid));
     await Promise.all(paths.map((path) => maker.remove(path)));
@@ -163,7 +170,7 @@ export function createCgroups(o: CgroupOptions): PodCgroups {
     written.clear();
   }
 
-  return { ensure, makeRoom, usage, remove, known, removeRoot };
+  return { ensure, makeRoom, usage, read, remove, known, removeRoot };
 }
 
 /** A uid becomes part of a path. */

@@ -21,7 +21,7 @@ import {
   type Watch,
 } from "../model/probe.ts";
 import { isGated, type Said } from "../model/probe_note.ts";
-import { type ProbeReport, reportProbes } from "../model/probe_report.ts";
+import { type ProbeCounts, type ProbeReport, reportProbes } from "../model/probe_report.ts";
 import { type ProbeTarget, probeTarget } from "../model/probe_target.ts";
 import { errorText } from "../model/errors.ts";
 import type { Gate } from "./gate.ts";
@@ -60,6 +60,7 @@ interface Subject {
   podIP: string | undefined;
   timers: Map<ProbeKind, ReturnType<typeof setTimeout>>;
   asking: Set<ProbeKind>;
+  counts: Map<ProbeKind, ProbeCounts>;
   /** Ends the questions under way. */
   stop: AbortController;
 }
@@ -134,6 +135,8 @@ export function createPodProbes(
 
   const conclude = async (id: string, s: Subject, kind: ProbeKind, result: ProbeResult) => {
     const now = o.host.monotonic();
+    const counts = s.counts.get(kind) ?? {};
+    s.counts.set(kind, { ...counts, [result.outcome]: (counts[result.outcome] ?? 0) + 1 });
     const event = probeEvent(kind, result);
     if (event !== undefined) record("Warning", event.reason, event.message, s.container.name);
     const learnt = learn(s.watch, kind, result, now);
@@ -153,6 +156,7 @@ export function createPodProbes(
       podIP: undefined,
       timers: new Map(),
       asking: new Set(),
+      counts: new Map(),
       stop: new AbortController(),
     };
   };
@@ -199,7 +203,7 @@ export function createPodProbes(
     },
     reports: () =>
       [...subjects.values()].filter((s) => !s.stop.signal.aborted)
-        .flatMap((s) => reportProbes(s.container.name, s.watch, o.host.monotonic())),
+        .flatMap((s) => reportProbes(s.container.name, s.watch, s.counts, o.host.monotonic())),
     verdicts: () => new Map([...subjects].map(([id, s]) => [id, verdictOf(s.watch)])),
     end() {
       note.end();

@@ -16,6 +16,9 @@ import { createStreams } from "./streams.ts";
 
 export { createPauseImageArchive, PAUSE_IMAGE } from "./pause_image.ts";
 
+/** What the kubelet gives a runtime for one call (runtimeRequestTimeout). */
+const checkpointMs = 120_000;
+
 export interface CriOptions {
   /** Path of the runtime's socket, with or without `unix://`. */
   endpoint: string;
@@ -36,6 +39,11 @@ export interface Cri {
   images: Images;
   imageVolumes: ImageVolumes;
   streams: Streams;
+  /**
+   * Writes a running container's state to a file, within `timeoutSeconds` (0: the runtime's own limit). Throws where the
+   * runtime cannot.
+   */
+  checkpoint(id: string, location: string, timeoutSeconds: number, signal: AbortSignal): Promise<void>;
   /** Ends the connections; calls under way fail. */
   close(): void;
 }
@@ -73,6 +81,12 @@ export function createCri(options: CriOptions): Cri {
       instance,
     ),
     streams: createStreams(client),
+    async checkpoint(containerId, location, timeoutSeconds, signal) {
+      const longest = timeoutSeconds > 0 ? timeoutSeconds * 1000 : checkpointMs;
+      const ending = AbortSignal.any([signal, AbortSignal.timeout(longest + 5_000)]);
+      const timeout = BigInt(timeoutSeconds);
+      await client.checkpointContainer({ containerId, location, timeout }, { signal: ending });
+    },
     close: () => {
       channel.close();
       if (imageChannel !== channel) imageChannel.close();

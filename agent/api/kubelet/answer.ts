@@ -1,5 +1,5 @@
 /** A Response onto Node's connections, as fast as the reader takes it. Not for: what it says. */
-import http from "node:http";
+import type http from "node:http";
 import type { Duplex } from "node:stream";
 
 /** Ends the body's source when the reader has left. */
@@ -38,11 +38,21 @@ function drained(to: http.ServerResponse, signal: AbortSignal): Promise<void> {
   return promise;
 }
 
+const reasons: Readonly<Record<number, string>> = {
+  400: "Bad Request",
+  401: "Unauthorized",
+  403: "Forbidden",
+  404: "Not Found",
+  405: "Method Not Allowed",
+  500: "Internal Server Error",
+  503: "Service Unavailable",
+};
+
 /** The whole answer, and the end of the connection. */
 export async function refuseUpgrade(socket: Duplex, answer: Response): Promise<void> {
   const body = new Uint8Array(await answer.arrayBuffer());
   const lines = [
-    `HTTP/1.1 ${answer.status} ${http.STATUS_CODES[answer.status] ?? "Error"}`,
+    `HTTP/1.1 ${answer.status} ${reasons[answer.status] ?? "Error"}`,
     ...[...answer.headers].map(([name, value]) => `${name}: ${value}`),
     `content-length: ${body.length}`,
     "connection: close",

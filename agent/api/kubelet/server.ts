@@ -4,7 +4,7 @@
  * port (compose/).
  */
 import type http from "node:http";
-import https from "node:https";
+import type https from "node:https";
 import type { AddressInfo } from "node:net";
 import type { Duplex } from "node:stream";
 import type tls from "node:tls";
@@ -26,7 +26,10 @@ export interface ServerIdentity {
 export interface KubeletServerOptions {
   address: string;
   port: number;
-  identity: ServerIdentity;
+  /** Connections that came before there was this server. */
+  early?: readonly EarlyConnection[];
+  /** Absent: without TLS, for what everybody may see. */
+  identity?: ServerIdentity;
   minVersion?: "TLSv1.2" | "TLSv1.3";
   /** OpenSSL's names, with colons. */
   ciphers?: string;
@@ -35,7 +38,14 @@ export interface KubeletServerOptions {
   /** Whom a certificate (DER) names; undefined for one that does not hold now. */
   userOf(certificate: Uint8Array): User | undefined;
   log: Log;
+  /** Beside the ordinary ones. */
+  limits?: Partial<ServerLimits>;
   signal: AbortSignal;
+}
+
+export interface EarlyConnection {
+  socket: Duplex;
+  remoteAddress: string;
 }
 
 export interface KubeletServer {
@@ -46,38 +56,56 @@ export interface KubeletServer {
   finished: Promise<void>;
 }
 
-export const limits = {
+export interface ServerLimits {
   /** In bytes; the largest heads are those with a service account's token. */
-  head: 64 * 1024,
+  head: number;
   /** In all. */
-  connections: 1000,
+  connections: number;
   /** Of those that have not shown who they are. */
-  strangers: 100,
+  strangers: number;
   /** Of those, from one address. */
-  strangersOfOne: 32,
+  strangersOfOne: number;
   /** Ms until a stranger has shown who it is: handshake, head, and being looked up. */
+  introduction: number;
+  handshake: number;
+  headTime: number;
+  /** Ms without a request. */
+  idle: number;
+}
+
+export const limits: ServerLimits = {
+  head: 64 * 1024,
+  connections: 1000,
+  strangers: 100,
+  strangersOfOne: 32,
   introduction: 15_000,
   handshake: 10_000,
   headTime: 10_000,
-  /** Ms without a request. */
   idle: 90_000,
 };
 
-/** Rejects with Node's error when the port cannot be had. */
+const timesOf = ({ handshake, head, headTime, idle }: ServerLimits) => ({
+  handshakeTimeout: handshake,
+  maxHeaderSize: head,
+  headersTimeout: headTime,
+  // A body may come slowly: only who may send one is listened to.
+  requestTimeout: 0,
+  keepAliveTimeout: idle,
+  connectionsCheckingInterval: Math.min(1000, headTime),
+});
+
+/** Rejects with Node's error when the port cannot be had. Node's HTTP and TLS cost some 8 MB: they are loaded here. */
 export async function serveKubelet(o: KubeletServerOptions): Promise<KubeletServer> {
-  let identity = o.identity;
-  const server = https.createServer({
-    ...tlsOptions(o, identity),
-    handshakeTimeout: limits.handshake,
-    maxHeaderSize: limits.head,
-    headersTimeout: limits.headTime,
-    // A body may come slowly: only who may send one is listened to.
-    requestTimeout: 0,
-    keepAliveTimeout: limits.idle,
-    connectionsCheckingInterval: 1000,
-  } as https.ServerOptions);
-  server.maxConnections = limits.connections;
-  const strangers = createStrangers();
+  let { identity } = o;
+  const bounds = { ...limits, ...o.limits };
+  const times = timesOf(bounds);
+  const server = identity === undefined
+    ? (await import("node:http")).createServer(times)
+    : (await import("node:https")).createServer(
+      { ...tlsOptions(o, identity), ...times } as https.ServerOptions,
+    );
+  server.maxConnections = bounds.connections;
+  const strangers = createStrangers(bounds);
   const trustOf = new WeakMap<object, string | undefined>();
   server.on("connection", (socket: Duplex & { remoteAddress?: string }) => {
     socket.on("error", () => socket.destroy());
@@ -85,23 +113,26 @@ export async function serveKubelet(o: KubeletServerOptions): Promise<KubeletServ
   });
   server.on("secureConnection", (socket: tls.TLSSocket) => {
     socket.on("error", () => socket.destroy());
-    trustOf.set(socket, identity.clientCA);
+    trustOf.set(socket, identity?.clientCA);
   });
-  server.on("tlsClientError", (_error, socket) => socket.destroy());
-  server.on("clientError", (_error, socket) => socket.destroy());
+  server.on("tlsClientError", (_error: Error, socket: Duplex) => socket.destroy());
+  server.on("clientError", (_error: Error, socket: Duplex) => socket.destroy());
   const credentialsOf = (request: http.IncomingMessage) => {
     const socket = request.socket as tls.TLSSocket;
-    const believed = socket.authorized && trustOf.get(socket) === identity.clientCA;
+    const believed = socket.authorized && trustOf.get(socket) === identity?.clientCA;
     return readCredentials(request, believed, o.userOf);
   };
   const serving: Serving = { ...o, credentialsOf, known: (request) => strangers.remove(rawSocket(request)) };
   server.on("request", (request, response) => void respond(serving, request, response));
   server.on("upgrade", (request, socket, head) => void upgrade(serving, request, socket, head));
   await listening(server, o);
+  for (const { socket, remoteAddress } of o.early ?? []) {
+    server.emit("connection", Object.assign(socket, { remoteAddress }));
+  }
   return {
     port: (server.address() as AddressInfo).port,
     renew(next) {
-      server.setSecureContext(tlsOptions(o, next));
+      (server as https.Server).setSecureContext(tlsOptions(o, next));
       identity = next;
     },
     finished: closed(server, o.signal),
@@ -121,7 +152,7 @@ function tlsOptions({ minVersion, ciphers }: KubeletServerOptions, { cert, key, 
   };
 }
 
-function listening(server: https.Server, { address, port }: KubeletServerOptions): Promise<void> {
+function listening(server: http.Server, { address, port }: KubeletServerOptions): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   server.once("error", reject);
   server.listen(port, address, () => {
@@ -132,7 +163,7 @@ function listening(server: https.Server, { address, port }: KubeletServerOptions
   return promise;
 }
 
-function closed(server: https.Server, signal: AbortSignal): Promise<void> {
+function closed(server: http.Server, signal: AbortSignal): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>();
   const close = () => {
     server.close(() => resolve());
@@ -154,7 +185,7 @@ interface Strangers {
 }
 
 /** Those that have shown nothing yet: where they are too many, the one that has had most time goes. */
-function createStrangers(): Strangers {
+function createStrangers(bounds: ServerLimits): Strangers {
   const known = new Map<Duplex, { address: string; timer: ReturnType<typeof setTimeout> }>();
   const remove = (socket: Duplex) => {
     clearTimeout(known.get(socket)?.timer);
@@ -167,9 +198,9 @@ function createStrangers(): Strangers {
     remove,
     add(socket, address) {
       const ofOne = [...known.values()].filter((k) => k.address === address).length;
-      if (ofOne >= limits.strangersOfOne) dropOldest((a) => a === address);
-      else if (known.size >= limits.strangers) dropOldest(() => true);
-      known.set(socket, { address, timer: setTimeout(() => socket.destroy(), limits.introduction) });
+      if (ofOne >= bounds.strangersOfOne) dropOldest((a) => a === address);
+      else if (known.size >= bounds.strangers) dropOldest(() => true);
+      known.set(socket, { address, timer: setTimeout(() => socket.destroy(), bounds.introduction) });
       socket.once("close", () => remove(socket));
     },
   };
@@ -185,7 +216,7 @@ function readCredentials(
   believed: boolean,
   userOf: KubeletServerOptions["userOf"],
 ): Credentials {
-  const raw = (request.socket as tls.TLSSocket).getPeerCertificate()?.raw;
+  const raw = (request.socket as Partial<tls.TLSSocket>).getPeerCertificate?.()?.raw;
   const user = believed && raw !== undefined ? userOf(Uint8Array.from(raw)) : undefined;
   const [, token] = /^bearer +(\S+) *$/i.exec(request.headers.authorization ?? "") ?? [];
   return {

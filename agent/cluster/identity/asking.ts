@@ -1,10 +1,10 @@
-/** Gets this node's client certificate, as itself or by bootstrap credentials, and leaves it in the kubelet's files. */
+/** Gets a certificate of this node, as itself or by bootstrap credentials, and leaves it in the kubelet's files. */
 import { dirname } from "@std/path";
 import type { Log } from "../../lib/log.ts";
 import { errorText } from "../../model/errors.ts";
 import type { Host } from "../../ports.ts";
 import type { CertificateFiles } from "../certificates/certificate_files.ts";
-import { getCertificate } from "../certificates/signing.ts";
+import { getCertificate, type SigningWanted } from "../certificates/signing.ts";
 import { type Api, createApi } from "../client/api.ts";
 import { ApiError, isReason } from "../client/api_error.ts";
 import { createConnection } from "../client/client.ts";
@@ -20,6 +20,8 @@ export interface Asking {
   nodeName: string;
   log: Log;
   progress(line: string): void;
+  /** Default: for clients. */
+  use?: SigningWanted["use"];
   /** For somebody to approve, in ms. */
   patience?: number;
 }
@@ -33,7 +35,7 @@ export async function askForCertificate(asking: Asking, api: Api, signal: AbortS
   const keys = await files.pendingKey();
   try {
     const use = { kind: "client" } as const;
-    const wanted = { patience: ordinaryPatience, ...asking, api, keys, use };
+    const wanted = { patience: ordinaryPatience, use, ...asking, api, keys };
     await files.store(await getCertificate(wanted, signal), keys);
   } catch (error) {
     // A request that was refused, or that nobody wants, is not made again with the same key.

@@ -4,9 +4,11 @@
  */
 import { dirname } from "@std/path";
 import type { ServerIdentity } from "../../api/kubelet/server.ts";
+import type { AltNames } from "../../cluster/certificates/certificate.ts";
 import { type KeyPair, localIdentities } from "../../cluster/certificates/local_authority.ts";
 import type { Config } from "../../config/config.ts";
 import { watchForEver } from "../../lib/hints.ts";
+import type { Listeners } from "../../lib/listeners.ts";
 import { errorText, type Problem } from "../../model/errors.ts";
 import type { Host } from "../../ports.ts";
 
@@ -15,9 +17,16 @@ export interface IdentityOptions {
   host: Host;
   /** A node of a cluster: only who its configuration names may ask. */
   joined: boolean;
-  addresses(): readonly string[];
+  names(): AltNames;
+  /** What the cluster has signed for it: PEM, certificate and key in one. */
+  signed?: ServingCertificate;
   /** What was found wrong at the last look. */
   report(problems: Problem[]): void;
+}
+
+export interface ServingCertificate {
+  current(): string | undefined;
+  changes: Listeners<void>;
 }
 
 /** When files are looked at again that could not be read, in ms; hints come sooner. */
@@ -36,6 +45,7 @@ export async function followIdentity(
   const watching = [...new Set(files.map((path) => dirname(path)))].map(async (directory) => {
     for await (const _ of watchForEver(o.host, () => directory, signal)) wake();
   });
+  o.signed?.changes.subscribe(() => wake(), signal);
   let shown: string | undefined;
   while (!signal.aborted) {
     const woken = new AbortController();
@@ -76,14 +86,15 @@ async function lookAt(o: IdentityOptions): Promise<Look> {
     await read(certFile, "tlsCertFile"),
     await read(keyFile, "tlsPrivateKeyFile"),
   );
-  const needsLocal = certFile === "" || (!joined && clientCAFile === "");
+  const signed = o.signed?.current();
+  const needsLocal = (certFile === "" && signed === undefined) || (!joined && clientCAFile === "");
   const local = needsLocal ? await ownIdentities(o, problems) : undefined;
   const clientCA = clientCAFile !== ""
     ? await read(clientCAFile, "authentication.x509.clientCAFile")
     : joined
     ? undefined
     : local?.ca;
-  const pair = certFile === "" ? local?.server : given;
+  const pair = certFile !== "" ? given : signed === undefined ? local?.server : { cert: signed, key: signed };
   return {
     ...(pair === undefined ? {} : { identity: { ...pair, ...(clientCA === undefined ? {} : { clientCA }) } }),
     problems,
@@ -94,15 +105,16 @@ async function lookAt(o: IdentityOptions): Promise<Look> {
 const pairOf = (cert: string | undefined, key: string | undefined): KeyPair | undefined =>
   cert === undefined || key === undefined ? undefined : { cert, key };
 
-async function ownIdentities({ config, host, addresses }: IdentityOptions, problems: Problem[]) {
+async function ownIdentities({ config, host, names }: IdentityOptions, problems: Problem[]) {
   const { nodeName, cluster: { certDir } } = config;
   const subject = { commonName: `system:node:${nodeName}`, organizations: ["system:nodes"] };
-  const names = {
-    dnsNames: [...new Set([nodeName, "localhost"])],
-    ipAddresses: [...new Set([...addresses(), "127.0.0.1", "::1"])],
+  const { dnsNames, ipAddresses } = names();
+  const here = {
+    dnsNames: [...new Set([...dnsNames, "localhost"])],
+    ipAddresses: [...new Set([...ipAddresses, "127.0.0.1", "::1"])],
   };
   try {
-    return await localIdentities(host, certDir, subject, names);
+    return await localIdentities(host, certDir, subject, here);
   } catch (error) {
     problems.push({
       severity: "warning",

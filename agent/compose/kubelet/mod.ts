@@ -1,9 +1,13 @@
 /** The kubelet's API on its own port, wired: certificate, who may, paths. Not for: what they answer (api/kubelet/). */
 import type { AccessControl } from "../../api/kubelet/access.ts";
-import { pageRoutes } from "../../api/kubelet/pages.ts";
-import type { Route } from "../../api/kubelet/routes.ts";
-import { type KubeletServer, serveKubelet, type ServerIdentity } from "../../api/kubelet/server.ts";
-import { parseCertificate } from "../../cluster/certificates/certificate.ts";
+import { cipherNames } from "../../model/cipher_suites.ts";
+import {
+  type EarlyConnection,
+  type KubeletServer,
+  serveKubelet,
+  type ServerIdentity,
+} from "../../api/kubelet/server.ts";
+import { type AltNames, parseCertificate } from "../../cluster/certificates/certificate.ts";
 import { createReviews } from "../../cluster/reviews/reviews.ts";
 import type { Config } from "../../config/config.ts";
 import type { Log } from "../../lib/log.ts";
@@ -18,14 +22,17 @@ import type { Heartbeat } from "../liveness.ts";
 import type { Loop } from "../loop.ts";
 import type { PodParts } from "../pods.ts";
 import type { ChosenRuntime } from "../runtime.ts";
+import { holdPort } from "./door.ts";
 import { followIdentity } from "./identity.ts";
-import { sessionRoutes } from "./sessions.ts";
+import { allRoutes, readOnlyRoutes } from "./pages.ts";
+import { servingCertificate } from "./serving_certificate.ts";
 
 export interface KubeletApiOptions {
   config: Config;
   host: Host;
   log: Log;
   store: StatusStore;
+  shownConfig: { values: Readonly<Record<string, unknown>> };
   link: ClusterLink | undefined;
   pages: SharedPages;
   parts: PodParts;
@@ -33,37 +40,30 @@ export interface KubeletApiOptions {
   heartbeat: Heartbeat;
 }
 
-/** All paths; what operators do with pods only where that is not turned off. */
-function routesOf(o: KubeletApiOptions): Route[] {
-  const { store, pages, heartbeat } = o;
+/** Nothing where it is turned off. */
+export function kubeletApi(o: KubeletApiOptions): Loop[] {
+  const { enabled, port, readOnlyPort } = o.config.kubeletApi;
+  if (!enabled) return [];
   return [
-    ...pageRoutes({ ...pages, live: heartbeat.live, pods: () => store.pods() }),
-    ...o.config.kubeletApi.debugging ? sessionRoutes(o) : [],
+    ...port === 0 ? [] : [{ name: "kubelet API", run: (signal: AbortSignal) => serve(o, signal) }],
+    ...readOnlyPort === 0
+      ? []
+      : [{ name: "read-only kubelet API", run: (signal: AbortSignal) => serveReadOnly(o, signal) }],
   ];
 }
 
-/** Nothing where it is turned off. */
-export function kubeletApi(o: KubeletApiOptions): Loop[] {
-  const { enabled, port } = o.config.kubeletApi;
-  return enabled && port !== 0 ? [{ name: "kubelet API", run: (signal) => serve(o, signal) }] : [];
-}
-
 async function serve(o: KubeletApiOptions, signal: AbortSignal): Promise<void> {
-  const { config, host, link, store } = o;
-  const problems = { identity: [] as Problem[], port: [] as Problem[] };
-  const report = (of: keyof typeof problems, found: Problem[]) => {
-    problems[of] = found;
-    store.setProblems("kubelet API", [...problems.identity, ...problems.port]);
-  };
+  const { store, config: { kubeletApi: api } } = o;
   const now: { identity?: ServerIdentity; server?: KubeletServer } = {};
   const { promise: known, resolve } = Promise.withResolvers<void>();
+  const signed = servingCertificate(o);
   const following = followIdentity(
     {
-      config,
-      host,
-      joined: link !== undefined,
-      addresses: () => o.parts.node.hostIPs,
-      report: (found) => report("identity", found),
+      ...o,
+      joined: o.link !== undefined,
+      names: () => namesOf(o),
+      ...(signed === undefined ? {} : { signed }),
+      report: (found) => store.setProblems("kubelet API's certificate", found),
     },
     (next) => {
       now.identity = next;
@@ -72,53 +72,69 @@ async function serve(o: KubeletApiOptions, signal: AbortSignal): Promise<void> {
     },
     signal,
   );
+  const keeping = signed?.keep(signal);
   await Promise.race([known, following]);
-  if (signal.aborted) return await following;
-  const server = await listenPatiently(o, () => now.identity!, (found) => report("port", found), signal);
-  if (server !== undefined) now.server = server;
-  await Promise.all([following, server?.finished]);
+  const place = { address: api.address, port: api.port, flag: "port" };
+  const opened = signal.aborted ? undefined : await openPatiently(o, place, async (early) => {
+    const identity = now.identity!;
+    const server = await serveKubelet({
+      ...{ address: api.address, port: api.port, early, identity, minVersion: api.minVersion },
+      ...(api.cipherSuites.length > 0 ? { ciphers: cipherNames(api.cipherSuites) } : {}),
+      routes: allRoutes(o),
+      control: accessControl(o, signal),
+      userOf: (certificate) => userOfCertificate(certificate, o.host.now()),
+      ...{ log: o.log, signal },
+    });
+    if (now.identity !== identity) server.renew(now.identity!);
+    return now.server = server;
+  }, signal);
+  await Promise.all([following, keeping, opened?.finished]);
+}
+
+async function serveReadOnly(o: KubeletApiOptions, signal: AbortSignal): Promise<void> {
+  const { address, readOnlyPort: port } = o.config.kubeletApi;
+  const everybody = { anonymous: true, allows: () => Promise.resolve(true), log: o.log };
+  const server = await openPatiently(o, { address, port, flag: "read-only-port" }, (early) =>
+    serveKubelet({
+      ...{ address, port, early, routes: readOnlyRoutes(o), control: everybody, log: o.log, signal },
+      userOf: () => undefined,
+    }), signal);
+  await server?.finished;
 }
 
 const retryMs = 10_000;
 
-/** A taken port is only a problem. Undefined when the signal came first. */
-async function listenPatiently(
-  o: KubeletApiOptions,
-  identity: () => ServerIdentity,
-  report: (problems: Problem[]) => void,
+/** A taken port is only a problem. Undefined when the signal came before anybody. */
+async function openPatiently(
+  { store, log }: KubeletApiOptions,
+  { address, port, flag }: { address: string; port: number; flag: string },
+  serve: (early: EarlyConnection[]) => Promise<KubeletServer>,
   signal: AbortSignal,
 ): Promise<KubeletServer | undefined> {
-  const { address, port, minVersion } = o.config.kubeletApi;
-  const control = accessControl(o, signal);
-  const routes = routesOf(o);
-  const userOf = (certificate: Uint8Array) => userOfCertificate(certificate, o.host.now());
+  const report = (problems: Problem[]) => store.setProblems(`kubelet API, ${flag}`, problems);
   while (!signal.aborted) {
     try {
-      const { log } = o;
-      const now = identity();
-      const server = await serveKubelet({
-        ...{ address, port, minVersion, identity: now },
-        ...{ routes, control, userOf, log, signal },
-      });
-      if (identity() !== now) server.renew(identity());
+      const door = holdPort(address, port, signal);
       report([]);
-      return server;
+      log.debug("the kubelet's API can be asked", { address, port });
+      if (!await door.someone()) return undefined;
+      return await serve(await door.open());
     } catch (error) {
-      report([portProblem(`${address}:${port}`, error)]);
+      report([portProblem(`${address}:${port}`, flag, error)]);
       await pause(retryMs, signal);
     }
   }
   return undefined;
 }
 
-function portProblem(where: string, error: unknown): Problem {
+function portProblem(where: string, flag: string, error: unknown): Problem {
   const taken = (error as { code?: unknown }).code === "EADDRINUSE";
   const why = taken
     ? `${where} is in use by another program (a kubelet, another agent?)`
     : `cannot listen on ${where}: ${errorText(error)}`;
   return {
     severity: "warning",
-    file: "flag --port",
+    file: `flag --${flag}`,
     field: "port",
     message: `${why}; the kubelet's API waits until it is free; another port, or 0 for none, can be set`,
   };
@@ -157,4 +173,9 @@ function accessControl(
     anonymous,
     log,
   };
+}
+
+/** Under which the API server reaches this node. */
+export function namesOf({ config, parts }: Pick<KubeletApiOptions, "config" | "parts">): AltNames {
+  return { dnsNames: [config.nodeName], ipAddresses: [...parts.node.hostIPs] };
 }

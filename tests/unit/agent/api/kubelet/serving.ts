@@ -2,7 +2,11 @@
 import https from "node:https";
 import type { AccessControl } from "../../../../../agent/api/kubelet/access.ts";
 import { type Route, text } from "../../../../../agent/api/kubelet/routes.ts";
-import { type KubeletServer, serveKubelet } from "../../../../../agent/api/kubelet/server.ts";
+import {
+  type KubeletServer,
+  serveKubelet,
+  type ServerLimits,
+} from "../../../../../agent/api/kubelet/server.ts";
 import { parseCertificate } from "../../../../../agent/cluster/certificates/certificate.ts";
 import { createLog } from "../../../../../agent/lib/log.ts";
 import type { User } from "../../../../../agent/model/kubelet_access.ts";
@@ -55,7 +59,7 @@ export interface Answer {
 }
 
 export async function served(
-  options: { routes?: Route[]; control?: Partial<AccessControl> } = {},
+  options: { routes?: Route[]; control?: Partial<AccessControl>; limits?: Partial<ServerLimits> } = {},
 ): Promise<Served> {
   const authority = await createAuthority();
   const serving = await authority.identity({ commonName: "node", organizations: [] }, "server", {
@@ -74,6 +78,7 @@ export async function served(
     control: { ...control, ...options.control },
     userOf,
     log: silent,
+    limits: options.limits ?? {},
     signal: leave.signal,
   });
   return {

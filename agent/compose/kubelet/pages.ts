@@ -1,0 +1,103 @@
+/** What the kubelet's API tells, from the parts that know it. Not for: its form (api/kubelet/). */
+import { join } from "@std/path";
+import { type CheckpointOptions, checkpointRoute } from "../../api/kubelet/checkpoint.ts";
+import { closed, disabledRoutes, openRoutes, type PageOptions, pageRoutes } from "../../api/kubelet/pages.ts";
+import type { Route } from "../../api/kubelet/routes.ts";
+import { systemLogRoutes } from "../../api/kubelet/system_logs.ts";
+import { kubeletConfiguration } from "../../config/format.ts";
+import { cadvisorMetrics } from "../../model/cadvisor_metrics.ts";
+import { probeMetrics } from "../../model/probe_metrics.ts";
+import { runningPods } from "../../model/running_pods.ts";
+import { readNodeNetwork } from "../../node/cgroup_readings.ts";
+import type { KubeletApiOptions } from "./mod.ts";
+import { sessionRoutes } from "./sessions.ts";
+
+/** All of them, for those who may. */
+export function allRoutes(o: KubeletApiOptions): Route[] {
+  const { config: { kubeletApi: api }, host } = o;
+  const pages = pagesOf(o);
+  if (!api.debugging) return [...openRoutes(pages), ...disabledRoutes()];
+  return [
+    ...openRoutes(pages),
+    ...pageRoutes(pages),
+    ...api.systemLogs ? systemLogRoutes(host, "/var/log") : [closed("/logs/*", "logs endpoint is disabled.")],
+    checkpointRoute(checkpoints(o)),
+    ...sessionRoutes(o),
+  ];
+}
+
+/** For everybody. */
+export const readOnlyRoutes = (o: KubeletApiOptions): Route[] => openRoutes(pagesOf(o));
+
+function pagesOf(o: KubeletApiOptions): PageOptions {
+  const { store, pages, heartbeat, parts, host } = o;
+  const startedAt = host.now();
+  return {
+    live: heartbeat.live,
+    pods: () => store.pods(),
+    runningPods: async (signal) => runningPods(await parts.runtime.observe(undefined, signal)),
+    configz: () => kubeletConfiguration(o.shownConfig.values),
+    summary: pages.usage.summary,
+    metrics: {
+      "/metrics": pages.metrics,
+      "/metrics/resource": pages.usage.resource,
+      "/metrics/cadvisor": (signal) => cadvisor(o, signal),
+      "/metrics/probes": () => probeMetrics(store.pods(), (uid) => parts.reconciler.probes(uid), startedAt),
+      "/metrics/slis": () => sliMetrics(heartbeat.live().ok),
+    },
+  };
+}
+
+/** Source: k8s.io/component-base/metrics/prometheus/slis. */
+const sliMetrics = (ok: boolean): string =>
+  "# HELP kubernetes_healthcheck [STABLE] This metric records the result of a single healthcheck.\n" +
+  "# TYPE kubernetes_healthcheck gauge\n" +
+  `kubernetes_healthcheck{name="ping",type="healthz"} 1\n` +
+  `kubernetes_healthcheck{name="syncloop",type="healthz"} ${ok ? 1 : 0}\n`;
+
+async function cadvisor({ host, store, parts }: KubeletApiOptions, signal: AbortSignal): Promise<string> {
+  const pods = store.pods();
+  const cgroups = await parts.cgroups();
+  const text = async (path: string) => (await host.readText(path).catch(() => undefined) ?? "").trim();
+  const [usage, readings, network, disk, bootId, machineId, systemUuid] = await Promise.all([
+    parts.usage.look(signal),
+    Promise.all(pods.map((pod) => cgroups.read({ pod, uid: pod.metadata?.uid ?? "" }))),
+    readNodeNetwork(host),
+    parts.usage.capacity(),
+    text("/proc/sys/kernel/random/boot_id"),
+    text("/etc/machine-id"),
+    text("/sys/class/dmi/id/product_uuid"),
+  ]);
+  return cadvisorMetrics({
+    usage,
+    readings: readings.filter((reading) => reading !== undefined),
+    pods,
+    network,
+    disk,
+    machine: {
+      cpus: navigator.hardwareConcurrency,
+      memory: parts.node.memoryCapacity,
+      ids: { boot_id: bootId, machine_id: machineId, system_uuid: systemUuid },
+    },
+  });
+}
+
+/** Where the kubelet keeps them. */
+function checkpoints({ config, host, store, parts, chosen }: KubeletApiOptions): CheckpointOptions {
+  return {
+    pod: (namespace, name) =>
+      store.pods().find((p) => p.metadata?.namespace === namespace && p.metadata.name === name),
+    async checkpoint(pod, container, timeoutSeconds, signal) {
+      const { namespace, name, uid = "" } = pod.metadata ?? {};
+      const [observed] = await parts.runtime.observe(uid, signal);
+      const found = observed?.containers.find((c) => c.name === container && c.state === "running");
+      if (found === undefined) return undefined;
+      const directory = join(config.rootDir, "checkpoints");
+      await host.mkdir(directory, 0o700);
+      const time = new Date(host.now()).toISOString().replace(/\.\d+Z$/, "Z");
+      const location = join(directory, `checkpoint-${name}_${namespace}-${container}-${time}.tar`);
+      await chosen.cri.checkpoint(found.id, location, timeoutSeconds, signal);
+      return location;
+    },
+  };
+}
