@@ -19,7 +19,7 @@ export function probeMetrics(
 ): string {
   const samples = pods.flatMap((pod): Sample[] => {
     const { name = "", namespace = "", uid = "" } = pod.metadata ?? {};
-    return reports(uid).flatMap(({ container, kind, counts }) => {
+    return reports(uid).flatMap(({ container, kind, counts = {} }) => {
       const sums = new Map<string, number>();
       for (const outcome of ["success", "warning", "failure", "unknown"] as const) {
         const result = results[outcome];

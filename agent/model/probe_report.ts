@@ -6,8 +6,8 @@ export type ProbeCounts = Readonly<Partial<Record<ProbeResult["outcome"], number
 export interface ProbeReport {
   container: string;
   kind: ProbeKind;
-  /** So many answers of each outcome since the container, or the agent, began. */
-  counts: ProbeCounts;
+  /** So many answers of each outcome since the container, or the agent, began; absent: none. */
+  counts?: ProbeCounts;
   /** Absent: it has not been asked yet. */
   last?: ProbeResult & {
     secondsAgo: number;
@@ -20,16 +20,17 @@ export interface ProbeReport {
 export const reportProbes = (
   container: string,
   w: Watch,
-  counted: ReadonlyMap<ProbeKind, ProbeCounts>,
   steady: number,
+  counted: ReadonlyMap<ProbeKind, ProbeCounts> = new Map(),
 ): ProbeReport[] =>
   probeKinds.flatMap((kind): ProbeReport[] => {
     const track = w.tracks[kind];
     if (track === undefined) return [];
     const { said, run } = track;
-    const counts = counted.get(kind) ?? {};
-    if (said === undefined) return [{ container, kind, counts }];
+    const counts = counted.get(kind);
+    const counting = counts === undefined ? {} : { counts };
+    if (said === undefined) return [{ container, kind, ...counting }];
     const { outcome, message, at } = said;
     const secondsAgo = Math.max(0, Math.round((steady - at) / 1000));
-    return [{ container, kind, counts, last: { outcome, message, secondsAgo, inARow: run } }];
+    return [{ container, kind, ...counting, last: { outcome, message, secondsAgo, inARow: run } }];
   });

@@ -203,7 +203,7 @@ export function createPodProbes(
     },
     reports: () =>
       [...subjects.values()].filter((s) => !s.stop.signal.aborted)
-        .flatMap((s) => reportProbes(s.container.name, s.watch, s.counts, o.host.monotonic())),
+        .flatMap((s) => reportProbes(s.container.name, s.watch, o.host.monotonic(), s.counts)),
     verdicts: () => new Map([...subjects].map(([id, s]) => [id, verdictOf(s.watch)])),
     end() {
       note.end();

@@ -4,8 +4,8 @@ import type { AccessControl } from "../../../../../agent/api/kubelet/access.ts";
 import { type Route, text } from "../../../../../agent/api/kubelet/routes.ts";
 import {
   type KubeletServer,
+  type KubeletServerOptions,
   serveKubelet,
-  type ServerLimits,
 } from "../../../../../agent/api/kubelet/server.ts";
 import { parseCertificate } from "../../../../../agent/cluster/certificates/certificate.ts";
 import { createLog } from "../../../../../agent/lib/log.ts";
@@ -59,9 +59,13 @@ export interface Answer {
 }
 
 export async function served(
-  options: { routes?: Route[]; control?: Partial<AccessControl>; limits?: Partial<ServerLimits> } = {},
+  options: Partial<Pick<KubeletServerOptions, "port" | "early" | "limits">> & {
+    routes?: Route[];
+    control?: Partial<AccessControl>;
+    authority?: Authority;
+  } = {},
 ): Promise<Served> {
-  const authority = await createAuthority();
+  const authority = options.authority ?? await createAuthority();
   const serving = await authority.identity({ commonName: "node", organizations: [] }, "server", {
     ipAddresses: ["127.0.0.1"],
   });
@@ -72,7 +76,8 @@ export async function served(
   const leave = new AbortController();
   const server = await serveKubelet({
     address: "127.0.0.1",
-    port: 0,
+    port: options.port ?? 0,
+    early: options.early ?? [],
     identity: { ...serving, clientCA: authority.cert },
     routes: options.routes ?? [hello],
     control: { ...control, ...options.control },
