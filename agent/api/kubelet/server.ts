@@ -12,7 +12,9 @@ import { errorText } from "../../model/errors.ts";
 import type { Log } from "../../lib/log.ts";
 import { type AccessControl, admit, type Credentials } from "./access.ts";
 import { refuseUpgrade, send } from "./answer.ts";
+import type { EarlyConnection } from "./early.ts";
 import { type KubeletRequest, matchRoute, type Route, splitTarget, text } from "./routes.ts";
+import { createStrangers, limits, type ServerLimits } from "./strangers.ts";
 import type { User } from "../../model/kubelet_access.ts";
 
 /** PEM. */
@@ -43,11 +45,6 @@ export interface KubeletServerOptions {
   signal: AbortSignal;
 }
 
-export interface EarlyConnection {
-  socket: Duplex;
-  remoteAddress: string;
-}
-
 export interface KubeletServer {
   port: number;
   /** Connections made from now on see it; those that trusted another authority are believed no more. */
@@ -55,34 +52,6 @@ export interface KubeletServer {
   /** After the signal. */
   finished: Promise<void>;
 }
-
-export interface ServerLimits {
-  /** In bytes; the largest heads are those with a service account's token. */
-  head: number;
-  /** In all. */
-  connections: number;
-  /** Of those that have not shown who they are. */
-  strangers: number;
-  /** Of those, from one address. */
-  strangersOfOne: number;
-  /** Ms until a stranger has shown who it is: handshake, head, and being looked up. */
-  introduction: number;
-  handshake: number;
-  headTime: number;
-  /** Ms without a request. */
-  idle: number;
-}
-
-export const limits: ServerLimits = {
-  head: 64 * 1024,
-  connections: 1000,
-  strangers: 100,
-  strangersOfOne: 32,
-  introduction: 15_000,
-  handshake: 10_000,
-  headTime: 10_000,
-  idle: 90_000,
-};
 
 const timesOf = ({ handshake, head, headTime, idle }: ServerLimits) => ({
   handshakeTimeout: handshake,
@@ -177,34 +146,6 @@ function closed(server: http.Server, signal: AbortSignal): Promise<void> {
 /** The TCP connection below a TLS one: what was counted. */
 const rawSocket = ({ socket }: http.IncomingMessage): Duplex =>
   (socket as unknown as { _parent?: Duplex })._parent ?? socket;
-
-interface Strangers {
-  add(socket: Duplex, address: string): void;
-  /** It has shown who it is, or left. */
-  remove(socket: Duplex): void;
-}
-
-/** Those that have shown nothing yet: where they are too many, the one that has had most time goes. */
-function createStrangers(bounds: ServerLimits): Strangers {
-  const known = new Map<Duplex, { address: string; timer: ReturnType<typeof setTimeout> }>();
-  const remove = (socket: Duplex) => {
-    clearTimeout(known.get(socket)?.timer);
-    known.delete(socket);
-  };
-  const dropOldest = (of: (address: string) => boolean) => {
-    for (const [socket, { address }] of known) if (of(address)) return void socket.destroy();
-  };
-  return {
-    remove,
-    add(socket, address) {
-      const ofOne = [...known.values()].filter((k) => k.address === address).length;
-      if (ofOne >= bounds.strangersOfOne) dropOldest((a) => a === address);
-      else if (known.size >= bounds.strangers) dropOldest(() => true);
-      known.set(socket, { address, timer: setTimeout(() => socket.destroy(), bounds.introduction) });
-      socket.once("close", () => remove(socket));
-    },
-  };
-}
 
 interface Serving extends KubeletServerOptions {
   credentialsOf(request: http.IncomingMessage): Credentials;

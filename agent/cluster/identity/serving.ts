@@ -2,6 +2,7 @@
  * Keeps the certificate by which the kubelet's API shows itself, signed by the cluster: asked for, waited for, renewed in
  * time. Source: the kubelet's pkg/kubelet/certificate. Not for: the client certificate (identity/).
  */
+import type { Listeners } from "../../lib/listeners.ts";
 import { pause } from "../../lib/pause.ts";
 import type { AltNames, Certificate } from "../certificates/certificate.ts";
 import { renewalOf } from "../certificates/renewal.ts";
@@ -13,6 +14,8 @@ export interface ServingOptions extends Omit<Asking, "use" | "patience" | "progr
   api: Api;
   /** Under which the node is reached. */
   names(): AltNames;
+  /** Told when they are others. */
+  renamed: Listeners<void>;
   /** PEM, certificate and key in one: another one than before. */
   changed(pair: string): void;
   /** Why there is none yet, or none for much longer, and what to do; undefined when that is over. */
@@ -31,7 +34,11 @@ const approval =
 export async function keepServingCertificate(o: ServingOptions, signal: AbortSignal): Promise<void> {
   let shown: string | undefined;
   let drawn: { of: number; random: number } | undefined;
+  let wake = () => {};
+  o.renamed.subscribe(() => wake(), signal);
   for (let attempt = 0; !signal.aborted;) {
+    const woken = new AbortController();
+    wake = () => woken.abort();
     const { pair } = await o.files.current();
     const good = pair !== undefined && covers(pair.certificate, o.names());
     if (drawn?.of !== pair?.certificate.notAfter) {
@@ -44,7 +51,7 @@ export async function keepServingCertificate(o: ServingOptions, signal: AbortSig
       o.changed(pair.text);
     }
     if (good && renewal !== undefined && "ms" in renewal) {
-      await pause(renewal.ms, signal);
+      await pause(renewal.ms, AbortSignal.any([signal, woken.signal]));
       continue;
     }
     try {

@@ -2,7 +2,7 @@
  * Holds the kubelet API's port until somebody comes: a server with TLS is costly to have, and on many nodes nobody asks.
  * Not for: serving (api/kubelet/server.ts).
  */
-import type { EarlyConnection } from "../../api/kubelet/server.ts";
+import { type EarlyConnection, earlyConnection } from "../../api/kubelet/early.ts";
 import { pause } from "../../lib/pause.ts";
 
 export interface Door {
@@ -69,9 +69,5 @@ async function acceptUntilClosed(
   }
 }
 
-async function asEarly(conn: Deno.TcpConn): Promise<EarlyConnection> {
-  const { Duplex } = await import("node:stream");
-  const { readable, writable, remoteAddr } = conn;
-  const streams = { readable, writable } as Parameters<typeof Duplex.fromWeb>[0];
-  return { socket: Duplex.fromWeb(streams), remoteAddress: (remoteAddr as Deno.NetAddr).hostname };
-}
+const asEarly = (conn: Deno.TcpConn): Promise<EarlyConnection> =>
+  earlyConnection(conn, (conn.remoteAddr as Deno.NetAddr).hostname);

@@ -18,15 +18,12 @@ export interface IdentityOptions {
   /** A node of a cluster: only who its configuration names may ask. */
   joined: boolean;
   names(): AltNames;
-  /** What the cluster has signed for it: PEM, certificate and key in one. */
-  signed?: ServingCertificate;
+  /** What the cluster has signed for it, where that is asked for: PEM, certificate and key in one. */
+  signed?(): string | undefined;
+  /** The names are others, or the cluster has signed. */
+  changes: Listeners<void>;
   /** What was found wrong at the last look. */
   report(problems: Problem[]): void;
-}
-
-export interface ServingCertificate {
-  current(): string | undefined;
-  changes: Listeners<void>;
 }
 
 /** When files are looked at again that could not be read, in ms; hints come sooner. */
@@ -45,7 +42,7 @@ export async function followIdentity(
   const watching = [...new Set(files.map((path) => dirname(path)))].map(async (directory) => {
     for await (const _ of watchForEver(o.host, () => directory, signal)) wake();
   });
-  o.signed?.changes.subscribe(() => wake(), signal);
+  o.changes.subscribe(() => wake(), signal);
   let shown: string | undefined;
   while (!signal.aborted) {
     const woken = new AbortController();
@@ -86,7 +83,7 @@ async function lookAt(o: IdentityOptions): Promise<Look> {
     await read(certFile, "tlsCertFile"),
     await read(keyFile, "tlsPrivateKeyFile"),
   );
-  const signed = o.signed?.current();
+  const signed = o.signed?.();
   const needsLocal = (certFile === "" && signed === undefined) || (!joined && clientCAFile === "");
   const local = needsLocal ? await ownIdentities(o, problems) : undefined;
   const clientCA = clientCAFile !== ""

@@ -1,13 +1,9 @@
 /** The kubelet's API on its own port, wired: certificate, who may, paths. Not for: what they answer (api/kubelet/). */
 import type { AccessControl } from "../../api/kubelet/access.ts";
+import type { EarlyConnection } from "../../api/kubelet/early.ts";
 import { cipherNames } from "../../model/cipher_suites.ts";
-import {
-  type EarlyConnection,
-  type KubeletServer,
-  serveKubelet,
-  type ServerIdentity,
-} from "../../api/kubelet/server.ts";
-import { type AltNames, parseCertificate } from "../../cluster/certificates/certificate.ts";
+import { type KubeletServer, serveKubelet, type ServerIdentity } from "../../api/kubelet/server.ts";
+import { parseCertificate } from "../../cluster/certificates/certificate.ts";
 import { createReviews } from "../../cluster/reviews/reviews.ts";
 import type { Config } from "../../config/config.ts";
 import type { Log } from "../../lib/log.ts";
@@ -25,7 +21,7 @@ import type { ChosenRuntime } from "../runtime.ts";
 import { holdPort } from "./door.ts";
 import { followIdentity } from "./identity.ts";
 import { allRoutes, readOnlyRoutes } from "./pages.ts";
-import { servingCertificate } from "./serving_certificate.ts";
+import { nodeNames, servingCertificate } from "./serving_certificate.ts";
 
 export interface KubeletApiOptions {
   config: Config;
@@ -56,13 +52,15 @@ async function serve(o: KubeletApiOptions, signal: AbortSignal): Promise<void> {
   const { store, config: { kubeletApi: api } } = o;
   const now: { identity?: ServerIdentity; server?: KubeletServer } = {};
   const { promise: known, resolve } = Promise.withResolvers<void>();
-  const signed = servingCertificate(o);
+  const names = nodeNames(o, signal);
+  const signed = servingCertificate(o, names, () => names.changes.tell());
   const following = followIdentity(
     {
       ...o,
       joined: o.link !== undefined,
-      names: () => namesOf(o),
-      ...(signed === undefined ? {} : { signed }),
+      names: names.current,
+      changes: names.changes,
+      ...(signed === undefined ? {} : { signed: signed.current }),
       report: (found) => store.setProblems("kubelet API's certificate", found),
     },
     (next) => {
@@ -173,9 +171,4 @@ function accessControl(
     anonymous,
     log,
   };
-}
-
-/** Under which the API server reaches this node. */
-export function namesOf({ config, parts }: Pick<KubeletApiOptions, "config" | "parts">): AltNames {
-  return { dnsNames: [config.nodeName], ipAddresses: [...parts.node.hostIPs] };
 }

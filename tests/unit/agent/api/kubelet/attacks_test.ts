@@ -2,7 +2,7 @@
 import { assert, assertEquals } from "@std/assert";
 import net from "node:net";
 import tls from "node:tls";
-import { limits } from "../../../../../agent/api/kubelet/server.ts";
+import { limits } from "../../../../../agent/api/kubelet/strangers.ts";
 import { served } from "./serving.ts";
 
 const unreachable = new Promise<never>(() => {});

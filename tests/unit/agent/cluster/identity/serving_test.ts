@@ -3,6 +3,7 @@ import { assert, assertEquals } from "@std/assert";
 import { createCertificateFiles } from "../../../../../agent/cluster/certificates/certificate_files.ts";
 import { certificatesIn } from "../../../../../agent/cluster/certificates/certificate.ts";
 import { keepServingCertificate } from "../../../../../agent/cluster/identity/serving.ts";
+import { createListeners } from "../../../../../agent/lib/listeners.ts";
 import { createHost } from "../../../../../agent/host.ts";
 import { type Cluster, startCluster } from "../../../../fakes/cluster/cluster.ts";
 import { kinds } from "../../../../fakes/cluster/world.ts";
@@ -20,7 +21,14 @@ async function keeping(cluster: Cluster) {
   const seen: string[] = [];
   const troubles: (string | undefined)[] = [];
   const done = keepServingCertificate({
-    ...{ host: createHost(), api, nodeName: "box", log: silent, names: () => names },
+    ...{
+      host: createHost(),
+      api,
+      nodeName: "box",
+      log: silent,
+      names: () => names,
+      renamed: createListeners<void>(),
+    },
     files: createCertificateFiles(createHost(), directory, "kubelet-server"),
     changed: (pair) => seen.push(pair),
     troubled: (why) => troubles.push(why?.message),
