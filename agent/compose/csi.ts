@@ -3,11 +3,12 @@ import type { Config } from "../config/config.ts";
 import type { Log } from "../lib/log.ts";
 import { createMailbox } from "../lib/mailbox.ts";
 import { errorText } from "../model/errors.ts";
-import type { Attachments, CsiDrivers, PluginTaker } from "../plugin_ports.ts";
+import type { CsiDrivers, PluginTaker } from "../plugin_ports.ts";
 import type { Host } from "../ports.ts";
 import type { Reconciler } from "../reconcile/reconciler.ts";
 import type { StatusStore } from "../status_store.ts";
 import { runRepublish } from "../volumes/csi/republish.ts";
+import type { ClusterLink } from "./cluster/link.ts";
 import { createCsiVolumes, type CsiVolumes } from "../volumes/csi/volumes.ts";
 import { createCsiDrivers } from "../../plugins/csi/mod.ts";
 
@@ -27,17 +28,14 @@ export interface CsiPartsOptions {
   host: Host;
   log: Log;
   store: StatusStore;
-  /** Absent: nobody else attaches volumes. */
-  attachments?: Attachments | undefined;
+  /** Absent: there is no control plane. */
+  link?: Pick<ClusterLink, "objects" | "tokens" | "attachments"> | undefined;
 }
 
 const firstRetryMs = 1000;
 const longestRetryMs = 120_000;
 
-export function createCsi(
-  { config, host, log, store, attachments }: CsiPartsOptions,
-  leave: AbortSignal,
-): Csi {
+export function createCsi({ config, host, log, store, link }: CsiPartsOptions, leave: AbortSignal): Csi {
   const { drivers, taker } = createCsiDrivers({}, leave);
   const volumes = createCsiVolumes({
     host,
@@ -46,7 +44,8 @@ export function createCsi(
     rootDir: config.rootDir,
     stateDir: config.stateDir,
     objects: () => store.objects(),
-    ...(attachments && { attachments }),
+    ...(link && { cluster: { objects: () => link.objects, tokens: link.tokens } }),
+    ...(link?.attachments && { attachments: link.attachments }),
   });
 
   async function followDrivers(

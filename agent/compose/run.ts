@@ -19,7 +19,7 @@ import { runStorageLimits } from "../node/storage_limits.ts";
 import { type NodeResources, runNodeStatus, type RuntimeView } from "../node/status.ts";
 import { runRuntimeWatch } from "../reconcile/watch_runtime.ts";
 import { mergeSnapshots } from "../sources/merge.ts";
-import type { Desired, Snapshot } from "../model/wish.ts";
+import { type Desired, noObjects, type Snapshot } from "../model/wish.ts";
 import { watchManifests } from "../sources/static_dir.ts";
 import type { Cri } from "../../plugins/cri/mod.ts";
 import type { Notifier } from "../../plugins/systemd/mod.ts";
@@ -75,7 +75,7 @@ async function createPlugins(
   const devices = await createDevices({ config, host, log, store, near }, local.sources);
   const placed = { config, host, log, store, metrics, devices: devices.ledger };
   const placement = await createPlacementParts(placed);
-  const csi = createCsi({ config, host, log, store, attachments: link?.attachments }, signal);
+  const csi = createCsi({ config, host, log, store, link }, signal);
   const takers = { ...devices.takers, CSIPlugin: csi.taker };
   const services: Loop[] = [
     { name: "drivers", run: (signal) => runOwnDrivers({ config, host, log, store }, signal) },
@@ -116,13 +116,16 @@ export async function createServices(o: RunOptions, signal: AbortSignal): Promis
   const snapshots = new Map<string, Snapshot>();
   const expected = [source, ...(link === undefined ? [] : [clusterSource])];
   const updates = createListeners<Desired>();
+  let wasComplete = false;
   const publish = (name: string) => (snapshot: Snapshot) => {
     snapshots.set(name, snapshot);
     const desired = mergeSnapshots(snapshots, expected);
     store.setProblems(source, desired.problems);
-    // First: pods ask for their claims.
-    const readable = snapshots.get(source)?.readable !== false;
-    parts.claims.update({ ...desired, complete: desired.complete && readable });
+    if (link !== undefined) link.objects = desired.clusterObjects ?? noObjects;
+    const complete = desired.complete && snapshots.get(source)?.readable !== false;
+    // First: pods ask for their claims. Those of a cluster are bound there.
+    if (name === source || complete !== wasComplete) parts.claims.update({ ...desired, complete });
+    wasComplete = complete;
     parts.reconciler.update(desired);
     updates.tell(desired);
   };

@@ -9,6 +9,7 @@ import type {
   Pod,
   SecretReference,
   SELinuxOptions,
+  TokenRequest,
 } from "./gen/v1.ts";
 import { AgentError } from "./errors.ts";
 import { parseQuantity } from "./quantity.ts";
@@ -121,13 +122,20 @@ export function checkLifecycle(wish: CsiWish, driver: CSIDriver | undefined): vo
       `volume mode "${mode}" not supported by driver ${wish.driver} (only supports ${JSON.stringify(modes)})`,
     );
   }
-  if ((driver.spec.tokenRequests ?? []).length > 0) {
-    throw failed(
-      `driver ${wish.driver} wants service account tokens (spec.tokenRequests of its CSIDriver object), ` +
-        "which need a control plane: this node has not joined one",
-    );
-  }
 }
+
+/** What the driver wants to know who the pod is by. Throws where nobody signs tokens for the pod. */
+export function tokensWanted(driver: CSIDriver | undefined, signed: boolean): readonly TokenRequest[] {
+  const wanted = driver?.spec.tokenRequests ?? [];
+  if (wanted.length === 0 || signed) return wanted;
+  throw failed(
+    `driver ${driver?.metadata?.name} wants service account tokens (spec.tokenRequests of its CSIDriver object), ` +
+      "which only pods of a control plane have",
+  );
+}
+
+/** Where a driver finds the tokens, in the volume's context or among its secrets. */
+export const tokensKey = "csi.storage.k8s.io/serviceAccount.tokens";
 
 /** Whether the driver is to be asked to publish the volume to the node before it is used. */
 export const attaches = (driver: CSIDriver | undefined, publishes: boolean): boolean =>

@@ -26,7 +26,7 @@ import { createContainerEdits } from "./container_edits.ts";
 import { createDirectories, emptyDirMemory, tmpfsSize } from "./empty_dir.ts";
 import { readEnvFiles } from "./env_files.ts";
 import { publishHostPath } from "./host_path.ts";
-import type { CsiVolumes } from "./csi/volumes.ts";
+import type { CsiUser, CsiVolumes } from "./csi/volumes.ts";
 import { isPart, part, type PodPaths, podPaths, podsDirectory } from "./paths.ts";
 import { imageVolumeId } from "./image_volume.ts";
 import { publishNfs } from "./nfs.ts";
@@ -142,8 +142,7 @@ export function createPodVolumes(options: PodVolumesOptions): Storage {
       return { name, hostPath, readonly: volume.nfs.readOnly === true };
     }
     if (volume.csi !== undefined && options.csi !== undefined) {
-      const { pod, uid } = p.desired;
-      return await options.csi.publishInline(volume, { pod, uid, objects: p.objects }, p.signal);
+      return await options.csi.publishInline(volume, csiUser(p), p.signal);
     }
     if (volume.image !== undefined) return { name, hostPath: "", readonly: true };
     if (volume.persistentVolumeClaim !== undefined || volume.ephemeral !== undefined) {
@@ -153,7 +152,7 @@ export function createPodVolumes(options: PodVolumesOptions): Storage {
   }
 
   async function publishClaim(claim: Volume, p: Publishing): Promise<PublishedVolume> {
-    const { pod, uid } = p.desired;
+    const { pod } = p.desired;
     const { name } = claim;
     const volume = p.desired.source === "api"
       ? boundByCluster(claim, p)
@@ -161,8 +160,7 @@ export function createPodVolumes(options: PodVolumesOptions): Storage {
     checkVolumeMode(name, pod, volume.spec?.volumeMode ?? "Filesystem");
     const readonly = claim.persistentVolumeClaim?.readOnly === true;
     if (volume.spec?.csi !== undefined && options.csi !== undefined) {
-      const user = { pod, uid, objects: p.objects, controlled: p.desired.source === "api" };
-      return await options.csi.publishPersistent({ name, volume, readonly }, user, p.signal);
+      return await options.csi.publishPersistent({ name, volume, readonly }, csiUser(p), p.signal);
     }
     const mountPath = p.paths.volume("nfs", name);
     return await publishPersistent(host, {
@@ -283,6 +281,13 @@ function checkVolumeMode(name: string, pod: Pod, volumeMode: string): void {
   const message = `volume ${name} has volumeMode ${volumeMode}, but is specified in ${field}`;
   throw new AgentError("FailedMount", message, { retry: false });
 }
+
+const csiUser = ({ desired: { pod, uid, source }, objects }: Publishing): CsiUser => ({
+  pod,
+  uid,
+  objects,
+  controlled: source === "api",
+});
 
 function boundByCluster(claim: Volume, { desired, objects }: Publishing): PersistentVolume {
   const found = boundVolume(desired, claim, objects);

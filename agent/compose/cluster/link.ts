@@ -12,6 +12,7 @@ import { createOwnNode, type OwnNode } from "../../cluster/node/own_node.ts";
 import type { Config } from "../../config/config.ts";
 import { createListeners, type Listeners } from "../../lib/listeners.ts";
 import type { Log } from "../../lib/log.ts";
+import { noObjects, type Objects } from "../../model/wish.ts";
 import type { Host } from "../../ports.ts";
 import type { StatusStore } from "../../status_store.ts";
 import type { Loop } from "../loop.ts";
@@ -24,6 +25,8 @@ export interface ClusterLink {
   kubeconfig(): Kubeconfig | undefined;
   nodeName: string;
   tokens: Tokens;
+  /** What its pods may use, as it is now. */
+  objects: Objects;
   /** The Node of this machine as the API server has it. */
   own: OwnNode;
   /** Volumes that the control plane attaches; absent: it does not. */
@@ -69,6 +72,7 @@ export async function createClusterLink(o: LinkOptions): Promise<ClusterLink | u
     nodeName,
     statuses: createStatusReport({ api, log, rate: cluster.requestRate }),
     tokens: offline.tokens(tokens),
+    objects: noObjects,
     own,
     ...(o.config.node.controllerAttaches && { attachments: createAttachments({ api, own, nodeName }) }),
     departures: createListeners(),

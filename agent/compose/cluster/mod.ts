@@ -17,6 +17,7 @@ import type { ClusterLink } from "./link.ts";
 import { events } from "./events.ts";
 import { createMirrors } from "./mirrors.ts";
 import { nodeServices } from "./node.ts";
+import { volumeExpansion } from "./objects.ts";
 import { podSource } from "./pods.ts";
 import { statusReport } from "./report.ts";
 
@@ -48,6 +49,7 @@ export function clusterServices(context: ClusterContext): Loop[] {
     ...link.offline.services,
     ...nodeServices(context),
     podSource({ ...context, publish }, mirrors.seen),
+    volumeExpansion(context),
     mirrors.loop,
     statusReport(context),
     events(context),

@@ -16,6 +16,7 @@ export async function expandVolume(
   p: CsiParts,
   wish: CsiWish,
   bytes: number,
+  objects: Objects,
   signal: AbortSignal,
 ): Promise<boolean> {
   const user = [...await p.records.all()].find(([, records]) =>
@@ -26,7 +27,7 @@ export async function expandVolume(
   if (driver === undefined) throw driverMissing(wish.driver);
   if (!driver.facts.expandsOnNode) return true;
   const node = await p.records.node(wish);
-  await growInPod(p, { wish, driver, uid: user[0], objects: p.objects() }, bytes, signal);
+  await growInPod(p, { wish, driver, uid: user[0], objects }, bytes, signal);
   if (node !== undefined) await p.records.writeNode({ ...node, size: bytes });
   return true;
 }

@@ -1,5 +1,5 @@
 /** What publishing and releasing share. Not for: doing either. */
-import type { Host } from "../../ports.ts";
+import type { Host, TokenSource } from "../../ports.ts";
 import type { Attachments, CsiDrivers } from "../../plugin_ports.ts";
 import type { Objects } from "../../model/wish.ts";
 import type { Turns } from "../../lib/turns.ts";
@@ -19,6 +19,8 @@ export interface CsiOptions {
   attachments?: Attachments;
   /** The newest objects, for Secrets that detaching needs. */
   objects(): Objects;
+  /** Those of the pods of a control plane, and who signs tokens for these; absent: there is none. */
+  cluster?: { objects(): Objects; tokens: TokenSource };
 }
 
 export interface CsiParts extends CsiOptions {
@@ -61,6 +63,12 @@ export function createParts(o: CsiOptions, turns: Turns): CsiParts {
     },
   };
 }
+
+/** The newest that the pod may use. */
+export const objectsOf = (
+  { objects, cluster }: Pick<CsiParts, "objects" | "cluster">,
+  { controlled }: { controlled?: boolean },
+): Objects => controlled === true && cluster !== undefined ? cluster.objects() : objects();
 
 export const isMounted = async ({ host }: Pick<CsiParts, "host">, path: string): Promise<boolean> =>
   (await host.mounts()).some((m) => m.path === path);

@@ -15,6 +15,8 @@ import {
   givesToGroup,
   mountFlags,
   type SecretUse,
+  tokensKey,
+  tokensWanted,
   volumeContext,
 } from "../../model/csi.ts";
 import { driverMissing, mayHaveHappened } from "../../model/csi_error.ts";
@@ -39,6 +41,8 @@ export interface Publishing extends CsiRequest {
   driver: CsiDriver;
   object: CSIDriver | undefined;
   capability: VolumeCapability;
+  /** Of the pod's service account, as JSON. */
+  tokens?: string;
 }
 
 /** Publishes it where it is not yet; must have the volume's turn. Safe to repeat. */
@@ -46,7 +50,7 @@ export async function publishVolume(p: CsiParts, r: CsiRequest, signal: AbortSig
   const content = await contentOf(r.wish);
   const found = await p.records.read(r.uid, r.wish);
   if (await isWhole(p, r, found, content)) return;
-  const all = await lookUp(p, r);
+  const all = await lookUp(p, r, signal);
   const stage = found === undefined || found.stage === "staging" ? "staging" : "publishing";
   const record: PodRecord = { ...idOf(r.wish), stage, content };
   await claim(p, all, record, signal);
@@ -57,12 +61,31 @@ export async function publishVolume(p: CsiParts, r: CsiRequest, signal: AbortSig
 }
 
 /** Throws where the driver is away, or does not do such volumes. */
-export async function lookUp(p: CsiParts, r: CsiRequest): Promise<Publishing> {
+export async function lookUp(p: CsiParts, r: CsiRequest, signal: AbortSignal): Promise<Publishing> {
   const object = r.objects.csiDrivers.get(r.wish.driver);
   checkLifecycle(r.wish, object);
   const driver = p.drivers.driver(r.wish.driver);
   if (driver === undefined) throw driverMissing(r.wish.driver);
-  return { ...r, driver, object, capability: await capabilityOf(p, driver, object, r) };
+  const tokens = await tokensFor(p, r, object, signal);
+  return { ...r, driver, object, capability: await capabilityOf(p, driver, object, r), ...tokens };
+}
+
+/** Source: kubernetes pkg/volume/csi, podServiceAccountTokenAttrs. */
+async function tokensFor(
+  p: CsiParts,
+  { pod, uid, controlled = false }: CsiRequest,
+  object: CSIDriver | undefined,
+  signal: AbortSignal,
+): Promise<Pick<Publishing, "tokens">> {
+  const source = controlled ? p.cluster?.tokens : undefined;
+  const wanted = tokensWanted(object, source !== undefined);
+  if (wanted.length === 0) return {};
+  const tokens = await Promise.all(wanted.map(async ({ audience, expirationSeconds }) => {
+    const projection = { path: "", audience, ...(expirationSeconds && { expirationSeconds }) };
+    const { token, expirationTimestamp } = await source!.request({ pod, uid }, projection, signal);
+    return [audience, { token, expirationTimestamp }] as const;
+  }));
+  return { tokens: JSON.stringify(Object.fromEntries(tokens)) };
 }
 
 const idOf = ({ driver, handle, specName, ephemeral, block }: CsiWish) => ({
@@ -249,6 +272,8 @@ export async function askToPublish(
 ): Promise<void> {
   const { wish, driver, uid, pod, object } = a;
   const places = await p.places();
+  const tokens = a.tokens === undefined ? {} : { [tokensKey]: a.tokens };
+  const hidden = object?.spec.serviceAccountTokenInSecrets === true;
   await driver.publish({
     id: wish.handle,
     publishContext: node?.publishContext ?? {},
@@ -256,8 +281,8 @@ export async function askToPublish(
     targetPath: places.inPod(uid, wish).target,
     readonly: wish.readonly,
     capability: a.capability,
-    secrets,
-    context: volumeContext(wish, pod, uid, object),
+    secrets: hidden ? { ...secrets, ...tokens } : secrets,
+    context: { ...volumeContext(wish, pod, uid, object), ...(hidden ? {} : tokens) },
   }, signal);
 }
 

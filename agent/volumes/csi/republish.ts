@@ -6,21 +6,21 @@ import { createMailbox } from "../../lib/mailbox.ts";
 import { errorText } from "../../model/errors.ts";
 import type { Host } from "../../ports.ts";
 import type { StatusStore } from "../../status_store.ts";
-import type { CsiParts } from "./parts.ts";
+import { type CsiParts, objectsOf } from "./parts.ts";
 import { askToPublish, contentOf, type CsiRequest, lookUp, secretOf, settleInPod } from "./publish.ts";
 import type { CsiVolumes } from "./volumes.ts";
 
 /** The kubelet's pauses lie between this and twice this. */
 const everyMs = 60_000;
 
-export const wantsRepublish = ({ objects }: Pick<CsiParts, "objects">, { wish }: CsiRequest): boolean =>
-  objects().csiDrivers.get(wish.driver)?.spec.requiresRepublish === true;
+export const wantsRepublish = (p: Pick<CsiParts, "objects" | "cluster">, r: CsiRequest): boolean =>
+  objectsOf(p, r).csiDrivers.get(r.wish.driver)?.spec.requiresRepublish === true;
 
 /** Must have the volume's turn. Nothing happens where the pod does not have it whole any more. */
 export async function republishVolume(p: CsiParts, r: CsiRequest, signal: AbortSignal): Promise<void> {
   const found = await p.records.read(r.uid, r.wish);
   if (found?.stage !== "published" || found.content !== await contentOf(r.wish)) return;
-  const all = await lookUp(p, r);
+  const all = await lookUp(p, r, signal);
   const node = r.wish.ephemeral ? undefined : await p.records.node(r.wish);
   await askToPublish(p, all, { node, secrets: secretOf(all, "nodePublish") }, signal);
   await settleInPod(p, all, signal);

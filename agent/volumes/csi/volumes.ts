@@ -9,7 +9,7 @@ import type { PersistentVolume, Pod, Volume } from "../../model/gen/v1.ts";
 import type { Objects } from "../../model/wish.ts";
 import type { CsiVolumeStats, VolumeName } from "../../plugin_ports.ts";
 import type { PublishedVolume } from "../../ports.ts";
-import { createParts, type CsiOptions } from "./parts.ts";
+import { createParts, type CsiOptions, objectsOf } from "./parts.ts";
 import { inlineHandle } from "./places.ts";
 import { expandVolume } from "./expand.ts";
 import { contentOf, type CsiRequest, publishVolume } from "./publish.ts";
@@ -44,7 +44,12 @@ export interface CsiVolumes {
   /** Whether a PersistentVolume is, or may be, attached to this node or staged on it. */
   isOnNode(volume: PersistentVolume): Promise<boolean>;
   /** Has its driver make use of the bytes that a volume has got; false: no pod has it. */
-  expand(volume: PersistentVolume, bytes: number, signal: AbortSignal): Promise<boolean>;
+  expand(
+    volume: PersistentVolume,
+    bytes: number,
+    signal: AbortSignal,
+    of?: Pick<CsiUser, "controlled">,
+  ): Promise<boolean>;
   /** Whether pods have volumes of drivers that want to be asked for them again and again. */
   wantRepublish(): boolean;
   /** Asks for all of those again, each on its own; who is still at it is let be. `failed` hears of each failure. */
@@ -130,16 +135,20 @@ export function createCsiVolumes(o: CsiOptions): CsiVolumes {
       const { driver, volumeHandle: handle } = spec.csi;
       return await p.records.node({ driver, handle }) !== undefined;
     },
-    async expand(volume, bytes, signal) {
+    async expand(volume, bytes, signal, of = {}) {
       const wish = persistentWish(volume, false);
       if (wish === undefined) return true;
-      return await p.turns.take(p.keyOf(wish), signal, () => expandVolume(p, wish, bytes, signal));
+      return await p.turns.take(
+        p.keyOf(wish),
+        signal,
+        () => expandVolume(p, wish, bytes, objectsOf(p, of), signal),
+      );
     },
     wantRepublish: () => [...live.values()].some((request) => wantsRepublish(p, request)),
     republish(failed, signal) {
       for (const [key, request] of live) {
         if (!wantsRepublish(p, request) || again.has(key)) continue;
-        const newest = { ...request, objects: p.objects() };
+        const newest = { ...request, objects: objectsOf(p, request) };
         const work = () => republishVolume(p, newest, signal);
         again.add(key);
         void p.turns.take(p.keyOf(request.wish), signal, work)

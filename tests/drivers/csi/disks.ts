@@ -125,7 +125,7 @@ export function createDisks(state: string) {
       if (readonly) return;
       const files = { ...secrets, "context.json": JSON.stringify(context) };
       for (const [name, text] of Object.entries({ ...files, content: context["content"] })) {
-        if (text !== undefined) await Deno.writeTextFile(join(target, name), text);
+        if (text !== undefined) await Deno.writeTextFile(join(target, name.replaceAll("/", "_")), text);
       }
     },
     async unpublish(target: string): Promise<void> {

@@ -10,6 +10,7 @@ import type {
 } from "../../../../../agent/model/gen/v1.ts";
 import { mountsWithin } from "../../../../../agent/lib/mountinfo.ts";
 import type { Objects } from "../../../../../agent/model/wish.ts";
+import type { TokenSource } from "../../../../../agent/ports.ts";
 import { createPodVolumes } from "../../../../../agent/volumes/pod_volumes.ts";
 import { createCsiVolumes } from "../../../../../agent/volumes/csi/volumes.ts";
 import type { Attachments } from "../../../../../agent/plugin_ports.ts";
@@ -28,6 +29,7 @@ export interface BenchOptions {
   timeoutMs?: number;
   /** Of a control plane. */
   attachments?: Attachments;
+  tokens?: TokenSource;
 }
 
 export interface Bench {
@@ -55,7 +57,7 @@ function createAgent(
   root: string,
   socket: () => string,
   objects: () => Objects,
-  { timeoutMs = 5000, attachments }: BenchOptions,
+  { timeoutMs = 5000, attachments, tokens }: BenchOptions,
 ) {
   const leave = new AbortController();
   const { drivers, taker } = createCsiDrivers({ timeoutMs }, leave.signal);
@@ -67,6 +69,7 @@ function createAgent(
     stateDir: join(root, "agent"),
     objects,
     ...(attachments && { attachments }),
+    ...(tokens && { cluster: { objects, tokens } }),
   });
   const storage = createPodVolumes({
     host,
@@ -92,8 +95,8 @@ function createAgent(
     register: () => taker.register(plugin(), AbortSignal.timeout(10_000)),
     deregister: () => taker.deregister(plugin()),
     leave: () => leave.abort(),
-    publish: (pod: Pod, uid: string) =>
-      storage.publish({ pod, uid, source: "file", origin: "test" }, objects(), signal),
+    publish: (pod: Pod, uid: string, source: "file" | "api" = "file") =>
+      storage.publish({ pod, uid, source, origin: "test" }, objects(), signal),
     persist: (
       volume: PersistentVolume,
       uid: string,

@@ -1,6 +1,7 @@
 /** Inline volumes, with the tests' real driver: what it is asked, what lies where, and what is left in the end. */
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { AgentError } from "../../../../../agent/model/errors.ts";
+import type { TokenSource } from "../../../../../agent/ports.ts";
 import { desire, host, modeOf, needsRoot } from "../sandbox.ts";
 import { driverName, inline, put, secretOf, withBench } from "./bench.ts";
 
@@ -276,4 +277,40 @@ Deno.test(
       assertEquals(await b.mountsBelow(), ["pods/uid-1/volumes/kubernetes.io~csi/b/mount"]);
       await b.agent.remove("uid-1");
     }),
+);
+
+Deno.test(
+  "tokenRequests: the driver gets tokens of the pod's service account, among its secrets where it wants them there",
+  needsRoot,
+  () => {
+    const tokens: TokenSource = {
+      request: ({ uid }, { audience }) =>
+        Promise.resolve({ token: `${uid} ${audience}`, expirationTimestamp: "2026-01-01T00:00:00Z" }),
+    };
+    const wanted = { tokenRequests: [{ audience: "vault" }, { audience: "" }], ...ephemeral };
+    return withBench({ spec: wanted, tokens }, async (b) => {
+      const key = "csi.storage.k8s.io/serviceAccount.tokens";
+      const parse = (text: string | undefined) => text && JSON.parse(text);
+      /** In the volume's context, and among the secrets, which the driver leaves in the volume. */
+      const said = async (uid: string) => {
+        const { hostPath } = (await b.agent.publish(desire(inline("a")).pod, uid, "api")).get("a")!;
+        const { request } = (await b.driver.calls("NodePublishVolume")).filter((c) => c.phase === "begin").at(
+          -1,
+        )!;
+        const secret = await host.readText(`${hostPath}/${key.replace("/", "_")}`);
+        return [parse((request["volumeContext"] as Record<string, string>)[key]), parse(secret)];
+      };
+      const expirationTimestamp = "2026-01-01T00:00:00Z";
+      const all = (uid: string) => ({
+        vault: { token: `${uid} vault`, expirationTimestamp },
+        "": { token: `${uid} `, expirationTimestamp },
+      });
+      assertEquals(await said("uid-1"), [all("uid-1"), undefined]);
+      put(b.objects.csiDrivers, driverName, { spec: { ...wanted, serviceAccountTokenInSecrets: true } });
+      assertEquals(await said("uid-2"), [undefined, all("uid-2")]);
+      const refused = b.agent.publish(desire(inline("a")).pod, "uid-3");
+      await assertRejects(() => refused, AgentError, "which only pods of a control plane have");
+      for (const uid of ["uid-1", "uid-2", "uid-3"]) await b.agent.remove(uid);
+    });
+  },
 );
