@@ -34,7 +34,7 @@ import { clusterServices } from "./cluster/mod.ts";
 import type { Loop } from "./loop.ts";
 import { createCsi } from "./csi.ts";
 import { createDevices, followDevices } from "./devices.ts";
-import { kubeletApi } from "./kubelet/mod.ts";
+import { kubeletAddress, kubeletApi } from "./kubelet/mod.ts";
 import { createLocalDevices } from "./local_devices.ts";
 import { runOwnDrivers, runPlugins } from "./plugins.ts";
 import { networkServices, withNetworkStatus } from "./networks.ts";
@@ -290,6 +290,7 @@ function nodeStatus(o: RunOptions, seen: Seen, signal: AbortSignal): Promise<voi
       version: buildInfo().version,
       startedAt: host.now(),
       runtime: { endpoint: chosen.endpoint, managed: chosen.containerd !== undefined },
+      ...kubeletAddress(config.kubeletApi),
       paths: {
         manifests: config.staticPodPath,
         root: config.rootDir,

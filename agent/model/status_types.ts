@@ -46,6 +46,8 @@ export interface AgentStatus {
   version: string;
   startedAt: number;
   runtime: { name: string; version: string; endpoint: string; managed: boolean };
+  /** Where the kubelet's API is; absent: nowhere. */
+  kubeletApi?: string;
   /** Absent: the node is of no cluster. */
   cluster?: ClusterStatus;
   conditions: Condition[];

@@ -40,6 +40,8 @@ export interface KubeletServerOptions {
   /** Whom a certificate (DER) names; undefined for one that does not hold now. */
   userOf(certificate: Uint8Array): User | undefined;
   log: Log;
+  /** Told of each request when it is answered, or the session ends: path as the kubelet groups them, time in ms. */
+  answered?(method: string, path: string, ms: number): void;
   /** Beside the ordinary ones. */
   limits?: Partial<ServerLimits>;
   signal: AbortSignal;
@@ -204,6 +206,22 @@ function untilGone(socket: Duplex): AbortSignal {
   return gone.signal;
 }
 
+const methods = ["OPTIONS", "GET", "HEAD", "POST", "PUT", "DELETE", "TRACE", "CONNECT"];
+
+/** From now on until the call of what is returned. */
+function counting(
+  { answered, routes }: Serving,
+  { method = "", url = "" }: http.IncomingMessage,
+): () => void {
+  const start = performance.now();
+  const wordsOf = (path: string) => path.split("?")[0]!.split("/").slice(1, 3);
+  const [root = "", below = ""] = wordsOf(url);
+  const known = routes.some((route) => wordsOf(route.path)[0] === root);
+  const sub = root === "metrics" && routes.some((route) => route.path === `/metrics/${below}`);
+  const path = !known ? "other" : sub ? `metrics/${below}` : root;
+  return () => answered?.(methods.includes(method) ? method : "other", path, performance.now() - start);
+}
+
 const broken = (log: Log, path: string | undefined, error: unknown): Response => {
   log.error("a request could not be answered", { path, error: errorText(error) });
   return text(500, errorText(error));
@@ -215,6 +233,7 @@ async function respond(
   response: http.ServerResponse,
 ): Promise<void> {
   response.on("error", () => request.socket.destroy());
+  response.once("close", counting(o, request));
   const signal = untilGone(request.socket);
   try {
     const result = await admitted(o, request, signal);
@@ -235,6 +254,7 @@ async function upgrade(
   head: Uint8Array,
 ): Promise<void> {
   socket.on("error", () => socket.destroy());
+  socket.once("close", counting(o, request));
   const signal = untilGone(socket);
   try {
     const result = await admitted(o, request, signal);

@@ -108,6 +108,7 @@ export function renderStatus(look: Look, paint: Paint): string {
     ["Node", `${status.nodeName} (agent ${status.version}, up ${humanDuration(now - status.startedAt)})`],
     ["Runtime", `${name} (${endpoint})`],
     ...(status.cluster === undefined ? [] : [["Cluster", clusterText(status.cluster, paint)] as const]),
+    ...(status.kubeletApi === undefined ? [] : [["Kubelet API", status.kubeletApi] as const]),
     ["Addresses", status.addresses.join(", ") || "none"],
     [
       "Conditions",

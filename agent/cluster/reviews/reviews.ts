@@ -28,6 +28,8 @@ export interface Reviews {
 /** Who asks here waits for the answer. */
 const deadline = 10_000;
 const most = { tokens: 1024, verdicts: 4096 };
+/** Anybody can send tokens: the API server is not asked about more of them at once. */
+const tokensAtOnce = 16;
 
 export function createReviews(o: ReviewOptions): Reviews {
   const users = createRemembered<User | undefined>(most.tokens, o.monotonic);
@@ -38,13 +40,20 @@ export function createReviews(o: ReviewOptions): Reviews {
     const answer = await o.api.ask({ method: "POST", path, body, deadline, signal: o.signal });
     return objectOf(objectOf(answer)["status"]);
   };
+  let asking = 0;
+  const review = async (token: string) => {
+    if (asking >= tokensAtOnce) throw new Error("too many tokens are being looked at");
+    asking++;
+    try {
+      return userOf(await create(tokenReviews, "TokenReview", { token }));
+    } finally {
+      asking--;
+    }
+  };
   return {
     // Of the token only its digest is kept.
     reviewToken: async (token) =>
-      await users.get(await digestOf(token), async () => {
-        const status = await create(tokenReviews, "TokenReview", { token });
-        return { value: userOf(status), ms: o.tokenTTL };
-      }),
+      await users.get(await digestOf(token), async () => ({ value: await review(token), ms: o.tokenTTL })),
     allows: async (user, asked) =>
       await verdicts.get(JSON.stringify([user, asked]), async () => {
         const status = await create(accessReviews, "SubjectAccessReview", specOf(user, asked, o.nodeName));

@@ -6,7 +6,9 @@ import { type KubeletServer, serveKubelet, type ServerIdentity } from "../../api
 import { parseCertificate } from "../../cluster/certificates/certificate.ts";
 import { createReviews } from "../../cluster/reviews/reviews.ts";
 import type { Config } from "../../config/config.ts";
+import type { KubeletApiConfig } from "../../config/kubelet_api.ts";
 import type { Log } from "../../lib/log.ts";
+import type { Metrics } from "../../lib/metrics.ts";
 import { pause } from "../../lib/pause.ts";
 import { errorText, type Problem } from "../../model/errors.ts";
 import type { User } from "../../model/kubelet_access.ts";
@@ -28,6 +30,7 @@ export interface KubeletApiOptions {
   host: Host;
   log: Log;
   store: StatusStore;
+  metrics: Metrics;
   shownConfig: { values: Readonly<Record<string, unknown>> };
   link: ClusterLink | undefined;
   pages: SharedPages;
@@ -47,6 +50,12 @@ export function kubeletApi(o: KubeletApiOptions): Loop[] {
       : [{ name: "read-only kubelet API", run: (signal: AbortSignal) => serveReadOnly(o, signal) }],
   ];
 }
+
+/** For `agent status`. */
+export const kubeletAddress = ({ enabled, address, port }: KubeletApiConfig): { kubeletApi?: string } =>
+  enabled && port !== 0
+    ? { kubeletApi: `https://${address.includes(":") ? `[${address}]` : address}:${port}` }
+    : {};
 
 async function serve(o: KubeletApiOptions, signal: AbortSignal): Promise<void> {
   const { store, config: { kubeletApi: api } } = o;
@@ -81,7 +90,7 @@ async function serve(o: KubeletApiOptions, signal: AbortSignal): Promise<void> {
       routes: allRoutes(o),
       control: accessControl(o, signal),
       userOf: (certificate) => userOfCertificate(certificate, o.host.now()),
-      ...{ log: o.log, signal },
+      ...{ log: o.log, answered: countRequests(o.metrics, "readwrite"), signal },
     });
     if (now.identity !== identity) server.renew(now.identity!);
     return now.server = server;
@@ -95,9 +104,26 @@ async function serveReadOnly(o: KubeletApiOptions, signal: AbortSignal): Promise
   const server = await openPatiently(o, { address, port, flag: "read-only-port" }, (early) =>
     serveKubelet({
       ...{ address, port, early, routes: readOnlyRoutes(o), control: everybody, log: o.log, signal },
+      answered: countRequests(o.metrics, "readonly"),
       userOf: () => undefined,
     }), signal);
   await server?.finished;
+}
+
+const longRunning = new Set(["exec", "attach", "portforward", "debug"]);
+
+/** Source: pkg/kubelet/server/metrics. */
+function countRequests(metrics: Metrics, serverType: "readwrite" | "readonly") {
+  const total = metrics.counter("kubelet_http_requests_total", "Number of the http requests received.");
+  const seconds = metrics.histogram(
+    "kubelet_http_requests_duration_seconds",
+    "Duration in seconds to serve http requests.",
+  );
+  return (method: string, path: string, ms: number) => {
+    const labels = { method, path, server_type: serverType, long_running: `${longRunning.has(path)}` };
+    total.inc(labels);
+    seconds.observe(ms / 1000, labels);
+  };
 }
 
 const retryMs = 10_000;

@@ -113,3 +113,11 @@ Deno.test("a connection that changes its protocol is the route's, with all that 
   assertEquals(await voice(it, "/shout/loud", false), [401, "Unauthorized"]);
   assertEquals((await it.ask("/shout/loud", { as: it.admin, method: "POST" })).status, 400);
 });
+
+Deno.test("requests are counted by the kubelet's groups of paths; what is not there is other", async () => {
+  const counted: string[] = [];
+  await using it = await served({ answered: (method, path) => counted.push(`${method} ${path}`) });
+  for (const path of ["/hello", "/hello/more", "/x?y=/hello"]) await it.ask(path, { as: it.admin });
+  await it.ask("/hello", { method: "BREW" }).catch(() => {});
+  assertEquals(counted.slice(0, 3), ["GET hello", "GET hello", "GET other"]);
+});

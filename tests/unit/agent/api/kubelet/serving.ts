@@ -59,7 +59,7 @@ export interface Answer {
 }
 
 export async function served(
-  options: Partial<Pick<KubeletServerOptions, "port" | "early" | "limits">> & {
+  options: Partial<Pick<KubeletServerOptions, "port" | "early" | "limits" | "answered">> & {
     routes?: Route[];
     control?: Partial<AccessControl>;
     authority?: Authority;
@@ -84,6 +84,7 @@ export async function served(
     userOf,
     log: silent,
     limits: options.limits ?? {},
+    ...(options.answered === undefined ? {} : { answered: options.answered }),
     signal: leave.signal,
   });
   return {

@@ -59,3 +59,14 @@ Deno.test("a token is somebody's with name and groups, or nobody's; of neither t
   await reviews.reviewToken(bootstrap);
   assertEquals(cluster.requests.length, 3);
 });
+
+Deno.test("of many unknown tokens at once only some are looked at; the others are errors, and can be asked again", async () => {
+  await using cluster = await startCluster();
+  using api = await connected(cluster, { subject: reviewers });
+  const reviews = createReviews({ api, nodeName: "box", monotonic: () => 0, ...ttls, signal: never() });
+  const tokens = Array.from({ length: 50 }, (_, i) => `token-${i}`);
+  const answers = await Promise.allSettled(tokens.map((token) => reviews.reviewToken(token)));
+  assertEquals(answers.filter((a) => a.status === "fulfilled").length, 16);
+  assertEquals(cluster.requests.length, 16);
+  assertEquals(await reviews.reviewToken("token-49"), undefined);
+});
