@@ -2,6 +2,9 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import type { Pod } from "../../agent/model/gen/v1.ts";
 import { type AgentUnderTest, createAgent, output } from "./agent.ts";
+import { startCluster } from "../fakes/cluster/cluster.ts";
+import { kubectlOf } from "../fakes/kubectl.ts";
+import { createNode, userOf } from "./cluster.ts";
 import { until } from "./containerd.ts";
 import { podOf, shell, statusOf, stay } from "./pods.ts";
 
@@ -163,4 +166,61 @@ Deno.test("an agent of no cluster serves the kubelet's API to its operator alone
     const now = await shown(port);
     return now !== "" && now !== first;
   });
+});
+
+Deno.test("on a node of a cluster the API server says who may, and kubectl reaches the node's API through it", async () => {
+  const port = freePort();
+  await using cluster = await startCluster({ settings: { approveServing: true, certificateLife: 8_000 } });
+  await using user = await userOf(cluster);
+  await using node = await createNode(cluster, user, {
+    withImage: false,
+    flags: ["--port", `${port}`, "--rotate-server-certificates", "--client-ca-file", "/run/agent-e2e-ca.crt"],
+  });
+  await using files = new AsyncDisposableStack();
+  files.defer(() => Deno.remove("/run/agent-e2e-ca.crt"));
+  await Deno.writeTextFile("/run/agent-e2e-ca.crt", cluster.ca);
+  await node.start();
+  const kubectl = await kubectlOf(cluster, node.agent.directory);
+  const raw = (path: string) => kubectl(["get", "--raw", `/api/v1/nodes/box/proxy${path}`]);
+  await until("the API server reaches the node", async () => await raw("/healthz") === "ok");
+  assertMatch(await raw("/metrics/resource"), /^node_cpu_usage_seconds_total/m);
+
+  const token = await cluster.bootstrapToken();
+  const reader = `user:system:bootstrap:${token.split(".")[0]}`;
+  cluster.world.grants.set(reader, [{ verbs: ["get"], resources: ["nodes/metrics"], paths: [] }]);
+  const curl = async (path: string, bearer: string) => {
+    const { stdout } = await output("curl", [
+      ...[
+        "-s",
+        "-o",
+        "/dev/null",
+        "-w",
+        "%{http_code}",
+        "--max-time",
+        "20",
+        "--cacert",
+        "/run/agent-e2e-ca.crt",
+      ],
+      ...["--resolve", `box:${port}:127.0.0.1`, "-H", `authorization: Bearer ${bearer}`],
+      `https://box:${port}${path}`,
+    ]);
+    return stdout;
+  };
+  assertEquals(
+    [await curl("/metrics", token), await curl("/pods", token), await curl("/metrics", "nobody's")],
+    ["200", "403", "401"],
+  );
+  // What was known holds while nobody can be asked; nothing else is answered.
+  await cluster.pause();
+  assertEquals(
+    [await curl("/metrics", token), await curl("/stats/summary", token), await curl("/metrics", "another")],
+    ["200", "500", "401"],
+  );
+  await cluster.resume();
+  const before = await shown(port);
+  await until("the serving certificate is renewed", async () => {
+    const now = await shown(port);
+    return now !== "" && now !== before;
+  });
+  assertEquals(await curl("/metrics", token), "200");
 });
