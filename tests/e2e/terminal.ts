@@ -17,12 +17,16 @@ export async function cliWith(stdin: Uint8Array, agent: AgentUnderTest, ...args:
   return { code, stdout, stderr: new TextDecoder().decode(stderr) };
 }
 
+/** The CLI below a terminal of its own. */
+export const inTerminal = (agent: AgentUnderTest, commandLine: string) =>
+  terminal(`'${binary}' ${commandLine}`, { AGENT_SOCKET: agent.socket });
+
 /** A command line below a terminal of its own, of 100 x 40 cells. */
-export function inTerminal(agent: AgentUnderTest, commandLine: string) {
-  const line = `stty rows 40 cols 100; tty; '${binary}' ${commandLine}`;
+export function terminal(commandLine: string, env: Record<string, string>) {
+  const line = `stty rows 40 cols 100; tty; ${commandLine}`;
   const child = new Deno.Command("script", {
     args: ["-qec", line, "/dev/null"],
-    env: { AGENT_SOCKET: agent.socket },
+    env,
     stdin: "piped",
     stdout: "piped",
     stderr: "null",

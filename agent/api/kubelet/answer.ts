@@ -1,6 +1,7 @@
 /** A Response onto Node's connections, as fast as the reader takes it. Not for: what it says. */
 import type http from "node:http";
 import type { Duplex } from "node:stream";
+import { concatBytes } from "../../lib/bytes.ts";
 
 /** Ends the body's source when the reader has left. */
 export async function send(to: http.ServerResponse, answer: Response, signal: AbortSignal): Promise<void> {
@@ -57,6 +58,6 @@ export async function refuseUpgrade(socket: Duplex, answer: Response): Promise<v
     `content-length: ${body.length}`,
     "connection: close",
   ];
-  socket.write(lines.join("\r\n") + "\r\n\r\n");
-  socket.end(body);
+  // In one piece: Deno's connections do not say good-bye after a write of nothing.
+  socket.end(concatBytes([new TextEncoder().encode(lines.join("\r\n") + "\r\n\r\n"), body]));
 }

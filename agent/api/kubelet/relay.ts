@@ -3,7 +3,7 @@
  * pace of the slower side, whatever protocol they agreed on (SPDY/3.1, WebSocket). Source: the kubelet's proxyStream and
  * apimachinery's UpgradeAwareHandler. Not for: which session (streams.ts).
  */
-import net from "node:net";
+import type net from "node:net";
 import type { Duplex } from "node:stream";
 import { AgentError, errorText } from "../../model/errors.ts";
 
@@ -42,7 +42,7 @@ export async function relay(o: Relayed): Promise<Response | undefined> {
       retry: false,
     });
   }
-  const server = await connect(hostname.replace(/^\[|\]$/g, ""), Number(port || 80), o.signal);
+  const server = await reach(hostname.replace(/^\[|\]$/g, ""), Number(port || 80), o.signal);
   try {
     const lines = [`${o.method} ${pathname}${search} HTTP/1.1`, `Host: ${host}`];
     for (let i = 0; i + 1 < o.rawHeaders.length; i += 2) {
@@ -63,9 +63,11 @@ export async function relay(o: Relayed): Promise<Response | undefined> {
   }
 }
 
-async function connect(host: string, port: number, signal: AbortSignal): Promise<net.Socket> {
+async function reach(host: string, port: number, signal: AbortSignal): Promise<net.Socket> {
+  // Node's sockets cost memory that a node without sessions need not have.
+  const { default: { connect } } = await import("node:net");
   const { promise, resolve, reject } = Promise.withResolvers<void>();
-  const socket = net.connect({ host, port, allowHalfOpen: true });
+  const socket = connect({ host, port, allowHalfOpen: true });
   const fail = (why: string) =>
     reject(new AgentError("RuntimeUnavailable", `the runtime's streaming server at ${host}:${port}: ${why}`));
   socket.once("connect", resolve);
@@ -152,8 +154,6 @@ async function join(client: Duplex, server: net.Socket, o: Relayed): Promise<voi
   server.on("close", () => {
     if (!client.writableEnded) return end();
     patience.setTimeout(lingerMs, end);
-    if (client.writableFinished) end();
-    else client.once("finish", end);
   });
   server.pipe(client);
   client.pipe(server);

@@ -78,12 +78,18 @@ export async function serveKubelet(o: KubeletServerOptions): Promise<KubeletServ
   server.maxConnections = bounds.connections;
   const strangers = createStrangers(bounds);
   const trustOf = new WeakMap<object, string | undefined>();
-  server.on("connection", (socket: Duplex & { remoteAddress?: string }) => {
+  const open = new Set<Duplex>();
+  const keep = (socket: Duplex) => {
+    open.add(socket);
+    socket.once("close", () => open.delete(socket));
     socket.on("error", () => socket.destroy());
+  };
+  server.on("connection", (socket: Duplex & { remoteAddress?: string }) => {
+    keep(socket);
     strangers.add(socket, socket.remoteAddress ?? "");
   });
   server.on("secureConnection", (socket: tls.TLSSocket) => {
-    socket.on("error", () => socket.destroy());
+    keep(socket);
     trustOf.set(socket, identity?.clientCA);
   });
   server.on("tlsClientError", (_error: Error, socket: Duplex) => socket.destroy());
@@ -106,7 +112,7 @@ export async function serveKubelet(o: KubeletServerOptions): Promise<KubeletServ
       (server as https.Server).setSecureContext(tlsOptions(o, next));
       identity = next;
     },
-    finished: closed(server, o.signal),
+    finished: closed(server, open, o.signal),
   };
 }
 
@@ -134,11 +140,12 @@ function listening(server: http.Server, { address, port }: KubeletServerOptions)
   return promise;
 }
 
-function closed(server: http.Server, signal: AbortSignal): Promise<void> {
+/** Node counts a connection that has changed its protocol among the server's, but leaves it open. */
+function closed(server: http.Server, open: ReadonlySet<Duplex>, signal: AbortSignal): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>();
   const close = () => {
     server.close(() => resolve());
-    server.closeAllConnections();
+    for (const socket of [...open]) socket.destroy();
   };
   if (signal.aborted) close();
   else signal.addEventListener("abort", close, { once: true });

@@ -21,8 +21,8 @@ export interface ServerLimits {
 export const limits: ServerLimits = {
   head: 64 * 1024,
   connections: 1000,
-  strangers: 100,
-  strangersOfOne: 32,
+  strangers: 256,
+  strangersOfOne: 128,
   introduction: 15_000,
   handshake: 10_000,
   headTime: 10_000,

@@ -116,6 +116,8 @@ export function proxyRequest(
     if (checked && (answer.statusCode ?? 500) >= 300) return void refusalOf(answer).then(reject, reject);
     response.writeHead(answer.statusCode ?? 502, answer.headers);
     response.flushHeaders();
+    answer.on("close", () => answer.complete ? undefined : response.destroy());
+    answer.on("error", () => response.destroy());
     answer.pipe(response);
     resolve(answer.statusCode ?? 502);
   });

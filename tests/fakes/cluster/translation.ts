@@ -9,7 +9,7 @@ import type { Duplex } from "node:stream";
 import { concatBytes } from "../../../agent/lib/bytes.ts";
 import { createSpdySession, type SpdyStream, type Wire } from "../../../agent/lib/spdy/session.ts";
 import { ApiError, failure } from "./errors.ts";
-import { acceptWebSocket, protocolsOf, type WebSocketServerSide } from "./websocket.ts";
+import { acceptWebSocket, drained, protocolsOf, type WebSocketServerSide } from "./websocket.ts";
 
 const closable = "v5.channel.k8s.io";
 const tunnelled = "SPDY/3.1+portforward.k8s.io";
@@ -85,12 +85,7 @@ function wireOf({ socket }: Upgraded): Wire {
       return part.length;
     },
     async write(bytes) {
-      if (!socket.write(bytes.slice())) {
-        await new Promise<void>((resolve) => {
-          socket.once("drain", resolve);
-          socket.once("close", () => resolve());
-        });
-      }
+      if (!socket.write(bytes.slice())) await drained(socket);
       return bytes.length;
     },
     close: () => socket.destroy(),
@@ -152,7 +147,7 @@ async function hear(client: WebSocketServerSide, opened: ReadonlyMap<number, Spd
 async function tunnel(client: WebSocketServerSide, { socket, rest }: Upgraded): Promise<void> {
   const onward = (async () => {
     for await (const message of client.messages) {
-      if (!socket.write(message)) await new Promise<void>((resolve) => socket.once("drain", resolve));
+      if (!socket.write(message)) await drained(socket);
     }
     socket.end();
   })();

@@ -50,10 +50,16 @@ export function acceptWebSocket(
   };
 }
 
-function drained(socket: Duplex): Promise<void> {
+/** Until the connection takes more, or has ended. */
+export function drained(socket: Duplex): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>();
-  socket.once("drain", resolve);
-  socket.once("close", resolve);
+  const over = () => {
+    socket.off("drain", over);
+    socket.off("close", over);
+    resolve();
+  };
+  socket.on("drain", over);
+  socket.on("close", over);
   return promise;
 }
 

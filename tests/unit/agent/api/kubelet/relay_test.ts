@@ -20,7 +20,7 @@ async function read(connection: Deno.Conn, enough = (_: string) => false): Promi
   let seen = "";
   const buffer = new Uint8Array(4096);
   for (;;) {
-    const count = await connection.read(buffer).catch(() => null);
+    const count = await connection.read(buffer);
     if (count === null) return seen;
     seen += text(buffer.subarray(0, count));
     if (enough(seen)) return seen;
