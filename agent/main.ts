@@ -5,15 +5,16 @@ import { runAgent } from "./agent.ts";
 import { buildInfo, calledAs } from "./build_info.ts";
 import type { ParsedArgs } from "./cli/command.ts";
 import type { Io } from "./cli/io.ts";
-import type { JoinAsked, JoinOutcome, TellStep } from "./cli/join_steps.ts";
+import type { JoinAsked, JoinOutcome, ResetAsked, TellStep } from "./cli/join_steps.ts";
 import { runCli } from "./cli/mod.ts";
 import { createTerminal } from "./cli/terminal.ts";
 import { checkAll } from "./compose/check.ts";
 import { loadConfig } from "./compose/config.ts";
 import { joinCluster } from "./compose/join/join.ts";
+import { resetNode } from "./compose/join/reset.ts";
 import { createCniTool } from "./compose/networks.ts";
 import { createServices } from "./compose/run.ts";
-import { teardown } from "./compose/teardown.ts";
+import { endClusterPods, teardown } from "./compose/teardown.ts";
 import { readMachine } from "./compose/machine.ts";
 import type { ParsedConfig } from "./config/config.ts";
 import { configFlags } from "./config/flags.ts";
@@ -126,6 +127,19 @@ async function joinCommand(
   return await joinCluster(options, asked, io.signal);
 }
 
+async function resetCommand(
+  args: ParsedArgs,
+  asked: ResetAsked,
+  tell: TellStep,
+): Promise<JoinOutcome | undefined> {
+  const parsed = await readConfig(instanceOnly(args), { quiet: true });
+  if (parsed === undefined) return undefined;
+  const { config } = parsed;
+  const log = createAgentLog(parsed);
+  const endPods = (signal: AbortSignal) => endClusterPods({ config, host, log, report: () => {} }, signal);
+  return await resetNode({ host, config, tell, endPods }, asked, io.signal);
+}
+
 const io: Io = {
   ...terminal,
   now: () => host.now(),
@@ -144,7 +158,7 @@ const io: Io = {
   },
   config: { flags: configFlags, read: readConfig },
   teardown: { flags: configFlags, run: teardownCommand },
-  cluster: { flags: configFlags, join: joinCommand, reset: () => Promise.resolve(undefined) },
+  cluster: { flags: configFlags, join: joinCommand, reset: resetCommand },
   async cni(places) {
     const parsed = await readConfig(noArgs);
     return parsed && createCniTool({ config: parsed.config, host }, places);

@@ -100,7 +100,12 @@ function askedOf(args: ParsedArgs): JoinAsked {
 /** As people paste it. */
 const endpointOf = (typed: string) => typed.replace(/^https:\/\//, "").replace(/\/+$/, "");
 
-async function show(io: Io, args: ParsedArgs, outcome: JoinOutcome, steps: unknown): Promise<void> {
+export async function showOutcome(
+  io: Io,
+  args: ParsedArgs,
+  outcome: JoinOutcome,
+  steps: unknown,
+): Promise<void> {
   const output = args.text("output");
   if (output !== undefined) await io.out((output === "json" ? toJson : toYaml)({ ...outcome, steps }));
   else if (outcome.next.length > 0) await io.out(outcome.next.join("\n") + "\n");
@@ -144,7 +149,7 @@ export const joinCommand = (flags: readonly Flag[]): Command => ({
     const outcome = await io.cluster.join(args, askedOf(args), steps.tell);
     await steps.written();
     if (outcome === undefined) return 1;
-    await show(io, args, outcome, steps.steps());
+    await showOutcome(io, args, outcome, steps.steps());
     return outcome.done || args.is("dry-run") && outcome.server !== undefined ? 0 : 1;
   },
 });

@@ -1,4 +1,5 @@
 /** What joining and leaving a cluster tell while they go on, and at the end. Types alone. */
+import type { JoinFlags } from "../model/join_flags.ts";
 
 export interface JoinStep {
   /** `preflight` */
@@ -24,22 +25,10 @@ export interface JoinOutcome {
 
 export type TellStep = (step: JoinStep) => void;
 
-/** What was typed, as kubeadm join has it. */
-export interface JoinAsked {
-  endpoint?: string;
-  token?: string;
-  discoveryToken?: string;
-  tlsBootstrapToken?: string;
-  pins: readonly string[];
-  unsafeSkipCAVerification: boolean;
-  discoveryFile?: string;
-  /** A JoinConfiguration, instead of what is above. */
+export interface JoinAsked extends JoinFlags {
+  /** A JoinConfiguration, instead of flags. */
   configFile?: string;
-  nodeName?: string;
-  criSocket?: string;
-  ignorePreflightErrors: readonly string[];
   skipPhases: readonly string[];
-  controlPlane: boolean;
   dryRun: boolean;
   /** In ms; absent: as long as is usual, where the agent could be started. */
   wait?: number;

@@ -25,6 +25,7 @@ import { logs } from "./logs.ts";
 import { portForward } from "./port_forward.ts";
 import { type CommandGroup, commandHelp, overview } from "./render/help.ts";
 import { createPaint, printable } from "./render/text.ts";
+import { resetCommand } from "./reset.ts";
 import { restart } from "./restart.ts";
 import { status } from "./status.ts";
 import { top } from "./top.ts";
@@ -73,7 +74,10 @@ export function commandGroups(io: Io, argv: readonly string[] = []): CommandGrou
       title: "The agent",
       commands: [runCommand(io, argv), status, configCommand(io.config.flags), teardownCommand(io), version],
     },
-    { title: "Clusters", commands: [joinCommand(io.cluster.flags), kubeletCommand(io)] },
+    {
+      title: "Clusters",
+      commands: [joinCommand(io.cluster.flags), resetCommand(io.cluster.flags), kubeletCommand(io)],
+    },
     {
       title: "Pods",
       commands: [

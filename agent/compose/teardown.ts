@@ -5,6 +5,8 @@
 import { dirname } from "@std/path";
 import type { Config } from "../config/config.ts";
 import type { Log } from "../lib/log.ts";
+import { AgentError } from "../model/errors.ts";
+import type { ObservedPod } from "../model/observed.ts";
 import { noObjects } from "../model/wish.ts";
 import type { Host } from "../ports.ts";
 import type { Reconciler } from "../reconcile/reconciler.ts";
@@ -16,7 +18,7 @@ import { createCsi } from "./csi.ts";
 import { runPlugins } from "./plugins.ts";
 import { removeNetwork } from "./networks.ts";
 import { createPodParts } from "./pods.ts";
-import { chooseRuntime, startManaged } from "./runtime.ts";
+import { chooseRuntime, type ChosenRuntime, startManaged } from "./runtime.ts";
 
 const patienceMs = 90_000;
 
@@ -33,55 +35,82 @@ async function untilGone(
   }
 }
 
-export async function teardown(
-  o: { config: Config; host: Host; log: Log; report(text: string): void },
-  signal: AbortSignal,
-): Promise<void> {
-  const { config, host, log } = o;
-  const store = createStatusStore();
-  const chosen = await chooseRuntime(o, signal);
-  const leave = new AbortController();
-  if (chosen.containerd !== undefined) {
-    await startManaged({ ...o, cri: chosen.cri, containerd: chosen.containerd }, signal);
-  }
-  const { ledger: devices } = await createDevices({ config, host, log, store }, []);
-  const csi = createCsi({ config, host, log, store }, leave.signal);
-  const { reconciler, cgroups } = createPodParts(
-    { csi, config, host, log, store, metrics: createMetrics(), cri: chosen.cri, taken: [], devices },
-    leave.signal,
-  );
-  reconciler.update({
-    pods: new Map(),
-    objects: noObjects,
-    problems: [],
-    complete: true,
-  });
-  // Drivers are needed to take back their volumes; they may be pods themselves, which go after the users of their volumes.
-  const following = [
-    csi.run(reconciler, leave.signal),
-    runPlugins({ config, host, log, store, takers: { CSIPlugin: csi.taker } }, leave.signal),
-  ];
-  const users = new Set(await csi.volumes.users());
-  const observed = await chosen.cri.runtime.observe(undefined, signal);
-  reconciler.takeOver(observed.filter((pod) => users.has(pod.uid)));
-  await untilGone(o, reconciler, signal);
-  await reconciler.recover();
-  await untilGone(o, reconciler, signal);
-  const open = reconciler.known().size;
-  const ourCgroups = await cgroups();
-  leave.abort();
-  await reconciler.finished();
-  await Promise.all(following);
+export interface TeardownOptions {
+  config: Config;
+  host: Host;
+  log: Log;
+  report(text: string): void;
+}
+
+export async function teardown(o: TeardownOptions, signal: AbortSignal): Promise<void> {
+  const { config, host } = o;
+  const chosen = await runningRuntime(o, signal);
+  const { open, cgroups } = await endPods(o, chosen, "all", signal);
   chosen.cri.close();
   signal.throwIfAborted();
   await endOrphans(config.rootDir, () => false);
   if (open > 0) o.report(`${open} pods did not end in time`);
   if (chosen.containerd !== undefined) await chosen.containerd.stopForGood(signal);
   else if (config.network.write) await removeNetwork(o);
-  await ourCgroups.removeRoot();
+  await cgroups.removeRoot();
   // An agent that was killed leaves its socket.
   await host.remove(config.socket).catch(() => {});
   // The instance's volatile directory; it stays when it holds something else.
   await host.remove(dirname(config.managedRuntime.state)).catch(() => {});
   o.report("done: no pod of this instance is left");
+}
+
+/** Ends what an API server had bound to this node, and leaves static pods as they are; how many there were. Throws when some do not end. */
+export async function endClusterPods(o: TeardownOptions, signal: AbortSignal): Promise<number> {
+  const chosen = await runningRuntime(o, signal);
+  const { met, open } = await endPods(o, chosen, (pod) => pod.source === "api", signal);
+  chosen.cri.close();
+  if (open > 0) throw new AgentError("DeadlineExceeded", `${open} of ${met} pods did not end in time`);
+  return met;
+}
+
+async function runningRuntime(o: TeardownOptions, signal: AbortSignal): Promise<ChosenRuntime> {
+  const chosen = await chooseRuntime(o, signal);
+  if (chosen.containerd !== undefined) {
+    await startManaged({ ...o, cri: chosen.cri, containerd: chosen.containerd }, signal);
+  }
+  return chosen;
+}
+
+/** Ends the pods that are meant; of all, those too of which there is only a directory. */
+async function endPods(
+  o: TeardownOptions,
+  { cri }: ChosenRuntime,
+  isMeant: "all" | ((pod: ObservedPod) => boolean),
+  signal: AbortSignal,
+) {
+  const { config, host, log } = o;
+  const store = createStatusStore();
+  const leave = new AbortController();
+  const { ledger: devices } = await createDevices({ config, host, log, store }, []);
+  const csi = createCsi({ config, host, log, store }, leave.signal);
+  const { reconciler, cgroups } = createPodParts(
+    { csi, config, host, log, store, metrics: createMetrics(), cri, taken: [], devices },
+    leave.signal,
+  );
+  reconciler.update({ pods: new Map(), objects: noObjects, problems: [], complete: true });
+  // Drivers are needed to take back their volumes; they may be pods themselves, which go after the users of their volumes.
+  const following = [
+    csi.run(reconciler, leave.signal),
+    runPlugins({ config, host, log, store, takers: { CSIPlugin: csi.taker } }, leave.signal),
+  ];
+  const users = new Set(await csi.volumes.users());
+  const observed = await cri.runtime.observe(undefined, signal);
+  const meant = isMeant === "all" ? observed : observed.filter(isMeant);
+  reconciler.takeOver(meant.filter((pod) => users.has(pod.uid)));
+  await untilGone(o, reconciler, signal);
+  if (isMeant === "all") await reconciler.recover();
+  else reconciler.takeOver(meant);
+  await untilGone(o, reconciler, signal);
+  const open = reconciler.known().size;
+  const all = await cgroups();
+  leave.abort();
+  await reconciler.finished();
+  await Promise.all(following);
+  return { open, met: meant.length, cgroups: all };
 }

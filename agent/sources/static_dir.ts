@@ -6,9 +6,10 @@
 import { dirname } from "@std/path";
 import type { Checkpoint } from "../lib/checkpoint.ts";
 import { listenForHints } from "../lib/hints.ts";
+import { aborted } from "../lib/pause.ts";
 import { errorText, type Problem } from "../model/errors.ts";
 import type { Pod } from "../model/gen/v1.ts";
-import type { DesiredPod } from "../model/wish.ts";
+import { type DesiredPod, noObjects } from "../model/wish.ts";
 import type { Host } from "../ports.ts";
 import { adoptScan, type DirectoryState, emptyState, snapshotOf } from "./directory_state.ts";
 import { openLastGood, rememberedState, type SavedFiles, savedFiles } from "./last_good_file.ts";
@@ -19,7 +20,7 @@ import { staticPod } from "./static_pod.ts";
 
 export interface WatchManifestsOptions {
   host: Host;
-  /** Or a single file. */
+  /** Or a single file; "" is none: there are no static pods. */
   directory: string;
   nodeName: string;
   /** Where the last good objects are kept over a restart; absent: nowhere. */
@@ -39,6 +40,10 @@ const saveDelayMs = 1_000;
 /** Runs until the signal. The first snapshot comes as soon as no file looks half written, after 300 ms at the latest. */
 export async function watchManifests(options: WatchManifestsOptions): Promise<void> {
   const { host, directory, signal } = options;
+  if (directory === "") {
+    options.onSnapshot({ ...noObjects, source: "file", pods: new Map(), problems: [] });
+    return await aborted(signal);
+  }
   const saving = createSaving(options);
   const publish = createPublisher(options, saving);
   let state = await saving.load();

@@ -27,7 +27,7 @@ export interface Asking {
 }
 
 /** The kubelet's. */
-const ordinaryPatience = 15 * 60_000;
+export const ordinaryPatience = 15 * 60_000;
 
 /** @throws {JoinFailure}, {ApiError}, or the signal's reason. */
 export async function askForCertificate(asking: Asking, api: Api, signal: AbortSignal): Promise<void> {

@@ -18,7 +18,13 @@ import { createLateApi } from "../client/late_api.ts";
 import { pauseBefore } from "../client/retry.ts";
 import { trustOf } from "../client/trust.ts";
 import { JoinFailure } from "../join/join_failure.ts";
-import { askByBootstrap, askForCertificate, whyRefused, writeKubeconfig } from "./asking.ts";
+import {
+  askByBootstrap,
+  askForCertificate,
+  ordinaryPatience,
+  whyRefused,
+  writeKubeconfig,
+} from "./asking.ts";
 import { readIdentityFacts } from "./identity_facts.ts";
 import { type IdentityFacts, type Situation, situationOf, type Trouble } from "./situation.ts";
 
@@ -73,12 +79,18 @@ export async function createNodeIdentity(o: IdentityOptions): Promise<NodeIdenti
     return { facts, situation: situationOf(facts, host.now(), draw(facts)) };
   }
 
-  async function act({ facts, situation: { act: { kind } } }: Look, signal: AbortSignal): Promise<void> {
-    const asking = { host, files, nodeName, log, progress: kind === "renew" ? () => {} : tell.progress };
+  async function act({ facts, situation: { act: todo } }: Look, signal: AbortSignal): Promise<void> {
+    const asking = { host, files, nodeName, log };
     const bootstrap = facts.bootstrap.kubeconfig!;
-    if (kind === "renew") await askForCertificate(asking, client.api, signal);
-    else if (kind === "enrol") await askByBootstrap(asking, bootstrap, signal);
-    if (kind !== "renew") await writeKubeconfig(host, places.kubeconfig, bootstrap, files.path);
+    if (todo.kind === "renew") {
+      const renewing = { ...asking, patience: Math.min(ordinaryPatience, todo.ms), progress: () => {} };
+      await askForCertificate(renewing, client.api, signal);
+    } else {
+      if (todo.kind === "enrol") {
+        await askByBootstrap({ ...asking, progress: tell.progress }, bootstrap, signal);
+      }
+      await writeKubeconfig(host, places.kubeconfig, bootstrap, files.path);
+    }
     log.info("the node has a new client certificate");
   }
 

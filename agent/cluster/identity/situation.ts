@@ -31,7 +31,8 @@ export interface Situation {
   act:
     /** Nothing, for `ms`. */
     | { kind: "wait"; ms: number }
-    | { kind: "renew" }
+    /** `ms` are left. */
+    | { kind: "renew"; ms: number }
     /** Ask for a certificate with the bootstrap credentials. */
     | { kind: "enrol" }
     /** There is a certificate; only the kubeconfig that tells of it is missing. */
@@ -72,7 +73,7 @@ export function situationOf(facts: IdentityFacts, now: number, random: number): 
       return { act: { kind: "wait", ms: Math.min(renewal.ms, lookMs) }, shows, trouble: early(life, now) };
     case "due":
       return facts.rotates
-        ? { act: { kind: "renew" }, shows }
+        ? { act: { kind: "renew", ms: life.notAfter - now }, shows }
         : { act: { kind: "wait", ms: lookMs }, shows, trouble: unrenewed(life) };
     case "expired":
       return canEnrol

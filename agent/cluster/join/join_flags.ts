@@ -1,22 +1,6 @@
 /** What the flags of `agent join` say, as the JoinConfiguration that a file would have given. Pure. Source: kubeadm join's flags. */
+import type { JoinFlags } from "../../model/join_flags.ts";
 import { type JoinConfiguration, joinOf, type Written } from "./join_configuration.ts";
-
-export interface JoinFlags {
-  /** `HOST:PORT` of the API server. */
-  endpoint?: string;
-  /** For both discovery and the certificate, unless one of the next two says otherwise. */
-  token?: string;
-  discoveryToken?: string;
-  tlsBootstrapToken?: string;
-  pins: readonly string[];
-  unsafeSkipCAVerification: boolean;
-  /** Absolute. */
-  discoveryFile?: string;
-  nodeName?: string;
-  criSocket?: string;
-  ignorePreflightErrors: readonly string[];
-  controlPlane: boolean;
-}
 
 /** By the fields whose rules they break. */
 const places: Readonly<Record<string, string>> = {

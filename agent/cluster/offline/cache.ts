@@ -34,6 +34,8 @@ const keyLength = 32;
 const shortestKey = 16;
 
 export const cachePath = (stateDir: string): string => join(stateDir, "offline.sealed");
+/** Of the key, unless the configuration names one of somebody else's. */
+export const keyPath = (stateDir: string): string => join(stateDir, "offline.key");
 
 export function createCache(o: CacheOptions): Cache {
   const path = cachePath(o.stateDir);
@@ -72,7 +74,7 @@ async function openSeal(o: CacheOptions): Promise<Seal> {
 }
 
 async function readKey({ host, stateDir, keyFile }: CacheOptions): Promise<Uint8Array> {
-  const path = keyFile || join(stateDir, "offline.key");
+  const path = keyFile || keyPath(stateDir);
   const found = await host.readFile(path);
   if (found !== undefined) {
     if (found.length >= shortestKey) return found;

@@ -2,14 +2,13 @@
  * `agent join`: this host becomes a node of a cluster, step by step, each of which can be done again. Source: kubeadm join.
  * Not for: the steps themselves (cluster/join/), nor for being a node (compose/cluster/).
  */
-import { dirname, resolve } from "@std/path";
+import { dirname } from "@std/path";
 import type { JoinAsked, JoinOutcome, TellStep } from "../../cli/join_steps.ts";
 import { parseBootstrapToken } from "../../cluster/join/cluster_info.ts";
 import { discoverByFile, discoverByToken } from "../../cluster/join/discovery.ts";
 import { enroll, type Enrolled } from "../../cluster/join/enroll.ts";
-import { type JoinConfiguration, parseJoinConfiguration } from "../../cluster/join/join_configuration.ts";
+import type { JoinConfiguration } from "../../cluster/join/join_configuration.ts";
 import { JoinFailure } from "../../cluster/join/join_failure.ts";
-import { joinOfFlags } from "../../cluster/join/join_flags.ts";
 import { preflight } from "../../cluster/join/preflight.ts";
 import { createCredentials, fixedCredentials } from "../../cluster/client/credentials.ts";
 import type { Credentials } from "../../cluster/client/api.ts";
@@ -17,7 +16,7 @@ import { type ConfigInput, parseConfig, type ParsedConfig } from "../../config/c
 import type { Log } from "../../lib/log.ts";
 import { formatProblem } from "../../model/errors.ts";
 import type { Host } from "../../ports.ts";
-import { locateProblems } from "../../sources/locate.ts";
+import { readJoin } from "./asked.ts";
 import { answers, readHostFacts } from "./host_facts.ts";
 import { joinPlaces, nodeSettings } from "./joined.ts";
 import { hasSystemd, startService } from "./service.ts";
@@ -97,44 +96,6 @@ async function joinSteps(o: Joining, signal: AbortSignal): Promise<JoinOutcome> 
 }
 
 const skips = ({ skipPhases }: JoinAsked, phase: string) => skipPhases.includes(phase);
-
-async function readJoin(
-  o: JoinOptions,
-  asked: JoinAsked,
-): Promise<{ message: string; join: JoinConfiguration }> {
-  const message = "";
-  if (asked.configFile === undefined) {
-    const file = asked.discoveryFile === undefined
-      ? {}
-      : { discoveryFile: resolve(o.cwd, asked.discoveryFile) };
-    const read = joinOfFlags({ ...asked, ...file });
-    if ("join" in read) return { message, join: read.join };
-    throw new Refusal("what was asked for cannot be done", read.wrong, "see `agent help join`");
-  }
-  const path = resolve(o.cwd, asked.configFile);
-  const text = await o.host.readText(path);
-  if (text === undefined) {
-    throw new JoinFailure(`${path} does not exist`, "give a JoinConfiguration with --config");
-  }
-  const { join, problems } = parseJoinConfiguration(path, text);
-  if (join === undefined) {
-    const located = await locateProblems(text, problems);
-    throw new Refusal(
-      `${path} cannot be used`,
-      located.map(formatProblem),
-      "mend it; `kubeadm config print join-defaults` shows the form",
-    );
-  }
-  return {
-    message,
-    join: {
-      ...join,
-      ignorePreflightErrors: [...join.ignorePreflightErrors, ...asked.ignorePreflightErrors],
-      ...(asked.nodeName === undefined ? {} : { nodeName: asked.nodeName }),
-      ...(asked.criSocket === undefined ? {} : { criSocket: asked.criSocket }),
-    },
-  };
-}
 
 async function checkHost(o: Joining, signal: AbortSignal) {
   const { host, log, parsed, join, places, nodeName } = o;

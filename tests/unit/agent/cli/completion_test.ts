@@ -43,7 +43,7 @@ Deno.test("bash completes commands, flags, their values, and names of pods", asy
   const cases: [string, string][] = [
     [
       "agent ''",
-      "run status config teardown version join kubelet get describe events top logs exec attach debug cp port-forward restart wait apply delete check images cni completion help",
+      "run status config teardown version join reset kubelet get describe events top logs exec attach debug cp port-forward restart wait apply delete check images cni completion help",
     ],
     [
       "agent get ''",

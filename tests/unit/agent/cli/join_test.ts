@@ -30,3 +30,12 @@ Deno.test("agent join -o json tells all of it; what cannot be typed together is 
   assertStringIncludes((await lab.agent("join", "--skip-phases=all")).err, 'found "all"');
   assertStringIncludes((await lab.agent("join", "--help")).out, "--discovery-token-ca-cert-hash");
 });
+
+Deno.test("agent reset asks, and where nobody can answer it wants --force", async () => {
+  await using lab = await createLab();
+  const refused = await lab.agent("reset");
+  assertEquals(refused.code, 1);
+  assertStringIncludes(refused.err, "--force");
+  const forced = await lab.agent("reset", "--force");
+  assertEquals([forced.code, forced.out], [0, "gone\n"]);
+});

@@ -205,7 +205,11 @@ export async function createLab(
         const next = ["kubectl get nodes"];
         return Promise.resolve({ done: true, nodeName: "node-1", server: "https://c:6443", next });
       },
-      reset: () => Promise.resolve(undefined),
+      reset: async (_args, { confirm }) => ({
+        done: await confirm("Go on?"),
+        nodeName: "node-1",
+        next: ["gone"],
+      }),
     },
     teardown: { flags: [], run: () => Promise.resolve(0) },
     run: {

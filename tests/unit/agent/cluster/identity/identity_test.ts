@@ -177,3 +177,13 @@ Deno.test("a request that nobody approves is waited for by its name; a denied on
   await until("it is somebody", () => node.ask().then(() => true, () => false));
   assertEquals(signed(node.cluster), 2);
 });
+
+Deno.test("a renewal that the API server leaves open is given up when the certificate ends, and that is told", async () => {
+  await using node = await running(
+    { settings: { approveClients: false } },
+    (host, cluster) => withCertificate(host, cluster, 1_500),
+  );
+  await until("it has asked", () => signed(node.cluster) > 0);
+  await node.cluster.pause();
+  await until("it is told", () => node.told().includes("error the node's client certificate ended at"));
+});

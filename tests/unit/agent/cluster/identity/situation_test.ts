@@ -29,7 +29,7 @@ const trouble = (facts: Partial<IdentityFacts>) => {
 
 Deno.test("a certificate that serves is waited with; one that is due is renewed, unless nobody wants that", () => {
   assertEquals(at({ own: own(fresh), named: fresh }), { act: { kind: "wait", ms: 24 * hour }, shows: "own" });
-  assertEquals(at({ own: own(due), named: due }), { act: { kind: "renew" }, shows: "own" });
+  assertEquals(at({ own: own(due), named: due }), { act: { kind: "renew", ms: 5 * hour }, shows: "own" });
   assertEquals(kind({ own: own(due), named: due, rotates: false }), "wait");
   assertStringIncludes(
     trouble({ own: own(due), named: due, rotates: false }),

@@ -1,6 +1,7 @@
 /** The flags of `agent join` mean what kubeadm's mean. */
 import { assertEquals } from "@std/assert";
-import { type JoinFlags, joinOfFlags } from "../../../../../agent/cluster/join/join_flags.ts";
+import { joinOfFlags } from "../../../../../agent/cluster/join/join_flags.ts";
+import type { JoinFlags } from "../../../../../agent/model/join_flags.ts";
 
 const token = "abcdef.0123456789abcdef";
 const pin = `sha256:${"a".repeat(64)}`;

@@ -1,58 +1,10 @@
 /** A host joins the double from beginning to end; what is left on its disk, and what is told. */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
-import type { JoinAsked, JoinStep } from "../../../../../agent/cli/join_steps.ts";
-import { loadConfig } from "../../../../../agent/compose/config.ts";
-import { joinCluster } from "../../../../../agent/compose/join/join.ts";
-import { silentLog } from "../../../../../agent/lib/log.ts";
-import { pause } from "../../../../../agent/lib/pause.ts";
-import { type Cluster, startCluster } from "../../../../fakes/cluster/cluster.ts";
+import { startCluster } from "../../../../fakes/cluster/cluster.ts";
 import { kinds } from "../../../../fakes/cluster/world.ts";
-import { createFakeHost, type FakeHost } from "../../../../fakes/host.ts";
-import { never } from "../../cluster/connected.ts";
+import { asking, configOf, hostOf, join } from "./joining.ts";
 
-const environment = { env: {}, hostname: "Box" };
 const joinedFile = "/var/lib/kubelet/agent/joined.yaml";
-
-function hostOf(options: Parameters<typeof createFakeHost>[0] = {}): FakeHost {
-  const host = createFakeHost(options);
-  return {
-    ...host,
-    now: Date.now,
-    monotonic: () => performance.now(),
-    sleep: (ms, signal) => pause(Math.min(ms, 50), signal),
-  };
-}
-
-const configOf = (host: FakeHost, flags = {}) => loadConfig(host, { flags, ...environment });
-
-/** Preflight looks at the real machine: it has tests of its own. */
-const asking = async (cluster: Cluster, more: Partial<JoinAsked> = {}): Promise<JoinAsked> => ({
-  endpoint: new URL(cluster.url).host,
-  token: await cluster.bootstrapToken(),
-  pins: [cluster.pin],
-  unsafeSkipCAVerification: false,
-  ignorePreflightErrors: [],
-  skipPhases: ["preflight"],
-  controlPlane: false,
-  dryRun: false,
-  nodeFlags: {},
-  ...more,
-});
-
-async function join(host: FakeHost, asked: JoinAsked, flags = {}) {
-  const steps: JoinStep[] = [];
-  const parsed = await configOf(host, flags);
-  const options = {
-    host,
-    log: silentLog,
-    parsed,
-    input: environment,
-    cwd: "/root",
-    tell: (s: JoinStep) => void steps.push(s),
-  };
-  const outcome = await joinCluster(options, asked, never());
-  return { outcome, steps, ended: (name: string) => steps.findLast((s) => s.name === name) };
-}
 
 Deno.test("what the cluster says about kubelets becomes the agent's configuration; what was asked for this node goes over it", async () => {
   await using cluster = await startCluster({
