@@ -41,7 +41,8 @@ export const storage = (root: string, disk: string[]): Storage => ({
     disk.push("directory removed");
     await Deno.remove(`${root}/pods/${uid}`, { recursive: true });
   },
-  known: () => Promise.resolve([]),
+  known: () =>
+    Array.fromAsync(Deno.readDir(`${root}/pods`)).then((all) => all.map((d) => d.name), () => []),
   keepResources: (uid, _container, given) =>
     Deno.writeTextFile(`${root}/pods/${uid}/given`, JSON.stringify(given)),
   keptResources: (uid) => Deno.readTextFile(`${root}/pods/${uid}/given`).then(JSON.parse, () => undefined),
