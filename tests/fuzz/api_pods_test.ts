@@ -113,33 +113,41 @@ function part(life: Life): void {
   life.cluster.cutWatches({ half: life.random.below(2) === 0 });
 }
 
+/** What happens, and how often. */
+const happenings: [weight: number, happen: (life: Life, pod: Pod) => void | Promise<void>][] = [
+  [8, exit],
+  [4, (life, pod) => remove(life, pod, life.random.pick([1, 30]))],
+  [1, (life, pod) => remove(life, pod, 0)],
+  [2, edit],
+  [4, (life) => life.restart()],
+  [3, part],
+  [3, lose],
+  [
+    2,
+    ({ node }, { metadata }) =>
+      void node.bench.reconciler.end(metadata!.uid!, { reason: "Evicted", message: "simulated" }),
+  ],
+];
+const deck = happenings.flatMap(([weight, happen]) => Array.from({ length: weight }, () => happen));
+
 async function act(life: Life): Promise<void> {
   const { random } = life;
   const pods = podsOf(life);
-  const any = pods.length === 0 ? undefined : random.pick(pods);
-  switch (random.below(11)) {
+  if (pods.length < 2) return await create(life);
+  await random.pick(deck)(life, random.pick(pods));
+}
+
+/** Often nothing else happens until all has come to rest. */
+async function pass(life: Life): Promise<void> {
+  const { random, mend } = life;
+  if (mend !== undefined && random.below(3) === 0) part(life);
+  switch (random.below(4)) {
     case 0:
+      return;
     case 1:
-      return await create(life);
-    case 2:
-      return any && remove(life, any, random.pick([1, 30]));
-    case 3:
-      return any && remove(life, any, 0);
-    case 4:
-      return any && edit(life, any);
-    case 5:
-    case 6:
-      return exit(life);
-    case 7:
-      return await life.restart();
-    case 8:
-      return part(life);
-    case 9:
-      return await lose(life);
+      return await new Promise((resolve) => setTimeout(resolve, random.below(10)));
     default:
-      if (any !== undefined) {
-        life.node.bench.reconciler.end(any.metadata!.uid!, { reason: "Evicted", message: "simulated" });
-      }
+      await until("rest", () => differences(life).length === 0, 150).catch(() => {});
   }
 }
 
@@ -269,8 +277,7 @@ async function live(cluster: Cluster, seed: number): Promise<void> {
     for (let step = 0; step < 40; step++) {
       await act(life);
       assertOneInstance(life);
-      const ms = random.below(4) * 4;
-      if (ms > 0) await new Promise((resolve) => setTimeout(resolve, ms));
+      await pass(life);
       // Whoever was refused and told so would be taken now.
       const [uid] = refused;
       const told = podsOf(life).some((p) => p.metadata?.uid === uid && p.status?.phase === "Failed");
