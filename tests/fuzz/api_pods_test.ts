@@ -44,17 +44,18 @@ interface Life {
   edited: Set<string>;
   /** Names of containers that the runtime has lost. */
   lost: Set<string>;
+  /** A container is about to run. */
+  starts(spec: ContainerSpec): void;
 }
 
 const podsOf = ({ cluster }: Life): Pod[] => cluster.world.store.list(kinds.pod) as unknown as Pod[];
 const storedOf = ({ cluster }: Life, pod: Pod) =>
   cluster.world.store.get(kinds.pod, "default", pod.metadata!.name!) as Stored;
 
-async function create(life: Life): Promise<void> {
+async function create(life: Life, name = `pod-${life.random.below(3)}`): Promise<void> {
   const { random, admin, cluster } = life;
-  const name = `pod-${random.below(3)}`;
   if (cluster.world.store.get(kinds.pod, "default", name) !== undefined) return;
-  const names = random.below(2) === 0 ? ["c"] : ["c", "d"];
+  const names = random.below(3) === 0 ? ["c"] : ["c", "d"];
   const serial = life.serial++;
   const pod = await admin.ask({
     method: "POST",
@@ -79,6 +80,12 @@ async function create(life: Life): Promise<void> {
 function remove(life: Life, pod: Pod, gracePeriodSeconds: number): void {
   if (gracePeriodSeconds === 0 || isOver(pod.status?.phase)) life.forced.add(pod.metadata!.uid!);
   deleteObject(life.cluster.world, kinds.pod, storedOf(life, pod), { gracePeriodSeconds });
+}
+
+/** Another pod of that name comes before the node knows that the old one is gone. */
+async function replace(life: Life, pod: Pod): Promise<void> {
+  remove(life, pod, 0);
+  await create(life, pod.metadata!.name!);
 }
 
 function edit(life: Life, pod: Pod): void {
@@ -115,13 +122,13 @@ function part(life: Life): void {
 
 /** What happens, and how often. */
 const happenings: [weight: number, happen: (life: Life, pod: Pod) => void | Promise<void>][] = [
-  [8, exit],
+  [9, exit],
   [4, (life, pod) => remove(life, pod, life.random.pick([1, 30]))],
-  [1, (life, pod) => remove(life, pod, 0)],
+  [2, replace],
   [2, edit],
   [4, (life) => life.restart()],
   [3, part],
-  [3, lose],
+  [6, lose],
   [
     2,
     ({ node }, { metadata }) =>
@@ -256,7 +263,7 @@ function differences(life: Life): string[] {
 async function live(cluster: Cluster, seed: number): Promise<void> {
   const random = createRandom(seed);
   const root = await Deno.makeTempDir();
-  const fake = createFakeRuntime();
+  const fake = createFakeRuntime({ onStart: (spec) => void life.starts(spec) });
   using api = await connected(cluster, { subject: nodeUser });
   using admin = await connected(cluster, { subject: administrator });
   const refused = new Set<string>();
@@ -266,6 +273,14 @@ async function live(cluster: Cluster, seed: number): Promise<void> {
   const life: Life = {
     ...{ cluster, admin, fake, random, refused, mend: undefined, violations: [], serial: 0 },
     ...{ forced: new Set<string>(), edited: new Set<string>(), lost: new Set<string>() },
+    starts({ sandbox: { uid, pod }, container }) {
+      const { namespace, name } = pod.metadata!;
+      const others = fake.pods().filter((p) => p.namespace === namespace && p.name === name)
+        .filter((p) =>
+          p.containers.some((c) => isRunning(c) && (p.uid !== uid || c.name === container.name))
+        );
+      if (others.length > 0) life.violations.push(`${name} runs twice`);
+    },
     node: await begin(),
     async restart() {
       await life.node.kill();
