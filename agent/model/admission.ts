@@ -141,6 +141,10 @@ export function whyNot(pod: Pod, node: AdmissionNode, placed = false): PodEnd | 
       "SupplementalGroupsPolicy=Strict is not supported in this node: the container runtime lacks it",
     );
   }
+  // Manifests that ask for them are wrong here; the API server does not know that.
+  if ((spec.resourceClaims ?? []).length > 0) {
+    return refusal("ResourceClaimsNotSupported", "This node has no devices for resource claims (DRA)");
+  }
   for (const { name } of spec.securityContext?.sysctls ?? []) {
     if (isAllowedSysctl(name, node.kernel, node.allowedUnsafeSysctls)) continue;
     const hint = "allowedUnsafeSysctls in the configuration allows more";

@@ -239,3 +239,27 @@ Deno.test("labels decide on pods of the API server only before they run, and onc
   ]);
   assertEquals([verdict("file", true), verdict("file", false, false)], ["NodeAffinity", "NodeAffinity"]);
 });
+
+Deno.test("what the API server was told of its pods is never judged anew, and the ended take no place", () => {
+  const big = { resources: { requests: { cpu: "2" } } } as const;
+  const of = (name: string, more: object = {}) => {
+    const pod = podOf({ containers: [{ name: "main", image: "a:1", ...big }] }, name);
+    const metadata = { ...pod.metadata, annotations: { "kubernetes.io/config.source": "api" }, ...more };
+    return { pod: { ...pod, metadata }, uid: name, source: "api" as const, origin: "o" };
+  };
+  const judge = (pods: ReturnType<typeof of>[], verdicts: Verdicts, finished: string[] = []) =>
+    [...admitPods(pods, { verdicts, pods: new Map() }, (uid) => finished.includes(uid), node)]
+      .map(([uid, end]) => [uid, end?.reason]);
+  const refused = judge([of("a"), of("b")], new Map());
+  assertEquals(refused, [["a", undefined], ["b", "OutOfcpu"]]);
+  const before: Verdicts = new Map([["b", { reason: "OutOfcpu", message: "" }]]);
+  assertEquals(judge([of("b"), of("c")], before), [["b", "OutOfcpu"], ["c", undefined]]);
+  assertEquals(judge([of("a"), of("c")], new Map(), ["a"]), [["a", undefined], ["c", undefined]]);
+  const leaving = of("a", { deletionTimestamp: "2026-01-01T00:00:00Z" });
+  assertEquals(judge([leaving, of("c")], new Map()), [["a", undefined], ["c", undefined]]);
+  assertEquals(judge([leaving, of("c")], new Map([["a", undefined]])), [["a", undefined], ["c", "OutOfcpu"]]);
+  assertEquals(
+    refusal({ resourceClaims: [{ name: "gpu" }] })?.split(":")[0],
+    "ResourceClaimsNotSupported",
+  );
+});

@@ -41,8 +41,7 @@ export const storage = (root: string, disk: string[]): Storage => ({
     disk.push("directory removed");
     await Deno.remove(`${root}/pods/${uid}`, { recursive: true });
   },
-  known: () =>
-    Array.fromAsync(Deno.readDir(`${root}/pods`)).then((all) => all.map((d) => d.name), () => []),
+  known: () => Array.fromAsync(Deno.readDir(`${root}/pods`)).then((all) => all.map((d) => d.name), () => []),
   keepResources: (uid, _container, given) =>
     Deno.writeTextFile(`${root}/pods/${uid}/given`, JSON.stringify(given)),
   keptResources: (uid) => Deno.readTextFile(`${root}/pods/${uid}/given`).then(JSON.parse, () => undefined),
