@@ -5,6 +5,7 @@ import { isReady } from "./agent.ts";
 import { find } from "../fakes/cluster/world.ts";
 import { until } from "../fakes/until.ts";
 import { type ClusterOfOne, type Manifest, startClusterOfOne } from "./cluster.ts";
+import { checkAttachment } from "./cluster_volume.ts";
 import { configMap, identityOf, podOf, secret, shell, stay } from "./pods.ts";
 
 const names = (prefix: string, n: number) => Array.from({ length: n }, (_, i) => `${prefix}-${i}`);
@@ -103,5 +104,6 @@ Deno.test("a node runs what the API server binds to it", async (t) => {
   await t.step("its Node is ready, and shows what it is", () => checkNode(one));
   await t.step("pods of a ReplicaSet run, and are stopped when deleted", () => checkReplicas(one));
   await t.step("a pod has what it names at the API server, and tokens", () => checkObjects(one));
+  await t.step("a volume is used once the control plane has attached it", () => checkAttachment(one));
   await t.step("an agent that is killed and started again lets them run", () => checkNewAgent(one));
 });
