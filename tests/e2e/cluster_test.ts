@@ -92,11 +92,20 @@ async function checkNode(
   await agent.untilGone("choosy");
 }
 
-async function checkNewAgent({ node }: ClusterOfOne): Promise<void> {
+async function checkNewAgent({ cluster, user, node }: ClusterOfOne): Promise<void> {
   const before = identityOf(await node.agent.untilReady("web-1"));
+  const readySince = () =>
+    user.get<Node>("Node", node.name)?.status?.conditions?.find((c) => c.type === "Ready")
+      ?.lastTransitionTime;
+  const since = readySince();
   await node.agent.kill();
+  const asked = cluster.requests.length;
   await node.start();
   assertEquals(identityOf(await node.agent.untilPod("web-1", "ready again", isReady)), before);
+  const again = () =>
+    cluster.requests.slice(asked).some((r) => r.method === "PUT" && r.resource === "leases");
+  await until("the new agent has told of the node", again);
+  assertEquals(readySince(), since, "the node was ready all the time");
 }
 
 Deno.test("a node runs what the API server binds to it", async (t) => {

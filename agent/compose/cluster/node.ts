@@ -5,7 +5,7 @@ import { keepLease } from "../../cluster/node/lease.ts";
 import { watchOwnNode } from "../../cluster/node/own_node.ts";
 import { reportNode } from "../../cluster/node/report.ts";
 import { createMailbox } from "../../lib/mailbox.ts";
-import { aborted } from "../../lib/pause.ts";
+import { pause } from "../../lib/pause.ts";
 import type { NodeRuntimeHandler } from "../../model/gen/v1.ts";
 import { kubeletVersion } from "../../model/kubernetes_version.ts";
 import { nodeLabels } from "../../model/node_affinity.ts";
@@ -15,7 +15,6 @@ import { readMachineInfo } from "../../node/node_info.ts";
 import { readRooms } from "../../node/room.ts";
 import type { RuntimeView } from "../../node/status.ts";
 import type { ImageStatus } from "../../ports.ts";
-import type { StatusStore } from "../../status_store.ts";
 import type { Loop } from "../loop.ts";
 import { type Machine, readMachine } from "../machine.ts";
 import type { PodParts } from "../pods.ts";
@@ -55,7 +54,7 @@ async function report(context: ClusterContext, signal: AbortSignal): Promise<voi
   store.subscribe((change) => change.kind === "status" && mailbox.nudge(), signal);
   await followAttachments(context, mailbox.nudge, signal);
   const look = createLook(context, machine);
-  await hasStatus(store, signal);
+  await settled(context, signal);
   await reportNode({
     ...{ api: link.api, host, log, own: link.own, look },
     pause: async (ms, signal) => void await mailbox.wait(signal, host.monotonic() + ms),
@@ -109,12 +108,21 @@ async function followAttachments(
   }, signal);
 }
 
-/** Until the runtime was asked once. */
-async function hasStatus(store: StatusStore, signal: AbortSignal): Promise<void> {
+const settlesWithinMs = 10_000;
+
+/**
+ * Until the node is ready, or what is in its way is not only that the agent has just started: a new agent must not take the
+ * node, and all its pods, out of service for a moment.
+ */
+async function settled({ store }: ClusterContext, signal: AbortSignal): Promise<void> {
+  const isSettled = () => {
+    const is = (type: string) => store.status()?.conditions.find((c) => c.type === type)?.status === "True";
+    return store.status() !== undefined && (is("Ready") || !is("RuntimeReady") || !is("NetworkReady"));
+  };
   const done = new AbortController();
   const either = AbortSignal.any([signal, done.signal]);
-  store.subscribe(() => store.status() !== undefined && done.abort(), either);
-  if (store.status() === undefined) await aborted(either);
+  store.subscribe(() => isSettled() && done.abort(), either);
+  if (!isSettled()) await pause(settlesWithinMs, either);
   done.abort();
 }
 
