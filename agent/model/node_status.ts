@@ -7,6 +7,7 @@
 import type { NodeCondition, NodeRuntimeHandler, NodeStatus, NodeSystemInfo } from "./gen/v1.ts";
 import { type HeldImageNames, nodeImages } from "./node_images.ts";
 import type { Pressure } from "./node_pressure.ts";
+import { parseQuantity } from "./quantity.ts";
 
 /** What this node knows of itself. */
 export interface NodeView {
@@ -182,9 +183,15 @@ function changedConditions(
   });
 }
 
+/** The API server writes quantities in a form of its own: 1000 becomes 1k. */
+const isSame = (a: unknown, b: unknown): boolean =>
+  isEqual(a, b) ||
+  (typeof a === "string" && typeof b === "string" && parseQuantity(a) !== undefined &&
+    parseQuantity(a) === parseQuantity(b));
+
 function mappingPatch(before: object | undefined, now: object | undefined): Patch | undefined {
   const [old, wanted] = [before ?? {}, now ?? {}] as [Patch, Patch];
-  const changed = Object.entries(wanted).filter(([key, value]) => !isEqual(old[key], value));
+  const changed = Object.entries(wanted).filter(([key, value]) => !isSame(old[key] ?? "", value));
   const gone = Object.keys(old).filter((key) => !Object.hasOwn(wanted, key)).map((key) => [key, null]);
   const all = [...changed, ...gone];
   return all.length === 0 ? undefined : Object.fromEntries(all);

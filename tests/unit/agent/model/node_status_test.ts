@@ -57,3 +57,10 @@ Deno.test("a Node whose volumes the node attaches itself loses the annotation", 
   assertEquals(nodePatch(node, intent), { metadata: { annotations: { [key]: null } } });
   assertEquals(nodePatch(node, { ...intent, controllerAttaches: true }), undefined);
 });
+
+Deno.test("what the API server writes in another form is no change", () => {
+  const view = viewOf({ capacity: { cpu: "2", memory: "4Gi", pods: "110", "a.com/x": "1000" } });
+  const wanted = nodeStatus(view, told, at(0));
+  const written = { ...wanted, capacity: { ...wanted.capacity, "a.com/x": "1k", memory: "4194304Ki" } };
+  assertEquals(statusPatch(written, nodeStatus(view, written, at(1)), false), undefined);
+});
