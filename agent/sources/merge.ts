@@ -9,6 +9,7 @@ import { withHandler, withRuntimeClass } from "../model/runtime_class.ts";
 import {
   type Desired,
   type DesiredPod,
+  isTerminating,
   type Objects,
   type PodKey,
   podKey,
@@ -35,6 +36,11 @@ export function mergeSnapshots(
     addAbsent(origins, snapshot.origins ?? new Map());
     problems.push(...snapshot.problems);
   }
+  for (const displaced of displacedPods(pods, ordered)) {
+    // It never runs here; that it ends has to be told all the same.
+    if (isTerminating(displaced)) pods.set(`${podKey(displaced.pod)} ${displaced.uid}`, displaced);
+    else problems.push(displacement(displaced, pods.get(podKey(displaced.pod))!));
+  }
   const objects = mergeObjects(ordered.filter((s) => s.source === "file"));
   const clusterObjects = ordered.find((s) => s.source === "api");
   for (const [key, desired] of pods) {
@@ -51,6 +57,20 @@ export function mergeSnapshots(
 
 /** A directory that cannot be read is as it was; of a cluster that is out of reach nobody knows what it wants now. */
 const hasSpoken = ({ source, readable }: Snapshot): boolean => source === "file" || readable !== false;
+
+/** Pods of the API server whose names pods of the manifest directory have. */
+const displacedPods = (pods: ReadonlyMap<PodKey, DesiredPod>, snapshots: readonly Snapshot[]): DesiredPod[] =>
+  snapshots.filter(({ source }) => source === "api")
+    .flatMap((s) => [...s.pods].filter(([key]) => pods.get(key)?.source === "file").map(([, pod]) => pod));
+
+const displacement = ({ pod, uid }: DesiredPod, { origin }: DesiredPod): Problem => ({
+  severity: "warning",
+  file: origin,
+  object: `Pod ${podKey(pod)}`,
+  field: "metadata.name",
+  message:
+    `the API server has bound a pod of this name to this node, too (uid ${uid}): that one does not run`,
+});
 
 function mergeObjects(snapshots: readonly Objects[]): Objects {
   const merged = objectFields.map(([_kind, field]) => {

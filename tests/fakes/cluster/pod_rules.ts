@@ -143,9 +143,30 @@ export const withEphemeral = (before: Stored, after: Stored): Stored => ({
   spec: { ...before.spec, ephemeralContainers: asObject(after.spec).ephemeralContainers },
 });
 
-/** What a client leaves out of a status is kept where the API server keeps it. */
+/** Source: pkg/apis/core/validation, ValidateContainerStateTransition. */
+function checkTransitions(pod: Stored, old: Json, status: Json): void {
+  const policy = pod.spec?.restartPolicy;
+  const ended = (s: Json) => asObject(asObject(s.state).terminated);
+  for (const field of policy === "Always" ? [] : ["initContainerStatuses", "containerStatuses"]) {
+    for (const before of asList(old[field]).map(asObject).filter((s) => "exitCode" in ended(s))) {
+      const sidecar = asList(pod.spec?.initContainers).map(asObject)
+        .some((c) => c.name === before.name && c.restartPolicy === "Always");
+      if (sidecar || (policy === "OnFailure" && ended(before).exitCode !== 0)) continue;
+      const now = asList(status[field]).map(asObject).find((s) => s.name === before.name);
+      if (now === undefined || "exitCode" in ended(now)) continue;
+      throw invalid(kinds.pod, pod.metadata.name, [{
+        reason: "FieldValueForbidden",
+        field: `status.${field}`,
+        message: `Forbidden: ${before.name} must not be transitioned to non-terminated state`,
+      }]);
+    }
+  }
+}
+
+/** What a client leaves out of a status is kept where the API server keeps it. @throws {ApiError} 422 */
 export function podStatus(before: Stored, after: Stored): Json {
   const [old, status] = [asObject(before.status), asObject(after.status)];
+  checkTransitions(before, old, status);
   const observed = new Map(
     asList(old.conditions).map((c) => [asObject(c).type, asObject(c).observedGeneration]),
   );

@@ -2,7 +2,7 @@ import { assertEquals } from "@std/assert";
 import { parseManifest } from "../../../../agent/model/manifest.ts";
 import { objectFields, objectKey } from "../../../../agent/model/objects.ts";
 import type { Objects } from "../../../../agent/model/wish.ts";
-import type { Snapshot } from "../../../../agent/model/wish.ts";
+import type { DesiredPod, Snapshot } from "../../../../agent/model/wish.ts";
 import { mergeSnapshots } from "../../../../agent/sources/merge.ts";
 import { staticPod } from "../../../../agent/sources/static_pod.ts";
 
@@ -53,6 +53,24 @@ Deno.test("what a cluster wanted once is no word of it now", () => {
 Deno.test("the manifest directory wins over the control plane", () => {
   const sources = new Map([["api", snapshot(pod("web", {}), "api")], ["file", snapshot(pod("web", {}))]]);
   assertEquals(mergeSnapshots(sources, []).pods.get("default/web")?.source, "file");
+});
+
+Deno.test("a pod of the API server whose name a manifest has does not run, is told, and can be deleted", () => {
+  const file = snapshot(pod("web", {}));
+  const both = (more: object) => {
+    const api = snapshot(pod("web", {}), "api");
+    const [[key, other]] = [...api.pods] as [[string, DesiredPod]];
+    const metadata = { ...other.pod.metadata, ...more };
+    const pods = new Map([[key, { ...other, uid: "u", pod: { ...other.pod, metadata } }]]);
+    return mergeSnapshots(new Map([["file", file], ["api", { ...api, pods }]]), ["file", "api"]);
+  };
+  const bound = both({});
+  assertEquals([...bound.pods.values()].map((p) => p.source), ["file"]);
+  assertEquals(bound.problems.map((p) => [p.file, p.object, p.field]), [
+    ["web.yaml", "Pod default/web", "metadata.name"],
+  ]);
+  const ending = both({ deletionTimestamp: "2026-01-01T00:00:00Z" });
+  assertEquals([[...ending.pods.values()].map((p) => p.source), ending.problems], [["file", "api"], []]);
 });
 
 Deno.test("references to what nobody describes are named, with their fields; the pod stays desired", () => {
