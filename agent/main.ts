@@ -113,7 +113,7 @@ async function teardownCommand(args: ParsedArgs): Promise<number> {
 /** The places alone: what else is typed is of joining, and said when the cluster is known. */
 const instanceOnly = (args: ParsedArgs): Pick<ParsedArgs, "boolean" | "texts"> => ({
   boolean: () => undefined,
-  texts: (name) => name === "root-dir" ? args.texts(name) : [],
+  texts: (name) => ["root-dir", "socket"].includes(name) ? args.texts(name) : [],
 });
 
 async function joinCommand(
