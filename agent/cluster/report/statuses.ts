@@ -63,11 +63,15 @@ interface Entry {
   settled?: { wanted: string; shown: string };
 }
 
+type Said = Pick<Entry, "wanted" | "departed">;
+
 type Errand = { kind: "patch"; body: unknown; wanted: PodStatus } | { kind: "delete" };
 
 export function createStatusReport(o: StatusReportOptions): StatusReport {
   const { clock = () => performance.now() } = o;
   const entries = new Map<string, Entry>();
+  /** What was said before the API server had shown anything: it may know the pods. */
+  let early: Map<string, Said> | undefined = new Map();
   /** Uids that may have an errand, in turn. */
   const queue = new Set<string>();
   const news = createListeners<string>();
@@ -129,20 +133,25 @@ export function createStatusReport(o: StatusReportOptions): StatusReport {
         uids.add(uid);
         const known = entries.get(uid);
         if (known?.shown === pod) continue;
-        if (known === undefined) entries.set(uid, newEntry(pod));
+        if (known === undefined) entries.set(uid, newEntry(pod, early?.get(uid)));
         else if (!isOlder(pod, known.shown)) known.shown = pod;
         enqueue(uid);
         news.tell(uid);
       }
       for (const uid of entries.keys()) if (!uids.has(uid)) forget(uid);
+      const waiting = [...early?.keys() ?? []];
+      early = undefined;
+      for (const uid of waiting) news.tell(uid);
     },
     put(uid, status) {
+      early?.set(uid, { wanted: status, departed: false });
       const entry = entries.get(uid);
       if (entry === undefined) return;
       [entry.wanted, entry.departed] = [status, false];
       enqueue(uid);
     },
     departed(uid) {
+      early?.set(uid, { ...early.get(uid), departed: true });
       const entry = entries.get(uid);
       if (entry === undefined) return;
       entry.departed = true;
@@ -151,7 +160,8 @@ export function createStatusReport(o: StatusReportOptions): StatusReport {
     async told(uid, signal) {
       const open = () => {
         const entry = entries.get(uid);
-        return entry !== undefined && (entry.busy || errandOf(entry)?.kind === "patch");
+        if (entry === undefined) return early?.has(uid) === true;
+        return (entry.busy || errandOf(entry)?.kind === "patch");
       };
       const own = new AbortController();
       const { promise, resolve, reject } = Promise.withResolvers<void>();
@@ -197,9 +207,9 @@ export function createStatusReport(o: StatusReportOptions): StatusReport {
   };
 }
 
-const newEntry = (shown: Pod): Entry => ({
+const newEntry = (shown: Pod, said: Said = { departed: false }): Entry => ({
   shown,
-  departed: false,
+  ...said,
   deleted: false,
   busy: false,
   attempt: 0,

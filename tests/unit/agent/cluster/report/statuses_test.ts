@@ -108,6 +108,20 @@ const succeeded = (): PodStatus => ({
   }],
 });
 
+const stored = (name: string) => ({
+  apiVersion: "v1",
+  kind: "Pod",
+  metadata: {
+    name,
+    namespace: "default",
+    uid: name,
+    resourceVersion: "",
+    creationTimestamp: "2026-01-01T00:00:00Z",
+  },
+  spec: { nodeName: "box", containers: [{ name: "c" }] },
+  status: { phase: "Running" },
+});
+
 const restarts = (pod: Pod | undefined) => pod?.status?.containerStatuses?.[0]?.restartCount;
 
 Deno.test("a status is told once; what does not change costs no request", () =>
@@ -123,6 +137,38 @@ Deno.test("a status is told once; what does not change costs no request", () =>
     await report.told(uid, never());
     assertEquals(sent(), ["PATCH", "PATCH"]);
   }));
+
+Deno.test("what was said before the API server had shown its pods is told when it does", async () => {
+  await using cluster = await startCluster();
+  using api = await connected(cluster, { subject: node });
+  const stop = new AbortController();
+  const report = createStatusReport({ api, log: silentLog, rate: { qps: 0, burst: 0 }, random: () => 0 });
+  const work = report.run(stop.signal);
+  const [pod, deletionTimestamp] = [
+    cluster.world.store.put(kinds.pod, stored("web")),
+    "2026-01-01T00:00:00Z",
+  ];
+  const { uid } = pod.metadata;
+  report.put(uid, succeeded());
+  report.put("nobody's", running());
+  report.departed(uid);
+  let known = false;
+  const told = Promise.all([report.told(uid, never()), report.told("nobody's", never())]).then(() =>
+    known = true
+  );
+  await report.told("who never was here", never());
+  assertEquals(known, false);
+  report.shown([cluster.world.store.put(kinds.pod, {
+    ...pod,
+    metadata: { ...pod.metadata, deletionTimestamp, deletionGracePeriodSeconds: 30 },
+  }) as unknown as Pod]);
+  await told;
+  await until("it is gone", () => cluster.world.store.get(kinds.pod, "default", "web") === undefined);
+  const last = cluster.requests.filter((r) => r.method !== "GET").map((r) => r.method);
+  assertEquals(last, ["PATCH", "DELETE"]);
+  stop.abort();
+  await work;
+});
 
 Deno.test("while one status is under way the newest alone waits, and comes after it", () =>
   withReport(async ({ cluster, report, create, pod, sent }) => {
