@@ -2,7 +2,6 @@
  * Asks a server whose certificate nobody has vouched for yet: only for what is verified by other means afterwards. Not for:
  * anything that is secret, or believed.
  */
-import https from "node:https";
 import { ApiError, errorOfAnswer } from "./api_error.ts";
 
 const largest = 1024 * 1024;
@@ -28,6 +27,8 @@ interface Answer {
 async function exchange(url: string, ms: number, signal: AbortSignal): Promise<Answer> {
   const ending = AbortSignal.any([signal, AbortSignal.timeout(ms)]);
   const { promise, resolve, reject } = Promise.withResolvers<Answer>();
+  // Costs some 8 MB of memory, which an agent that runs need not have.
+  const { default: https } = await import("node:https");
   const request = https.get(url, {
     rejectUnauthorized: false,
     agent: false,
