@@ -1,6 +1,5 @@
 /** Rules for single values that the types do not hold, and between values. Not for: types. */
 import type { Problem } from "../model/errors.ts";
-import { cipherNames, knownCiphers } from "../model/cipher_suites.ts";
 import { readHostDevices } from "../model/host_devices.ts";
 import { dnsLabel, labelValue, qualifiedName } from "../model/names.ts";
 import { parseCpuSet } from "../model/cpu_set.ts";
@@ -79,15 +78,6 @@ const checks: readonly Check[] = [
       (get("tlsCertFile") === "") === (get("tlsPrivateKeyFile") === "")
         ? undefined
         : "needs tlsCertFile and tlsPrivateKeyFile together: expected both or none",
-  ],
-  [
-    "tlsCipherSuites",
-    (get) => {
-      const suites = get("tlsCipherSuites") as string[];
-      return suites.length === 0 || cipherNames(suites) !== ""
-        ? undefined
-        : `has none that is had here: expected one or more of ${knownCiphers.join(", ")}`;
-    },
   ],
   ["nodeLabels", (get) => checkLabels(get("nodeLabels") as Record<string, string>)],
   [

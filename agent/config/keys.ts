@@ -136,7 +136,6 @@ const kubeletApi = table("kubelet", true, [
   ["readOnlyPort", "port", 0, "read-only-port", "port of the kubelet API without authentication; 0 turns it off"],
   ["tlsCertFile", "path", "", "tls-cert-file", "certificate of the kubelet API"],
   ["tlsPrivateKeyFile", "path", "", "tls-private-key-file", "key of the kubelet API's certificate"],
-  ["tlsCipherSuites", "texts", [], "tls-cipher-suites", "cipher suites of the kubelet API"],
   ["tlsMinVersion", "text", "", "tls-min-version", "lowest TLS version of the kubelet API", { oneOf: ["", "VersionTLS12", "VersionTLS13"]}],
   ["serverTLSBootstrap", "bool", false, "rotate-server-certificates", "request a serving certificate from the cluster"],
   ["authentication.x509.clientCAFile", "path", "", "client-ca-file", "whose client certificates are believed"],
@@ -154,6 +153,7 @@ const kubeletApi = table("kubelet", true, [
 // deno-fmt-ignore
 const serving = table("kubelet", false, [
   ["runtimeRequestTimeout", "duration", "2m", "runtime-request-timeout", "longest wait for a runtime call, pulls aside"],
+  ["tlsCipherSuites", "texts", [], "tls-cipher-suites", "cipher suites of the kubelet API"],
   ["tlsCurvePreferences", "ints", [], "tls-curve-preferences", "key exchange of the kubelet API, by TLS numbers"],
   ["enableContentionProfiling", "bool", false, "contention-profiling", "serve lock contention profiles"],
   ["enableProfilingHandler", "bool", true, "", "serve profiles"],

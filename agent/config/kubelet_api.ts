@@ -11,8 +11,6 @@ export interface KubeletApiConfig {
   /** "": of the cluster, where it is asked for one, else the agent's own. */
   certFile: string;
   keyFile: string;
-  /** Names of IANA; empty is the platform's choice. */
-  cipherSuites: string[];
   minVersion: "TLSv1.2" | "TLSv1.3";
   /** A certificate of the cluster is asked for. */
   serverTLSBootstrap: boolean;
@@ -46,7 +44,6 @@ export function toKubeletApi(values: ReadonlyMap<string, unknown>): KubeletApiCo
     readOnlyPort: port("readOnlyPort"),
     certFile: text("tlsCertFile"),
     keyFile: text("tlsPrivateKeyFile"),
-    cipherSuites: (values.get("tlsCipherSuites") ?? []) as string[],
     minVersion: text("tlsMinVersion") === "VersionTLS13" ? "TLSv1.3" : "TLSv1.2",
     serverTLSBootstrap: yes("serverTLSBootstrap"),
     clientCAFile: text("authentication.x509.clientCAFile"),

@@ -33,8 +33,6 @@ export interface KubeletServerOptions {
   /** Absent: without TLS, for what everybody may see. */
   identity?: ServerIdentity;
   minVersion?: "TLSv1.2" | "TLSv1.3";
-  /** OpenSSL's names, with colons. */
-  ciphers?: string;
   routes: readonly Route[];
   control: AccessControl;
   /** Whom a certificate (DER) names; undefined for one that does not hold now. */
@@ -116,7 +114,7 @@ export async function serveKubelet(o: KubeletServerOptions): Promise<KubeletServ
   };
 }
 
-function tlsOptions({ minVersion, ciphers }: KubeletServerOptions, { cert, key, clientCA }: ServerIdentity) {
+function tlsOptions({ minVersion }: KubeletServerOptions, { cert, key, clientCA }: ServerIdentity) {
   return {
     cert,
     key,
@@ -125,7 +123,6 @@ function tlsOptions({ minVersion, ciphers }: KubeletServerOptions, { cert, key, 
     rejectUnauthorized: false,
     ALPNProtocols: ["http/1.1"],
     minVersion: minVersion ?? "TLSv1.2" as const,
-    ...(ciphers === undefined ? {} : { ciphers }),
   };
 }
 

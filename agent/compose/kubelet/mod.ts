@@ -1,7 +1,6 @@
 /** The kubelet's API on its own port, wired: certificate, who may, paths. Not for: what they answer (api/kubelet/). */
 import type { AccessControl } from "../../api/kubelet/access.ts";
 import type { EarlyConnection } from "../../api/kubelet/early.ts";
-import { cipherNames } from "../../model/cipher_suites.ts";
 import { type KubeletServer, serveKubelet, type ServerIdentity } from "../../api/kubelet/server.ts";
 import { parseCertificate } from "../../cluster/certificates/certificate.ts";
 import { createReviews } from "../../cluster/reviews/reviews.ts";
@@ -86,7 +85,6 @@ async function serve(o: KubeletApiOptions, signal: AbortSignal): Promise<void> {
     const identity = now.identity!;
     const server = await serveKubelet({
       ...{ address: api.address, port: api.port, early, identity, minVersion: api.minVersion },
-      ...(api.cipherSuites.length > 0 ? { ciphers: cipherNames(api.cipherSuites) } : {}),
       routes: allRoutes(o),
       control: accessControl(o, signal),
       userOf: (certificate) => userOfCertificate(certificate, o.host.now()),

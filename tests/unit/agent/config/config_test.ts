@@ -94,7 +94,6 @@ Deno.test("nothing given: the defaults of a node's one agent", () => {
       readOnlyPort: 0,
       certFile: "",
       keyFile: "",
-      cipherSuites: [],
       minVersion: "TLSv1.2",
       serverTLSBootstrap: false,
       clientCAFile: "",

@@ -1,5 +1,5 @@
 /** The kubelet's API over real TLS: who is let in, what is answered. Attacks are in attacks_test.ts. */
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertRejects } from "@std/assert";
 import { createAuthority } from "../../../../fakes/cluster/authority.ts";
 import https from "node:https";
 import type { Route } from "../../../../../agent/api/kubelet/routes.ts";
@@ -120,4 +120,11 @@ Deno.test("requests are counted by the kubelet's groups of paths; what is not th
   for (const path of ["/hello", "/hello/more", "/x?y=/hello"]) await it.ask(path, { as: it.admin });
   await it.ask("/hello", { method: "BREW" }).catch(() => {});
   assertEquals(counted.slice(0, 3), ["GET hello", "GET hello", "GET other"]);
+});
+
+Deno.test("versions of TLS below the configured one are refused", async () => {
+  await using modern = await served({ minVersion: "TLSv1.3" });
+  const old = { as: modern.admin, maxVersion: "TLSv1.2" } as const;
+  await assertRejects(() => modern.ask("/hello", old));
+  assertEquals((await modern.ask("/hello", { as: modern.admin })).status, 200);
 });

@@ -47,6 +47,7 @@ export interface Asking {
   body?: string;
   /** Connections are kept in it. */
   agent?: https.Agent;
+  maxVersion?: "TLSv1.2";
   ca?: string;
 }
 
@@ -59,11 +60,13 @@ export interface Answer {
 }
 
 export async function served(
-  options: Partial<Pick<KubeletServerOptions, "port" | "early" | "limits" | "answered">> & {
-    routes?: Route[];
-    control?: Partial<AccessControl>;
-    authority?: Authority;
-  } = {},
+  options:
+    & Partial<Pick<KubeletServerOptions, "port" | "early" | "limits" | "answered" | "minVersion">>
+    & {
+      routes?: Route[];
+      control?: Partial<AccessControl>;
+      authority?: Authority;
+    } = {},
 ): Promise<Served> {
   const authority = options.authority ?? await createAuthority();
   const serving = await authority.identity({ commonName: "node", organizations: [] }, "server", {
@@ -85,6 +88,7 @@ export async function served(
     log: silent,
     limits: options.limits ?? {},
     ...(options.answered === undefined ? {} : { answered: options.answered }),
+    ...(options.minVersion === undefined ? {} : { minVersion: options.minVersion }),
     signal: leave.signal,
   });
   return {
