@@ -117,7 +117,7 @@ function projectionFiles(source: VolumeProjection, sources: Sources): Files {
   }
   if (source.serviceAccountToken !== undefined) return tokenFile(source.serviceAccountToken, sources);
   const kind = Object.keys(source)[0] ?? "an empty source";
-  throw new BadContent(`${kind} needs a cluster: this node has not joined one`);
+  throw new BadContent(`projected ${kind} is not supported`);
 }
 
 /** Only the pod's own user may read a token, or, where there are several, the pod's group (kubernetes pkg/volume/projected). */

@@ -105,6 +105,7 @@ async function pull(
 ): Promise<ImageStatus> {
   r.record("Normal", "Pulling", `Pulling image "${image}"`, r.container.name);
   const own = secretKeyring(r.pod.pod, r.secrets);
+  warnOfMissing(r);
   const warn = (failure: string) =>
     r.record("Warning", "FailedCredentialProvider", failure, r.container.name);
   try {
@@ -121,6 +122,17 @@ async function pull(
     }
     throw error;
   }
+}
+
+/** In the kubelet's words; the registry may want none of them. */
+function warnOfMissing({ pod: { pod }, secrets, record, container }: ImageRequest): void {
+  const { namespace = "default" } = pod.metadata ?? {};
+  const names = (pod.spec?.imagePullSecrets ?? []).map(({ name = "" }) => name);
+  const missing = names.filter((name) => !secrets.has(`${namespace}/${name}`));
+  if (missing.length === 0) return;
+  const message = `Unable to retrieve some image pull secrets (${missing.join(", ")}); ` +
+    "attempting to pull the image may not succeed.";
+  record("Warning", "FailedToRetrieveImagePullSecret", message, container.name);
 }
 
 /**

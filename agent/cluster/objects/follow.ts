@@ -82,7 +82,7 @@ export interface ClaimLook {
 }
 
 /** While a claim, or its volume, is not there yet. */
-const soon: BackOff = { first: 1_000, most: 30_000 };
+const soon: BackOff = { first: 1_000, most: 10_000 };
 /** The kubelet asks with every pass over a pod: for volumes that have grown. In ms, or up to twice as long. */
 const everyMs = 60_000;
 

@@ -4,6 +4,7 @@ import { parseManifest } from "../../../../agent/model/manifest.ts";
 import {
   runtimeClassProblem,
   runtimeHandlerOf,
+  withHandler,
   withRuntimeClass,
 } from "../../../../agent/model/runtime_class.ts";
 import { emptyMemory, planPod } from "../../../../agent/model/plan.ts";
@@ -32,6 +33,23 @@ Deno.test("runtimeClassName: the class gives its handler, overhead, nodeSelector
   assertEquals(pod.spec?.overhead, { cpu: "250m", memory: "64Mi" });
   assertEquals(pod.spec?.nodeSelector, { zone: "a", disk: "ssd" });
   assertEquals(pod.spec?.tolerations, [toleration]);
+});
+
+Deno.test("runtimeClassName: of a pod of the API server only the handler is looked up, and the pod stays the same object", () => {
+  const classes = classesOf({ overhead: { podFixed: { cpu: "250m" } } });
+  const pod = podOf({}, { kept: "x" });
+  const handed = withHandler(pod, classes);
+  assertEquals([runtimeHandlerOf(handed), handed.spec === pod.spec], ["crun", true]);
+  assertEquals(withHandler(pod, classes) === handed, true);
+  assertEquals(withHandler(pod, new Map()) === pod, true);
+  assertEquals(
+    runtimeHandlerOf(withHandler(podOf({}, { "agent/runtime-handler": "forged" }), new Map())),
+    undefined,
+  );
+  assertEquals(withHandler(handed, classesOf({ handler: "kata" })).metadata?.annotations, {
+    kept: "x",
+    "agent/runtime-handler": "kata",
+  });
 });
 
 Deno.test("runtimeClassName: without one it is the runtime's default, whatever an annotation says", () => {

@@ -29,7 +29,12 @@ const statusOf = (name: string): ImageStatus => ({
 });
 
 /** What becomes of a container's images when these are present and these can be pulled. */
-async function ensuring(pullPolicy: string, present: string[], registry: string[]) {
+async function ensuring(
+  pullPolicy: string,
+  present: string[],
+  registry: string[],
+  imagePullSecrets: { name: string }[] = [],
+) {
   const signal = new AbortController().signal;
   const pulled: string[] = [];
   const events: string[] = [];
@@ -49,12 +54,14 @@ async function ensuring(pullPolicy: string, present: string[], registry: string[
     pulls: createGate(Infinity),
     credentials: { keyrings: () => Promise.resolve({ keyrings: [], failures: [] }) },
   };
-  const pod = { pod: podWith(pullPolicy), uid: "u", source: "file" as const, origin: "test" };
+  const wanted = podWith(pullPolicy);
+  const named = { ...wanted, spec: { ...wanted.spec!, imagePullSecrets } };
+  const pod = { pod: named, uid: "u", source: "file" as const, origin: "test" };
   const request = {
     pod,
     container,
     attempt: 3,
-    secrets: new Map(),
+    secrets: new Map([["default/there", { data: {} }]]),
     record: (_: string, reason: string, message: string) => void events.push(`${reason}: ${message}`),
   };
   const ready = await ensureImage(options, request, signal).catch((error) => error);
@@ -100,4 +107,16 @@ Deno.test("an image that comes another way ends the waiting of the containers th
   const left = (image: string) =>
     forgiveImages(memory, podWith("IfNotPresent"), (i) => i === image).failures.size;
   assertEquals(["model:1", "app:1", "never-asked-for:1"].map(left), [0, 0, 1]);
+});
+
+Deno.test("imagePullSecrets that are not there are told of, and keep nobody from trying", async () => {
+  const { events, ready } = await ensuring("IfNotPresent", ["model:1"], ["app:1"], [
+    { name: "there" },
+    { name: "gone" },
+  ]);
+  assertEquals(ready.ref, "sha256:app:1");
+  assertEquals(events.filter((e) => e.startsWith("FailedToRetrieve")), [
+    "FailedToRetrieveImagePullSecret: Unable to retrieve some image pull secrets (gone); " +
+    "attempting to pull the image may not succeed.",
+  ]);
 });

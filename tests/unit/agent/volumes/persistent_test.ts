@@ -116,3 +116,28 @@ Deno.test(
       );
     }),
 );
+
+Deno.test("a claim of a pod of the API server is the volume that it is bound to there, and is not asked for here", () =>
+  inDirectory(async (root) => {
+    const path = `${root}/disk`;
+    await Deno.mkdir(path);
+    const storage = volumesWith(root, {}, { volumeFor: () => Promise.reject(new Error("asked here")) });
+    const { pod: wanted, uid } = pod();
+    const ofCluster = { pod: wanted, uid, source: "api" as const, origin: "the API server" };
+    const { namespace } = wanted.metadata!;
+    const claim = { metadata: { uid: "c" }, spec: { volumeName: "pv" }, status: { phase: "Bound" } };
+    const volume = { metadata: { name: "pv" }, spec: { claimRef: { uid: "c" }, hostPath: { path } } };
+    const objects = {
+      ...noObjects,
+      persistentVolumeClaims: new Map([[`${namespace}/data`, claim]]),
+      persistentVolumes: new Map([["pv", volume]]),
+    };
+    const published = await storage.publish(ofCluster, objects, signal);
+    assertEquals([...published.values()].map((v) => v.hostPath), [path]);
+    const unbound = { ...objects, persistentVolumeClaims: new Map() };
+    await assertRejects(
+      () => storage.publish(ofCluster, unbound, signal),
+      Error,
+      'failed to fetch PVC from API server: persistentvolumeclaims "data" not found',
+    );
+  }));
