@@ -15,16 +15,27 @@ export async function send(to: http.ServerResponse, answer: Response, signal: Ab
   const reader = answer.body.getReader();
   const leave = () => void reader.cancel().catch(() => {});
   signal.addEventListener("abort", leave, { once: true });
+  let sent = Promise.withResolvers<void>();
+  sent.resolve();
   try {
     for (;;) {
       const { done, value } = await reader.read();
       if (done || signal.aborted) break;
-      if (!to.write(value)) await drained(to, signal);
+      sent = Promise.withResolvers();
+      if (!to.write(value, () => sent.resolve())) await drained(to, signal);
     }
+    // The API server loses the last bytes of a log on its way to a WebSocket when the end comes along with them.
+    if (!signal.aborted) await Promise.race([sent.promise, left(signal)]);
     to.end();
   } finally {
     signal.removeEventListener("abort", leave);
   }
+}
+
+function left(signal: AbortSignal): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  signal.addEventListener("abort", () => resolve(), { once: true });
+  return promise;
 }
 
 function drained(to: http.ServerResponse, signal: AbortSignal): Promise<void> {
