@@ -3,6 +3,7 @@
  * those ended that exceed it, and begins them anew after a while where their policy says so. Sleeps while there is no
  * such pod. Not for: the limits themselves (model/storage_limits.ts), room on the node as a whole.
  */
+import { isOfApi } from "../model/api_pod.ts";
 import type { PodEnd } from "../model/end.ts";
 import { errorText } from "../model/errors.ts";
 import type { Pod } from "../model/gen/v1.ts";
@@ -42,7 +43,9 @@ const reason = "Evicted";
 /** Pods that are being ended, with the hash of their spec: an edit gives a new life, which may exceed it again. */
 type Asked = Map<string, string>;
 
-const isEvicted = (pod: Pod): boolean => pod.status?.phase === "Failed" && pod.status.reason === reason;
+/** And may come back: the API server's pods are over. */
+const isEvicted = (pod: Pod): boolean =>
+  pod.status?.phase === "Failed" && pod.status.reason === reason && !isOfApi(pod);
 const isLimited = (pod: Pod): boolean => pod.status?.phase === "Running" && limitsStorage(pod) !== "nothing";
 
 export async function runStorageLimits(o: StorageLimitOptions, signal: AbortSignal): Promise<void> {

@@ -117,3 +117,17 @@ Deno.test("an evicted pod begins anew when its wait is over; one that rests, or 
     store.putPod(podOf("always", "Pending", {}));
     assertEquals(new Set(restarted), new Set(["always"]));
   }));
+
+Deno.test("an evicted pod of the API server is over: nobody asks for it again and again", () =>
+  withWatch(async ({ store, restarted, notes, options, calls }) => {
+    let looks = 0;
+    const { notes: read } = options.storage;
+    options.storage.notes = (uid) => (looks++, read(uid));
+    const pod = podOf("api", "Failed", {}, "Evicted");
+    const annotations = { "kubernetes.io/config.source": "api" };
+    notes.set("api/evictions", '{"count":1,"at":1000}');
+    store.putPod({ ...pod, metadata: { ...pod.metadata, annotations } });
+    store.putPod(podOf("u", "Running", limited));
+    await until("others are measured", () => calls.measured > 2);
+    assertEquals([looks, restarted], [0, []]);
+  }));
