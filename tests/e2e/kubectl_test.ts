@@ -110,7 +110,7 @@ async function startStage(): Promise<Stage> {
 
 const talking = [
   "ln -s /bin/busybox /bin/tar; mkdir /www; httpd -p 8080 -h /www",
-  "for i in 1 2 3 4 5; do echo line $i; done; echo wrong >&2",
+  "for i in 1 2 3 4 5; do echo line $i; done; echo wrong",
   stay,
 ].join("; ");
 const echoing = "while read -r line; do echo heard $line; done";

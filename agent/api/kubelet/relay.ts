@@ -150,11 +150,13 @@ async function join(client: Duplex, server: net.Socket, o: Relayed): Promise<voi
   o.signal.addEventListener("abort", end, { once: true });
   client.on("error", end);
   client.on("close", end);
-  server.on("error", end);
-  server.on("close", () => {
-    if (!client.writableEnded) return end();
+  // A runtime that has done with a session may reset it: what it said before is the client's still.
+  const lastWords = () => {
+    client.end();
     patience.setTimeout(lingerMs, end);
-  });
+  };
+  server.on("error", lastWords);
+  server.on("close", lastWords);
   server.pipe(client);
   client.pipe(server);
   if (o.signal.aborted || client.destroyed || server.destroyed) end();

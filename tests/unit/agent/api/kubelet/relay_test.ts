@@ -129,6 +129,15 @@ Deno.test(
   },
 );
 
+Deno.test("a runtime that leaves without having heard all has still been heard", options, async () => {
+  await using stage = await createStage(async (connection) => {
+    await write(connection, bytes(`${upgraded}last words`));
+    connection.close(); // with input that was not read: the connection is reset
+  });
+  const client = await stage.ask("x".repeat(100_000));
+  assertEquals(await read(client), `${upgraded}last words`);
+});
+
 Deno.test("a runtime that is not there, or speaks something else", options, async () => {
   for (const words of ["", "SSH-2.0\r\n", "x".repeat(20_000)]) {
     await using stage = await createStage(async (connection) => {
