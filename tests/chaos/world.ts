@@ -121,10 +121,13 @@ export interface WorldOptions {
   driverState: string;
 }
 
-export function createWorldReader(o: WorldOptions): WorldReader {
-  const { instanceId } = instanceOf(o.root);
-  const state = `/run/agent-${instanceId}/containerd`;
-  const runtimeSocket = `${state}/containerd.sock`;
+export interface ListReader extends Disposable {
+  /** Throws when the runtime is away. */
+  lists(): Promise<Lists>;
+}
+
+/** Of the runtime at a socket. */
+export function createListReader(runtimeSocket: string): ListReader {
   const channel = createChannel(runtimeSocket);
   const client = createClient(RuntimeServiceDefinition, channel);
 
@@ -151,6 +154,15 @@ export function createWorldReader(o: WorldOptions): WorldReader {
       })),
     };
   };
+  return { lists, [Symbol.dispose]: () => channel.close() };
+}
+
+export function createWorldReader(o: WorldOptions): WorldReader {
+  const { instanceId } = instanceOf(o.root);
+  const state = `/run/agent-${instanceId}/containerd`;
+  const runtimeSocket = `${state}/containerd.sock`;
+  const reader = createListReader(runtimeSocket);
+  const { lists } = reader;
 
   const ctr = async (...args: string[]): Promise<string> => {
     const { code, stdout, stderr } = await output("ctr", ["-a", runtimeSocket, "-n", "k8s.io", ...args]);
@@ -200,7 +212,7 @@ export function createWorldReader(o: WorldOptions): WorldReader {
     lists,
     devices: () => ({ users: readDeviceUsers(state), given: readGiven(o.root) }),
     read,
-    close: () => channel.close(),
+    close: () => reader[Symbol.dispose](),
   };
 }
 

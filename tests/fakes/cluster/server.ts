@@ -42,11 +42,14 @@ export async function serve(options: ServeOptions): Promise<Serving> {
     rejectUnauthorized: false,
   });
   const sockets = new Set<Duplex>();
-  server.on("secureConnection", (socket: Duplex) => {
+  const keep = (socket: Duplex) => {
     sockets.add(socket);
     socket.on("close", () => sockets.delete(socket));
     socket.on("error", () => socket.destroy());
-  });
+  };
+  // Before and after the handshake: one that is cut off in it would be waited for.
+  server.on("connection", keep);
+  server.on("secureConnection", keep);
   server.on("request", (request, response) => void respond(options, request, response));
   server.on("upgrade", (request, socket, head) => void upgrade(options, request, socket, head));
   server.on("tlsClientError", (_error, socket) => socket.destroy());
@@ -60,7 +63,10 @@ export async function serve(options: ServeOptions): Promise<Serving> {
       const closed = new Promise<void>((done) => server.close(() => done()));
       for (const socket of sockets) socket.destroy();
       server.closeAllConnections();
-      await closed;
+      // It listens no more; the platform has been seen to forget a connection that is not there any more.
+      const patience = new AbortController();
+      await Promise.race([closed, pause(1_000, patience.signal)]);
+      patience.abort();
     },
   };
 }
