@@ -2,7 +2,7 @@
  * `make bench`: the agent beside its peers on this machine, in one run. Prints a table and writes dist/bench.json. It
  * judges nothing: a missed target is said and the exit status stays 0, unless something could not be measured.
  * From the environment: ROUNDS (30), PODS (50), IDLE_SECONDS (60), PROBE_SECONDS (20;
- * 0 leaves probes out), PEERS (agent,floor,podman,kubelet), KUBELET (a binary).
+ * 0 leaves probes out), PEERS (agent,joined,floor,podman,kubelet), KUBELET (a binary).
  */
 import { errorText } from "../../agent/model/errors.ts";
 import { measureBinary } from "./measures/binary.ts";
@@ -12,6 +12,7 @@ import { type Life, measureLives } from "./measures/lives.ts";
 import { measureProbes } from "./measures/probes.ts";
 import { createAgentPeer } from "./peers/agent.ts";
 import { createFloor } from "./peers/floor.ts";
+import { createJoinedPeer } from "./peers/joined.ts";
 import { createKubelet } from "./peers/kubelet.ts";
 import { NotRunnable, type Peer } from "./peers/peer.ts";
 import { createPodmanPeer } from "./peers/podman.ts";
@@ -23,7 +24,7 @@ const rounds = number("ROUNDS", 30);
 const count = number("PODS", 50);
 const idleSeconds = number("IDLE_SECONDS", 60);
 const probeSeconds = number("PROBE_SECONDS", 20);
-const wanted = (Deno.env.get("PEERS") ?? "agent,floor,podman,kubelet").split(",");
+const wanted = (Deno.env.get("PEERS") ?? "agent,joined,floor,podman,kubelet").split(",");
 const output = new URL("../../dist/bench.json", import.meta.url);
 
 const say = (text: string): void => void Deno.stdout.writeSync(new TextEncoder().encode(`${text}\n`));
@@ -31,6 +32,7 @@ const tell = (text: string): void => void Deno.stderr.writeSync(new TextEncoder(
 
 const creators: Record<string, () => Promise<Peer>> = {
   agent: createAgentPeer,
+  joined: createJoinedPeer,
   floor: createFloor,
   podman: createPodmanPeer,
   kubelet() {

@@ -91,6 +91,11 @@ function crowdRows(peers: readonly PeerResults[]): Row[] {
     ]),
     one(`idle with ${count} pods: CPU of a core`, "%", (c) => c.idle?.cpu, 0.3),
     one(`idle with ${count} pods: written`, "bytes", (c) => c.idle?.writtenBytes, 0),
+    one(
+      `idle with ${count} pods: requests of the API server`,
+      "a minute",
+      ({ idle }) => idle?.requests && Object.values(idle.requests).reduce((sum, n) => sum + n, 0),
+    ),
   ];
 }
 

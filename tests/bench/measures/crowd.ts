@@ -13,6 +13,8 @@ export interface Idle {
   /** Per cent of one core. */
   cpu: number;
   writtenBytes: number;
+  /** Of an API server, a minute; by verb and resource. */
+  requests?: Record<string, number>;
 }
 
 /** Many pods at once, and with them. */
@@ -73,8 +75,9 @@ export async function removeAll(peer: Peer, pods: readonly BenchPod[]): Promise<
     begin;
 }
 
-async function measureIdle(resident: Resident, seconds: number): Promise<Idle> {
+async function measureIdle(peer: Peer, resident: Resident, seconds: number): Promise<Idle> {
   const pid = resident.pid();
+  const asked = peer.requests?.().length;
   const [cpu, written, begin] = [readCpuSeconds(pid), readWrittenBytes(pid), performance.now()];
   await pause(seconds * 1000);
   const passed = (performance.now() - begin) / 1000;
@@ -82,7 +85,13 @@ async function measureIdle(resident: Resident, seconds: number): Promise<Idle> {
     seconds: passed,
     cpu: 100 * (readCpuSeconds(pid) - cpu) / passed,
     writtenBytes: readWrittenBytes(pid) - written,
+    ...(asked !== undefined && { requests: perMinute(peer.requests!().slice(asked), passed) }),
   };
+}
+
+function perMinute(requests: readonly string[], seconds: number): Record<string, number> {
+  const counts = Map.groupBy(requests, (request) => request);
+  return Object.fromEntries([...counts].map(([request, all]) => [request, all.length * 60 / seconds]));
 }
 
 const idsOf = async (peer: Peer, pods: readonly BenchPod[]): Promise<string[]> =>
@@ -166,7 +175,10 @@ async function measureBurst(peer: Peer, pods: readonly BenchPod[], options: Burs
   if (resident === undefined) return { ...common, gone: await removeAll(peer, pods) };
   await options.remember(pods.length);
   options.tell(`${peer.name}: idle for ${options.idleSeconds} s`);
-  const idle = await measureIdle(resident, options.idleSeconds);
+  const idle = await measureIdle(peer, resident, options.idleSeconds);
+  for (const [request, count] of Object.entries(idle.requests ?? {})) {
+    options.tell(`${peer.name}: ${request}: ${count.toFixed(1)} a minute`);
+  }
   const { rss } = readMemory(resident.pid());
   const restart = await measureRestart(peer, resident, pods);
   return { ...common, idle, rss, ...restart, gone: await removeAll(peer, pods) };

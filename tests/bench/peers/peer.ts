@@ -42,6 +42,8 @@ export interface Peer {
   exec?(pod: BenchPod, command: string[]): Promise<void>;
   /** SIGKILL to the main process of the pod's container. */
   kill(pod: BenchPod): Promise<void>;
+  /** What it has asked of an API server until now: verb and resource of each request. */
+  requests?(): string[];
   [Symbol.asyncDispose](): Promise<void>;
 }
 
