@@ -97,7 +97,14 @@ export async function serveKubelet(o: KubeletServerOptions): Promise<KubeletServ
     const believed = socket.authorized && trustOf.get(socket) === identity?.clientCA;
     return readCredentials(request, believed, o.userOf);
   };
-  const serving: Serving = { ...o, credentialsOf, known: (request) => strangers.remove(rawSocket(request)) };
+  const known = (request: http.IncomingMessage) => {
+    const raw = rawSocket(request);
+    // What is below an early connection's TLS cannot be told: one that is known stands for all; their times are bounded.
+    for (const socket of raw === undefined ? (o.early ?? []).map((e) => e.socket) : [raw]) {
+      strangers.remove(socket);
+    }
+  };
+  const serving: Serving = { ...o, credentialsOf, known };
   server.on("request", (request, response) => void respond(serving, request, response));
   server.on("upgrade", (request, socket, head) => void upgrade(serving, request, socket, head));
   await listening(server, o);
@@ -150,8 +157,8 @@ function closed(server: http.Server, open: ReadonlySet<Duplex>, signal: AbortSig
 }
 
 /** The TCP connection below a TLS one: what was counted. */
-const rawSocket = ({ socket }: http.IncomingMessage): Duplex =>
-  (socket as unknown as { _parent?: Duplex })._parent ?? socket;
+const rawSocket = ({ socket }: http.IncomingMessage): Duplex | undefined =>
+  "encrypted" in socket ? (socket as unknown as { _parent?: Duplex })._parent : socket;
 
 interface Serving extends KubeletServerOptions {
   credentialsOf(request: http.IncomingMessage): Credentials;
