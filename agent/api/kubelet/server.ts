@@ -97,12 +97,11 @@ export async function serveKubelet(o: KubeletServerOptions): Promise<KubeletServ
     const believed = socket.authorized && trustOf.get(socket) === identity?.clientCA;
     return readCredentials(request, believed, o.userOf);
   };
-  const known = (request: http.IncomingMessage) => {
-    const raw = rawSocket(request);
-    // What is below an early connection's TLS cannot be told: one that is known stands for all; their times are bounded.
-    for (const socket of raw === undefined ? (o.early ?? []).map((e) => e.socket) : [raw]) {
-      strangers.remove(socket);
-    }
+  const known = ({ socket }: http.IncomingMessage) => {
+    const raw = rawSocket(socket);
+    strangers.remove(raw);
+    // What is below an early connection's TLS cannot be told: one that is known stands for all; handshake and head are timed.
+    if (raw === socket) { for (const early of o.early ?? []) strangers.remove(early.socket); }
   };
   const serving: Serving = { ...o, credentialsOf, known };
   server.on("request", (request, response) => void respond(serving, request, response));
@@ -157,8 +156,7 @@ function closed(server: http.Server, open: ReadonlySet<Duplex>, signal: AbortSig
 }
 
 /** The TCP connection below a TLS one: what was counted. */
-const rawSocket = ({ socket }: http.IncomingMessage): Duplex | undefined =>
-  "encrypted" in socket ? (socket as unknown as { _parent?: Duplex })._parent : socket;
+const rawSocket = (socket: Duplex): Duplex => (socket as unknown as { _parent?: Duplex })._parent ?? socket;
 
 interface Serving extends KubeletServerOptions {
   credentialsOf(request: http.IncomingMessage): Credentials;

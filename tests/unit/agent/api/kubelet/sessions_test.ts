@@ -1,6 +1,8 @@
 /** How sessions and answers that go on end at the kubelet's server. Not for: what they carry (relay_test.ts). */
 import { assertEquals, assertMatch } from "@std/assert";
 import type { Route } from "../../../../../agent/api/kubelet/routes.ts";
+import { earlyConnection } from "../../../../../agent/api/kubelet/early.ts";
+import { createAuthority } from "../../../../fakes/cluster/authority.ts";
 import { until } from "../../../../fakes/until.ts";
 import { type Served, served } from "./serving.ts";
 
@@ -46,6 +48,7 @@ async function readOn(connection: Deno.Conn, seen: { text: string }): Promise<vo
   }
 }
 
+const administrator = { commonName: "admin", organizations: ["system:masters"] };
 const options = { sanitizeOps: false, sanitizeResources: false };
 
 Deno.test("the server's stop ends sessions, and answers that go on", options, async () => {
@@ -71,3 +74,25 @@ Deno.test(
     assertEquals((await it.ask("/wordless", { as: it.admin })).status, 200);
   },
 );
+
+Deno.test("a session of an early connection outlives the time for introductions", options, async () => {
+  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const authority = await createAuthority();
+  const { cert, key } = await authority.identity(administrator, "client");
+  const accepted = listener.accept().then((raw) => earlyConnection(raw, "127.0.0.1"));
+  const connecting = Deno.connectTls({
+    ...{ hostname: "127.0.0.1", port: listener.addr.port, caCerts: [authority.cert], cert, key },
+  });
+  const introduction = 500;
+  await using _it = await served({ authority, routes, early: [await accepted], limits: { introduction } });
+  const session = await connecting;
+  await session.write(new TextEncoder().encode(`GET /held HTTP/1.1\r\nHost: node\r\n${upgrade}\r\n`));
+  const seen = { text: "" };
+  let over = false;
+  const read = readOn(session, seen).catch(() => {}).then(() => over = true);
+  await until("it has begun", () => seen.text === opened);
+  await new Promise((resolve) => setTimeout(resolve, 2 * introduction));
+  assertEquals(over, false);
+  session.close();
+  await read;
+});
