@@ -111,6 +111,8 @@ function ruledContainer(
   const exit = old?.state?.terminated;
   const isKnown = status.state?.terminated !== undefined && status.containerID !== undefined;
   if (old === undefined || exit === undefined || isKnown) return status;
+  // It runs again for a rule that restarts all containers, whatever its own policy says.
+  if (status.restartCount > old.restartCount) return status;
   const isFinal = metadata?.deletionTimestamp !== undefined && status.state?.running === undefined;
   if (isFinal || field === "ephemeralContainerStatuses") return old;
   const isInit = field === "initContainerStatuses";

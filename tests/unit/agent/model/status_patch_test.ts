@@ -155,3 +155,10 @@ Deno.test("what a deleted pod ended with stays, though its containers are taken 
   const after = told(deleted, { phase: "Pending", containerStatuses: [waiting] });
   assertEquals([after.phase, after.containerStatuses], ["Failed", [last]]);
 });
+
+Deno.test("a container that was restarted with all others is shown as it is, though its own policy is Never", () => {
+  const ended = container("c", exited(137), { containerID: "containerd://1" });
+  const again = container("c", { running: {} }, { containerID: "containerd://2", restartCount: 1 });
+  const shown = podOf({ phase: "Running", containerStatuses: [ended] }, "Never");
+  assertEquals(told(shown, { phase: "Running", containerStatuses: [again] }).containerStatuses, [again]);
+});
