@@ -21,6 +21,8 @@ export async function send(to: http.ServerResponse, answer: Response, signal: Ab
     for (;;) {
       const { done, value } = await reader.read();
       if (done || signal.aborted) break;
+      // Of a write of nothing the platform never says that it went out.
+      if (value.length === 0) continue;
       sent = Promise.withResolvers();
       if (!to.write(value, () => sent.resolve())) await drained(to, signal);
     }

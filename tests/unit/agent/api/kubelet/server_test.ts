@@ -114,6 +114,23 @@ Deno.test("a connection that changes its protocol is the route's, with all that 
   assertEquals((await it.ask("/shout/loud", { as: it.admin, method: "POST" })).status, 400);
 });
 
+Deno.test("an answer of nothing ends, as do pauses in one that has something to say", async () => {
+  const pieces = (...texts: string[]) =>
+    new Response(ReadableStream.from(texts.map((t) => new TextEncoder().encode(t))));
+  const route = (path: string, ...texts: string[]): Route => ({
+    methods: ["GET"],
+    path,
+    answer: () => pieces(...texts),
+  });
+  await using it = await served({
+    routes: [route("/none"), route("/empty", ""), route("/some", "a", "", "b", "")],
+  });
+  const bodies = ["/none", "/empty", "/some"].map(async (path) =>
+    (await it.ask(path, { as: it.admin })).body
+  );
+  assertEquals(await Promise.all(bodies), ["", "", "ab"]);
+});
+
 Deno.test("requests are counted by the kubelet's groups of paths; what is not there is other", async () => {
   const counted: string[] = [];
   await using it = await served({ answered: (method, path) => counted.push(`${method} ${path}`) });
