@@ -44,7 +44,9 @@ async function checkReboot(one: ClusterOfOne): Promise<void> {
   for (const pod of [teller, once, doomed]) await node.run(pod);
   for (const name of ["teller", "doomed"]) await user.untilPod(name, "ready at the API server", isReady);
   await user.untilPod("once", "succeeded", (pod) => pod.status?.phase === "Succeeded");
-  await until("it is kept", () => keptAt(one) > 0);
+  const settled = Date.now();
+  await user.patch("Pod", "doomed", { metadata: { labels: { last: "change" } } });
+  await until("all of it is kept", () => keptAt(one) > settled);
   await cluster.pause();
   await agent.kill();
   await cutPower(agent);

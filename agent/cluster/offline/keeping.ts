@@ -33,7 +33,7 @@ export interface Keeping {
 
 /** In ms. Changes come in bursts; flash memory wears out; a token that was renewed is as good as its predecessor for long. */
 const burst = 1_000;
-const rest = 10_000;
+const rest = 5_000;
 const renewals = 600_000;
 const afterFailure = 60_000;
 
