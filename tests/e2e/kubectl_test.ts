@@ -250,6 +250,7 @@ async function checkAttach({ feed, command }: Stage): Promise<void> {
   assert(refused.code !== 0, refused.stdout);
 }
 
+/** Over SPDY, as an API server speaks to a kubelet: through the double's tunnel for WebSockets some sessions stall. */
 async function checkPortForward({ start, feed }: Stage): Promise<void> {
   const size = 8 * 1024 * 1024;
   const made = await feed(new Uint8Array(), [
@@ -258,7 +259,7 @@ async function checkPortForward({ start, feed }: Stage): Promise<void> {
       size / 65536
     } 2>/dev/null; busybox sha256sum </www/big`,
   ]);
-  await using forward = start(["port-forward", "pod/talk", ":8080"]);
+  await using forward = start(["port-forward", "pod/talk", ":8080"], spdy);
   const portOf = (text: string) => /127\.0\.0\.1:(\d+) -> /.exec(text)![1];
   const local = portOf(await forward.shows(/-> 8080/));
   const big = await (await fetch(`http://127.0.0.1:${local}/big`)).arrayBuffer();
@@ -271,7 +272,7 @@ async function checkPortForward({ start, feed }: Stage): Promise<void> {
     throw new Error(`${error}; kubectl said: ${forward.stdout()}`);
   });
   assertEquals(new Set(answers), new Set(["hello\n"]));
-  await using nobody = start(["port-forward", "pod/talk", ":9"]);
+  await using nobody = start(["port-forward", "pod/talk", ":9"], spdy);
   const closed = portOf(await nobody.shows(/-> 9\b/));
   await fetch(`http://127.0.0.1:${closed}/`).then((answer) => answer.body?.cancel(), () => {});
   await nobody.shows(/error.*(forwarding|connection refused|closing)/i);
