@@ -24,6 +24,8 @@ programs_of() {
       echo 'skopeo skopeo'
       echo 'zstd zstd'
       echo 'kubectl kubernetes-client'
+      echo 'curl curl'
+      echo 'openssl openssl'
       ;;
     bench)
       programs_of run
