@@ -2,6 +2,7 @@
  * The latest of everything a user can see. Workers and sources put; the API, the CLI behind it and the cluster
  * reporter get and subscribe. In memory only: the world is the database. Not for: deciding anything.
  */
+import { putNewest } from "./lib/bounded_map.ts";
 import type { Pod } from "./model/gen/v1.ts";
 import type { Problem } from "./model/errors.ts";
 import type { PluginReport } from "./model/plugin_report.ts";
@@ -90,9 +91,7 @@ export function createStatusStore(): StatusStore {
         firstTimestamp: known?.firstTimestamp ?? now,
         lastTimestamp: now,
       };
-      events.delete(key);
-      events.set(key, merged);
-      if (events.size > maxEvents) events.delete(events.keys().next().value!);
+      putNewest(events, key, merged, maxEvents);
       tell({ kind: "event", event: merged });
     },
     events: () => [...events.values()],

@@ -1,6 +1,7 @@
 /**
  * The shapes that Kubernetes' tools expect around our values: lists, events, errors as v1 Status. Pure. Not for: routes.
  */
+import { isoTime } from "../model/iso_time.ts";
 import type { Event, Pod, Secret } from "../model/gen/v1.ts";
 import type { Problem } from "../model/errors.ts";
 import { formatProblem } from "../model/errors.ts";
@@ -111,8 +112,6 @@ function hash(text: string): string {
   return (value >>> 0).toString(16).padStart(8, "0");
 }
 
-const wholeSeconds = (ms: number): string => new Date(ms).toISOString().replace(/\.\d+Z$/, "Z");
-
 export function eventObject(event: AgentEvent, nodeName: string): Event {
   const { kind, name, uid } = event.object;
   const namespace = event.object.namespace ?? "default";
@@ -133,8 +132,8 @@ export function eventObject(event: AgentEvent, nodeName: string): Event {
     message: event.message,
     source: { component: "agent", ...(nodeName === "" ? {} : { host: nodeName }) },
     count: event.count,
-    firstTimestamp: wholeSeconds(event.firstTimestamp),
-    lastTimestamp: wholeSeconds(event.lastTimestamp),
+    firstTimestamp: isoTime(event.firstTimestamp),
+    lastTimestamp: isoTime(event.lastTimestamp),
     reportingComponent: "agent",
     reportingInstance: nodeName,
   };
@@ -212,7 +211,7 @@ export function pluginObject(
     ...(endpoint !== "" && { endpoint }),
     ...(versions.length > 0 && { versions }),
     ...(error !== "" && { error }),
-    since: wholeSeconds(since),
+    since: isoTime(since),
   };
 }
 

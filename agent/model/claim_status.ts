@@ -1,6 +1,7 @@
 /**
  * Claims and volumes as users see them, with the status that Kubernetes' controllers would write. Pure.
  */
+import { isoTime } from "./iso_time.ts";
 import { allClasses, requestOf } from "./claim_match.ts";
 import {
   type ClaimPlan,
@@ -15,8 +16,6 @@ import type { Objects } from "./wish.ts";
 
 /** What failed last, by the name of the volume. */
 export type VolumeTroubles = ReadonlyMap<string, string>;
-
-const timestamp = (ms: number): string => new Date(ms).toISOString().replace(/\.\d+Z$/, "Z");
 
 /** `objects` with everything of claims and volumes that is on record. */
 export function withClaims(
@@ -56,9 +55,9 @@ function shownClaim(
   const metadata = {
     ...claim.metadata,
     uid,
-    creationTimestamp: timestamp(createdAt),
+    creationTimestamp: isoTime(createdAt),
     finalizers: ["kubernetes.io/pvc-protection"],
-    ...(deletedAt !== undefined && { deletionTimestamp: timestamp(deletedAt) }),
+    ...(deletedAt !== undefined && { deletionTimestamp: isoTime(deletedAt) }),
   };
   if (bound === undefined) return { ...claim, metadata, status: { phase: "Pending" } };
   const { volume } = bound;
@@ -109,9 +108,9 @@ function shownVolume(
     ...volume,
     metadata: {
       ...volume.metadata,
-      creationTimestamp: timestamp(createdAt),
+      creationTimestamp: isoTime(createdAt),
       finalizers: ["kubernetes.io/pv-protection"],
-      ...(gone && { deletionTimestamp: timestamp(createdAt) }),
+      ...(gone && { deletionTimestamp: isoTime(createdAt) }),
     },
     spec: { ...volume.spec, claimRef },
   };

@@ -8,7 +8,8 @@ import { type Need, triggerOf, usableSandbox } from "./need.ts";
 import type { ObservedPod } from "./observed.ts";
 import { isAlive } from "./plan_stop.ts";
 import { isPodOutdated } from "./resize.ts";
-import { isoTime, type StatusFacts } from "./status_facts.ts";
+import { isoTime } from "./iso_time.ts";
+import type { StatusFacts } from "./status_facts.ts";
 
 const initPassed = (s: ContainerStatus, c: Container) =>
   c.restartPolicy === "Always" ? s.started === true : s.state?.terminated?.exitCode === 0;

@@ -2,6 +2,7 @@
  * The kubelet's /stats/summary. Pure. What is missing there is not measured here: network, inodes of emptyDirs, the image
  * file system. Source: k8s.io/kubelet/pkg/apis/stats/v1alpha1, types.go.
  */
+import { isoTime } from "./iso_time.ts";
 import type { Pod } from "./gen/v1.ts";
 import { type MeasuredVolume, volumeSummaries } from "./volume_stats.ts";
 import { containerIn, type MeasuredUsage, nanoCores, podIn, type Usage } from "./usage.ts";
@@ -36,16 +37,14 @@ export interface SummaryFacts {
   volumes: ReadonlyMap<string, readonly MeasuredVolume[]>;
 }
 
-const time = (ms: number): string => new Date(ms).toISOString().replace(/\.\d+Z$/, "Z");
-
 const cpuOf = (before: Usage | undefined, now: Usage) => ({
-  time: time(now.at),
+  time: isoTime(now.at),
   ...(nanoCores(before, now) === undefined ? {} : { usageNanoCores: nanoCores(before, now) }),
   usageCoreNanoSeconds: now.cpu,
 });
 
 const memoryOf = (now: Usage, limit?: number) => ({
-  time: time(now.at),
+  time: isoTime(now.at),
   ...(limit === undefined ? {} : { availableBytes: Math.max(0, limit - now.workingSet) }),
   usageBytes: now.memory,
   workingSetBytes: now.workingSet,
@@ -54,7 +53,7 @@ const memoryOf = (now: Usage, limit?: number) => ({
 
 function fsOf(at: number, disk: Capacity | undefined, used: number | undefined, inodesUsed?: number) {
   return {
-    time: time(at),
+    time: isoTime(at),
     ...(disk === undefined ? {} : { availableBytes: disk.available, capacityBytes: disk.capacity }),
     ...(used === undefined ? {} : { usedBytes: used }),
     ...(disk === undefined ? {} : { inodesFree: disk.inodesFree, inodes: disk.inodes }),
@@ -113,7 +112,7 @@ export function statsSummary(measured: MeasuredUsage, pods: readonly Pod[], fact
   return {
     node: {
       nodeName: facts.nodeName,
-      startTime: time(facts.bootedAt),
+      startTime: isoTime(facts.bootedAt),
       cpu: cpuOf(before.node, now.node),
       memory: memoryOf(now.node, facts.memoryCapacity),
       ...(disk === undefined ? {} : { fs: fsOf(now.at, disk, disk.capacity - disk.available) }),

@@ -15,7 +15,8 @@ import { isSidecar } from "./restart.ts";
 import { isAlive } from "./plan_stop.ts";
 import { hasOwnResources, qosClass } from "./qos.ts";
 import { actualPodResources, actualResources } from "./resize.ts";
-import { isoTime, type StatusFacts } from "./status_facts.ts";
+import { isoTime } from "./iso_time.ts";
+import type { StatusFacts } from "./status_facts.ts";
 import { shownMessage } from "./termination.ts";
 
 type Needs = ReadonlyMap<string, Need>;

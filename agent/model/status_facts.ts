@@ -17,5 +17,3 @@ export interface StatusFacts extends Facts {
   before: PodStatus | undefined;
   stopping: boolean;
 }
-
-export const isoTime = (ms: number): string => new Date(ms).toISOString().replace(/\.\d{3}Z$/, "Z");

@@ -4,6 +4,7 @@
  *
  * Source: kubernetes pkg/kubelet/server/stats/volume_stat_calculator.go, pkg/kubelet/metrics/collectors/volume_stats.go.
  */
+import { isoTime } from "./iso_time.ts";
 import { claimKeyOf } from "./claim_wish.ts";
 import type { PersistentVolume, Pod } from "./gen/v1.ts";
 import { gaugeText } from "./resource_metrics.ts";
@@ -66,7 +67,7 @@ export const volumeSummaries = (
   namespace: string,
 ): object[] =>
   volumes.map(({ name, claim, at, stats: { bytes, inodes, condition } }) => ({
-    time: new Date(at).toISOString().replace(/\.\d+Z$/, "Z"),
+    time: isoTime(at),
     ...(bytes && { availableBytes: bytes.available, capacityBytes: bytes.total, usedBytes: bytes.used }),
     ...(inodes && { inodesFree: inodes.available, inodes: inodes.total, inodesUsed: inodes.used }),
     name,

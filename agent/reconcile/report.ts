@@ -10,7 +10,7 @@ import type { DesiredPod, Wish } from "../model/wish.ts";
 import type { ObservedPod } from "../model/observed.ts";
 import type { Facts } from "../model/plan.ts";
 import { derivePodStatus } from "../model/status.ts";
-import { isoTime } from "../model/status_facts.ts";
+import { isoTime } from "../model/iso_time.ts";
 import { usableSandbox } from "../model/need.ts";
 import { NETWORK_STATUS, networkStatus } from "../model/networks.ts";
 import { type PendingResize, resizeText } from "../model/resize.ts";

@@ -1,6 +1,6 @@
 /**
- * The node's Lease, by which the control plane knows that it lives. On its own connection and clock: nothing else that the
- * node has to say may hold it up. Source: kubernetes component-helpers/apimachinery/lease, pkg/kubelet (nodeLeaseController).
+ * The node's Lease, by which the control plane knows that it lives. By its own clock and with its own deadline: nothing else
+ * that the node has to say may hold it up. Source: kubernetes component-helpers/apimachinery/lease, pkg/kubelet (nodeLeaseController).
  */
 import type { Log } from "../../lib/log.ts";
 import { errorText } from "../../model/errors.ts";

@@ -9,7 +9,7 @@ import { errorText } from "../../model/errors.ts";
 import type { Node, NodeStatus } from "../../model/gen/v1.ts";
 import { newNode, type NodeIntent, nodePatch } from "../../model/node_object.ts";
 import { nodeStatus, type NodeView, statusPatch } from "../../model/node_status.ts";
-import { isoTime } from "../../model/status_facts.ts";
+import { isoTime } from "../../model/iso_time.ts";
 import type { Host } from "../../ports.ts";
 import type { Api } from "../client/api.ts";
 import { ApiError, isReason } from "../client/api_error.ts";

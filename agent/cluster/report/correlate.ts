@@ -3,6 +3,7 @@
  * an object that never stops complaining is heard now and then. Source: client-go's tools/record, events_cache.go. Not
  * for: sending them (events.ts).
  */
+import { putNewest } from "../../lib/bounded_map.ts";
 import type { AgentEvent } from "../../model/status_types.ts";
 
 export interface Correlated {
@@ -43,7 +44,7 @@ export function createCorrelator(): Correlator {
       ? { messages: new Set<string>(), count: 0, first: now, last: now }
       : known;
     group.last = now;
-    put(similar, JSON.stringify(kind), group);
+    putNewest(similar, JSON.stringify(kind), group, mostKnown);
     if (group.messages.has(event.message) || group.messages.size < mostSimilar - 1) {
       group.messages.add(event.message);
       return { key: JSON.stringify([...kind, event.fieldPath, event.message]), event };
@@ -58,7 +59,7 @@ export function createCorrelator(): Correlator {
     const key = JSON.stringify(event.object);
     const { tokens, at } = budgets.get(key) ?? { tokens: burst, at: now };
     const left = Math.min(burst, tokens + Math.max(0, now - at) / refillMs);
-    put(budgets, key, { tokens: left >= 1 ? left - 1 : left, at: now });
+    putNewest(budgets, key, { tokens: left >= 1 ? left - 1 : left, at: now }, mostKnown);
     return left >= 1;
   }
 
@@ -68,11 +69,4 @@ export function createCorrelator(): Correlator {
       return affords(event, now) ? sent : undefined;
     },
   };
-}
-
-/** The one that was used longest ago makes room. */
-function put<T>(map: Map<string, T>, key: string, value: T): void {
-  map.delete(key);
-  map.set(key, value);
-  if (map.size > mostKnown) map.delete(map.keys().next().value!);
 }

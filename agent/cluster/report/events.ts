@@ -3,6 +3,8 @@
  * sent now waits, bounded, with the newest count of each. Source: client-go's tools/record. Not for: which events are worth
  * it (correlate.ts), nor for the agent's own list of them (status_store.ts).
  */
+import { isoTime } from "../../model/iso_time.ts";
+import { putNewest } from "../../lib/bounded_map.ts";
 import type { Log } from "../../lib/log.ts";
 import { createMailbox } from "../../lib/mailbox.ts";
 import { pause } from "../../lib/pause.ts";
@@ -66,7 +68,7 @@ export async function reportEvents(o: EventReport, signal: AbortSignal): Promise
     const [key, event] = next;
     try {
       const name = await send(o, event, sent.get(key), signal);
-      remember(sent, key, name);
+      putNewest(sent, key, name, mostKnown);
       attempt = 0;
       if (waiting.get(key) === event) waiting.delete(key);
     } catch (error) {
@@ -137,8 +139,8 @@ function eventObject(event: AgentEvent, nodeName: string) {
     message: event.message.slice(0, longestMessage),
     source: { component: "kubelet", host: nodeName },
     count: event.count,
-    firstTimestamp: seconds(event.firstTimestamp),
-    lastTimestamp: seconds(event.lastTimestamp),
+    firstTimestamp: isoTime(event.firstTimestamp),
+    lastTimestamp: isoTime(event.lastTimestamp),
     reportingComponent: "kubelet",
     reportingInstance: nodeName,
   };
@@ -155,11 +157,3 @@ function nameThere(
 
 /** What events.k8s.io takes. Source: k8s.io/kubernetes/pkg/apis/core/validation, NoteLengthLimit. */
 const longestMessage = 1024;
-
-const seconds = (ms: number): string => new Date(ms).toISOString().replace(/\.\d+Z$/, "Z");
-
-function remember(sent: Map<string, string>, key: string, name: string): void {
-  sent.delete(key);
-  sent.set(key, name);
-  if (sent.size > mostKnown) sent.delete(sent.keys().next().value!);
-}

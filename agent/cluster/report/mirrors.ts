@@ -1,6 +1,6 @@
 /**
  * Keeps a mirror of each static pod at the API server, where the cluster's tools look for it. The pod itself never waits
- * for its mirror. Not for: what a mirror says (model/mirror.ts), nor for its status (status.ts).
+ * for its mirror. Not for: what a mirror says (model/mirror.ts), nor for its status (statuses.ts).
  */
 import { createMailbox } from "../../lib/mailbox.ts";
 import { errorText, type Problem } from "../../model/errors.ts";

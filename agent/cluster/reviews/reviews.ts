@@ -4,6 +4,7 @@
  * (api/kubelet/).
  */
 import { createRemembered } from "../../lib/remembered.ts";
+import { sha256 } from "../../lib/sha256.ts";
 import type { NodeAccess, User } from "../../model/kubelet_access.ts";
 import type { Api } from "../client/api.ts";
 
@@ -53,7 +54,7 @@ export function createReviews(o: ReviewOptions): Reviews {
   return {
     // Of the token only its digest is kept.
     reviewToken: async (token) =>
-      await users.get(await digestOf(token), async () => ({ value: await review(token), ms: o.tokenTTL })),
+      await users.get(await sha256(token), async () => ({ value: await review(token), ms: o.tokenTTL })),
     allows: async (user, asked) =>
       await verdicts.get(JSON.stringify([user, asked]), async () => {
         const status = await create(accessReviews, "SubjectAccessReview", specOf(user, asked, o.nodeName));
@@ -92,6 +93,3 @@ const objectOf = (value: unknown): Record<string, unknown> =>
 
 const textsOf = (value: unknown): string[] =>
   Array.isArray(value) ? value.filter((item) => typeof item === "string") : [];
-
-const digestOf = async (text: string): Promise<string> =>
-  new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text))).toHex();

@@ -1,4 +1,5 @@
 /** What the kubelet's API tells, from the parts that know it. Not for: its form (api/kubelet/). */
+import { isoTime } from "../../model/iso_time.ts";
 import { join } from "@std/path";
 import { type CheckpointOptions, checkpointRoute } from "../../api/kubelet/checkpoint.ts";
 import { closed, disabledRoutes, openRoutes, type PageOptions, pageRoutes } from "../../api/kubelet/pages.ts";
@@ -94,7 +95,7 @@ function checkpoints({ config, host, store, parts, chosen }: KubeletApiOptions):
       if (found === undefined) return undefined;
       const directory = join(config.rootDir, "checkpoints");
       await host.mkdir(directory, 0o700);
-      const time = new Date(host.now()).toISOString().replace(/\.\d+Z$/, "Z");
+      const time = isoTime(host.now());
       const location = join(directory, `checkpoint-${name}_${namespace}-${container}-${time}.tar`);
       await chosen.cri.checkpoint(found.id, location, timeoutSeconds, signal);
       return location;
