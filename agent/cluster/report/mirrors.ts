@@ -10,10 +10,14 @@ import { type DesiredPod, type PodKey, podKey } from "../../model/wish.ts";
 import type { Api } from "../client/api.ts";
 import { isPassing, isReason } from "../client/api_error.ts";
 import { pauseBefore } from "../client/retry.ts";
+import type { OwnNode } from "../node/own_node.ts";
+import { deletePod } from "./delete_pod.ts";
 
 export interface MirrorOptions {
   api: Api;
   nodeName: string;
+  /** Whose Node mirrors are: one that is not registered has none. */
+  own: Pick<OwnNode, "get" | "changes">;
   /** On a clock that never jumps, in ms. */
   monotonic(): number;
   /** All that is in the way of mirrors, each time that it changes. */
@@ -40,35 +44,22 @@ interface Trouble {
   problem?: Problem;
 }
 
-type Work = { key: PodKey; create: DesiredPod } | { key: PodKey; remove: Pod };
+type Work = { key: PodKey; of: DesiredPod; create: Pod } | { key: PodKey; remove: Pod };
 
 export function createMirrors(o: MirrorOptions): Mirrors {
-  const { api, nodeName, random = Math.random } = o;
+  const { api, nodeName, own, random = Math.random } = o;
   const mailbox = createMailbox<true>(o.monotonic);
   /** By name of the work. */
   const troubles = new Map<string, Trouble>();
   let wanted: ReadonlyMap<PodKey, DesiredPod> = new Map();
   let complete = false;
   let mirrors: ReadonlyMap<PodKey, Pod> | undefined;
-  let owner: { name: string; uid: string } | undefined;
-
-  async function nodeOf(signal: AbortSignal): Promise<{ name: string; uid: string }> {
-    if (owner !== undefined) return owner;
-    const node = await api.ask({ path: `/api/v1/nodes/${nodeName}`, deadline, signal });
-    const uid = (node as { metadata?: { uid?: string } } | null)?.metadata?.uid ?? "";
-    return owner = { name: nodeName, uid };
-  }
 
   async function carryOut(work: Work, signal: AbortSignal): Promise<void> {
-    const [namespace, name] = work.key.split("/");
+    if ("remove" in work) return await deletePod(api, work.remove, deadline, signal);
+    const [namespace] = work.key.split("/");
     const path = `/api/v1/namespaces/${namespace}/pods`;
-    if ("create" in work) {
-      const body = mirrorOf(work.create.pod, await nodeOf(signal));
-      await api.ask({ method: "POST", path, body, deadline, signal });
-      return;
-    }
-    const body = { gracePeriodSeconds: 0, preconditions: { uid: work.remove.metadata?.uid } };
-    await api.ask({ method: "DELETE", path: `${path}/${name}`, body, deadline, signal });
+    await api.ask({ method: "POST", path, body: work.create, deadline, signal });
   }
 
   async function attempt(work: Work, signal: AbortSignal): Promise<void> {
@@ -78,14 +69,12 @@ export function createMirrors(o: MirrorOptions): Mirrors {
       troubles.set(nameOf(work), { attempt: 0, until: o.monotonic() + backOff.first });
     } catch (error) {
       if (signal.aborted) return;
-      // A node that was registered anew has another uid.
-      if (isReason(error, "Forbidden")) owner = undefined;
       const tries = troubles.get(nameOf(work))?.attempt ?? 0;
       const isQuiet = isPassing(error) || isReason(error, "AlreadyExists", "Conflict") || "remove" in work;
       troubles.set(nameOf(work), {
         attempt: tries + 1,
         until: o.monotonic() + pauseBefore(tries, backOff, random()),
-        ...(isQuiet || !("create" in work) ? {} : { problem: problemOf(work.create, error) }),
+        ...(isQuiet || !("create" in work) ? {} : { problem: problemOf(work.of, error) }),
       });
     }
   }
@@ -108,8 +97,12 @@ export function createMirrors(o: MirrorOptions): Mirrors {
       mailbox.nudge();
     },
     async run(signal) {
+      let uid: string | undefined;
+      own.changes.subscribe((node) => node?.metadata?.uid !== uid && mailbox.nudge(), signal);
       while (!signal.aborted) {
-        const works = mirrors === undefined ? [] : planMirrors(wanted, mirrors, complete, owner?.uid);
+        uid = own.get()?.metadata?.uid;
+        const node = uid === undefined ? undefined : { name: nodeName, uid };
+        const works = mirrors === undefined ? [] : planMirrors(wanted, mirrors, complete, node);
         const due = works.filter((work) => (troubles.get(nameOf(work))?.until ?? 0) <= o.monotonic());
         await Promise.all(due.map((work) => attempt(work, signal)));
         tell(works);
@@ -126,28 +119,28 @@ const nameOf = (work: Work): string => `${"create" in work ? "create" : "remove"
 const keyOf = ({ pod }: DesiredPod, nodeName: string): PodKey =>
   podKey({ metadata: { ...pod.metadata, name: mirrorName(pod.metadata?.name ?? "", nodeName) } });
 
-/** Pure. A mirror that says something else is taken away first. */
+/** Pure. A mirror that says something else is taken away first; while nobody knows the Node, those that there are stay. */
 function planMirrors(
   wanted: ReadonlyMap<PodKey, DesiredPod>,
   mirrors: ReadonlyMap<PodKey, Pod>,
   complete: boolean,
-  node: string | undefined,
+  node: { name: string; uid: string } | undefined,
 ): Work[] {
-  const owner = (mirror: Pod) => node ?? mirror.metadata?.ownerReferences?.[0]?.uid ?? "";
-  const stale = [...mirrors].flatMap(([key, mirror]): Work[] => {
-    const static_ = wanted.get(key);
-    if (static_ === undefined) return complete ? [{ key, remove: mirror }] : [];
-    const now = mirrorOf(static_.pod, { name: "", uid: owner(mirror) });
-    return isCurrent(mirror, now) ? [] : [{ key, remove: mirror }];
-  });
-  const missing = [...wanted].filter(([key]) => !mirrors.has(key));
-  return [...stale, ...missing.map(([key, create]) => ({ key, create }))];
+  const unwanted = complete ? [...mirrors].filter(([key]) => !wanted.has(key)) : [];
+  const works = unwanted.map(([key, remove]): Work => ({ key, remove }));
+  if (node === undefined) return works;
+  for (const [key, of] of wanted) {
+    const [mirror, create] = [mirrors.get(key), mirrorOf(of.pod, node)];
+    if (mirror === undefined) works.push({ key, of, create });
+    else if (!isCurrent(mirror, create)) works.push({ key, remove: mirror });
+  }
+  return works;
 }
 
 function problemOf({ pod, origin }: DesiredPod, error: unknown): Problem {
   const { namespace, name } = pod.metadata ?? {};
   const why = isReason(error, "NotFound")
-    ? `it has no namespace ${namespace} (kubectl create namespace ${namespace}), or does not know this node yet`
+    ? `it has no namespace ${namespace} (kubectl create namespace ${namespace})`
     : errorText(error);
   return {
     severity: "warning",

@@ -13,8 +13,9 @@ import type { Pod, PodStatus } from "../../model/gen/v1.ts";
 import { canonical } from "../../model/hash.ts";
 import { statusPatch } from "../../model/status_patch.ts";
 import type { Api } from "../client/api.ts";
-import { ApiError, isReason } from "../client/api_error.ts";
+import { ApiError } from "../client/api_error.ts";
 import { pauseBefore } from "../client/retry.ts";
+import { deletePod, pathOfPod } from "./delete_pod.ts";
 
 /** Uids are those of the API's objects: of a static pod, its mirror's. */
 export interface StatusReport {
@@ -106,8 +107,11 @@ export function createStatusReport(o: StatusReportOptions): StatusReport {
 
   async function go(uid: string, entry: Entry, errand: Errand, signal: AbortSignal): Promise<void> {
     try {
-      if (errand.kind === "delete") await deletePod(o.api, entry, signal);
-      else await patchStatus(o.api, entry, errand, signal);
+      if (errand.kind === "delete") {
+        await deletePod(o.api, entry.shown, requestMs, signal);
+        // It may stay for others' sake: they hold it by finalizers.
+        entry.deleted = true;
+      } else await patchStatus(o.api, entry, errand, signal);
       [entry.attempt, entry.at] = [0, 0];
     } catch (error) {
       if (signal.aborted) return;
@@ -232,11 +236,6 @@ function errandOf(entry: Entry): Errand | undefined {
   return awaited ? { kind: "delete" } : undefined;
 }
 
-const pathOf = ({ metadata }: Pod) =>
-  `/api/v1/namespaces/${encodeURIComponent(metadata?.namespace ?? "")}/pods/${
-    encodeURIComponent(metadata?.name ?? "")
-  }`;
-
 async function patchStatus(
   api: Api,
   entry: Entry,
@@ -249,7 +248,7 @@ async function patchStatus(
   try {
     answer = await api.ask({
       method: "PATCH",
-      path: `${pathOf(entry.shown)}/status`,
+      path: `${pathOfPod(entry.shown)}/status`,
       body,
       contentType: "application/strategic-merge-patch+json",
       deadline: requestMs,
@@ -263,21 +262,4 @@ async function patchStatus(
   if (answer?.metadata?.uid !== entry.shown.metadata?.uid) return;
   if (!isOlder(answer, entry.shown)) entry.shown = answer;
   settle(answer);
-}
-
-async function deletePod(api: Api, entry: Entry, signal: AbortSignal): Promise<void> {
-  const { uid } = entry.shown.metadata ?? {};
-  try {
-    await api.ask({
-      method: "DELETE",
-      path: pathOf(entry.shown),
-      body: { kind: "DeleteOptions", apiVersion: "v1", gracePeriodSeconds: 0, preconditions: { uid } },
-      deadline: requestMs,
-      signal,
-    });
-  } catch (error) {
-    if (!isReason(error, "NotFound")) throw error;
-  }
-  // It may stay for others' sake: they hold it by finalizers.
-  entry.deleted = true;
 }

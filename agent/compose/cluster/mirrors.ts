@@ -11,10 +11,11 @@ import type { ClusterContext } from "./mod.ts";
 export function createMirrors(
   { link, host, store, desired, signal }: ClusterContext,
 ): { seen(mirrors: ReadonlyMap<PodKey, Pod>): void; loop: Loop } {
-  const { api, nodeName } = link;
+  const { api, nodeName, own } = link;
   const mirrors = create({
     api,
     nodeName,
+    own,
     monotonic: () => host.monotonic(),
     report: (problems) => store.setProblems("mirrors", problems),
   });

@@ -1,5 +1,6 @@
 /** Mirrors at the double, which admits of a node what NodeRestriction admits. */
 import { assertEquals, assertStringIncludes } from "@std/assert";
+import { createOwnNode, watchOwnNode } from "../../../../../agent/cluster/node/own_node.ts";
 import { watchPods } from "../../../../../agent/cluster/pods/pods.ts";
 import { createMirrors, type Mirrors } from "../../../../../agent/cluster/report/mirrors.ts";
 import { silentLog } from "../../../../../agent/lib/log.ts";
@@ -39,22 +40,25 @@ async function withMirrors(test: (bench: Bench) => Promise<void>): Promise<void>
   using api = await connected(cluster, { subject: node });
   const stop = new AbortController();
   let problems: Problem[] = [];
+  const own = createOwnNode();
   const mirrors = createMirrors({
     api,
     nodeName: "box",
+    own,
     monotonic: () => performance.now(),
     report: (found) => problems = found,
     random: () => 0,
   });
   const changed = (_pods: unknown, seen: Parameters<Mirrors["seen"]>[0]) => mirrors.seen(seen);
   const watching = watchPods({ api, nodeName: "box", log: silentLog, changed }, stop.signal);
+  const looking = watchOwnNode({ api, nodeName: "box", own, log: silentLog }, stop.signal);
   const running = mirrors.run(stop.signal);
   const names = () => cluster.world.store.list(kinds.pod).map((p) => p.metadata.name);
   try {
     await test({ cluster, mirrors, problems: () => problems, names });
   } finally {
     stop.abort();
-    await Promise.all([watching, running]);
+    await Promise.all([watching, looking, running]);
   }
 }
 
