@@ -3,6 +3,7 @@
  * reporter get and subscribe. In memory only: the world is the database. Not for: deciding anything.
  */
 import { putNewest } from "./lib/bounded_map.ts";
+import { createListeners } from "./lib/listeners.ts";
 import type { Pod } from "./model/gen/v1.ts";
 import type { Problem } from "./model/errors.ts";
 import type { PluginReport } from "./model/plugin_report.ts";
@@ -49,12 +50,9 @@ export function createStatusStore(): StatusStore {
   const problems = new Map<string, readonly Problem[]>();
   const plugins = new Map<string, readonly PluginReport[]>();
   const events = new Map<string, AgentEvent>();
-  const listeners = new Set<(change: Change) => void>();
+  const { tell, subscribe } = createListeners<Change>();
   let objects = noObjects;
   let status: AgentStatus | undefined;
-  const tell = (change: Change) => {
-    for (const listener of listeners) listener(change);
-  };
   const byName = (a: Pod, b: Pod) => {
     const [x, y] = [a, b].map((p) => `${p.metadata?.namespace}/${p.metadata?.name}`);
     return x! < y! ? -1 : 1;
@@ -112,10 +110,6 @@ export function createStatusStore(): StatusStore {
       tell({ kind: "status" });
     },
     status: () => status,
-    subscribe(listener, signal) {
-      if (signal.aborted) return;
-      listeners.add(listener);
-      signal.addEventListener("abort", () => listeners.delete(listener), { once: true });
-    },
+    subscribe,
   };
 }

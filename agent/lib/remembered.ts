@@ -1,5 +1,7 @@
 /** Answers that hold for a time, bounded in number: one question at a time for all who ask the same. Not for: what is asked. */
 
+import { putNewest } from "./bounded_map.ts";
+
 export interface Held<T> {
   value: T;
   /** How long it holds, in ms. */
@@ -18,10 +20,7 @@ export function createRemembered<T>(most: number, monotonic: () => number): Reme
 
   async function fresh(key: string, ask: () => Promise<Held<T>>): Promise<T> {
     const { value, ms } = await ask();
-    held.delete(key);
-    const oldest = held.size < most ? undefined : held.keys().next().value;
-    if (oldest !== undefined) held.delete(oldest);
-    held.set(key, { value, until: monotonic() + ms });
+    putNewest(held, key, { value, until: monotonic() + ms }, most);
     return value;
   }
 

@@ -5,6 +5,7 @@
 import { secretKeysOf, volumeNameOf } from "../../model/cluster_claim.ts";
 import { type NeedKey, needKey, needsOf, readNeed } from "../../model/cluster_needs.ts";
 import type { PersistentVolumeClaim, Pod } from "../../model/gen/v1.ts";
+import { isOver } from "../../model/api_pod.ts";
 import { noObjects, type Objects } from "../../model/wish.ts";
 import type { ClaimLook, FollowOptions, Look } from "./follow.ts";
 import { follow } from "./kinds.ts";
@@ -121,7 +122,7 @@ export function createClusterObjects(o: ClusterObjectsOptions, signal: AbortSign
 }
 
 /** It never runs again. */
-const isEnded = ({ status }: Pod) => status?.phase === "Succeeded" || status?.phase === "Failed";
+const isEnded = ({ status }: Pod) => isOver(status);
 
 const isTold = ({ look, volume }: Entry) => look.state !== "asked" && volume?.state !== "asked";
 

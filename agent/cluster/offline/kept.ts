@@ -5,6 +5,7 @@
 import type { ObjectMeta, Pod, PodStatus } from "../../model/gen/v1.ts";
 import { type Kind, kinds, type ObjectField } from "../../model/objects.ts";
 import { referencesOf } from "../../model/references.ts";
+import { isOver } from "../../model/api_pod.ts";
 import type { ServiceAccountToken } from "../../ports.ts";
 import {
   type DesiredPod,
@@ -109,7 +110,7 @@ function withoutBookkeeping<T extends Stored>(object: T): T {
   return { ...object, metadata };
 }
 
-export const hasEnded = (pod: Pod): boolean => ["Succeeded", "Failed"].includes(pod.status?.phase ?? "");
+export const hasEnded = (pod: Pod): boolean => isOver(pod.status);
 
 /** Of the status of a pod that has not ended: what others say of it. The rest is to be seen here, and changes often. */
 function keptPod(pod: Pod): Pod {

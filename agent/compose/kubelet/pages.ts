@@ -4,6 +4,7 @@ import { join } from "@std/path";
 import { type CheckpointOptions, checkpointRoute } from "../../api/kubelet/checkpoint.ts";
 import { closed, disabledRoutes, openRoutes, type PageOptions, pageRoutes } from "../../api/kubelet/pages.ts";
 import type { Route } from "../../api/kubelet/routes.ts";
+import { findPod } from "../../api/lookup.ts";
 import { systemLogRoutes } from "../../api/kubelet/system_logs.ts";
 import { kubeletConfiguration } from "../../config/format.ts";
 import { cadvisorMetrics } from "../../model/cadvisor_metrics.ts";
@@ -86,8 +87,7 @@ async function cadvisor({ host, store, parts }: KubeletApiOptions, signal: Abort
 /** Where the kubelet keeps them. */
 function checkpoints({ config, host, store, parts, chosen }: KubeletApiOptions): CheckpointOptions {
   return {
-    pod: (namespace, name) =>
-      store.pods().find((p) => p.metadata?.namespace === namespace && p.metadata.name === name),
+    pod: (namespace, name) => findPod(store, namespace, name),
     async checkpoint(pod, container, timeoutSeconds, signal) {
       const { namespace, name, uid = "" } = pod.metadata ?? {};
       const [observed] = await parts.runtime.observe(uid, signal);
