@@ -2,6 +2,7 @@
  * Asks an API server: JSON, a deadline for each request, typed errors, tries again where that is safe. Source: Kubernetes'
  * API concepts. Not for: keeping up with a collection (watch_objects.ts).
  */
+import type { Listeners } from "../../lib/listeners.ts";
 import { pause } from "../../lib/pause.ts";
 import { ApiError, errorOfAnswer } from "./api_error.ts";
 import { eachLine, wholeBody } from "./answer_body.ts";
@@ -33,6 +34,8 @@ export interface Api {
   ask(asked: Asked): Promise<unknown>;
   /** Calls with each event; ends with the server's stream, or when the signal aborts. @throws {ApiError} */
   watch(asked: Watched, take: (event: unknown) => void): Promise<void>;
+  /** Tells that the server answers again, having been silent. Absent where nobody notices. */
+  back?: Listeners<void>;
   close(): void;
 }
 

@@ -12,6 +12,8 @@ export interface BackOff {
 
 export const requestBackOff: BackOff = { first: 200, most: 5_000 };
 export const watchBackOff: BackOff = { first: 800, most: 30_000 };
+/** Within so long all watches are opened again when the API server is back after a silence, in ms. */
+export const backSpread = 2_000;
 
 /** Between half and all of an exponential pause. `random` is in [0, 1). */
 export const pauseBefore = (attempt: number, { first, most }: BackOff, random: number): number =>

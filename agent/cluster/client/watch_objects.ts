@@ -7,6 +7,7 @@ import { pause } from "../../lib/pause.ts";
 import { errorText } from "../../model/errors.ts";
 import type { Api } from "./api.ts";
 import { ApiError, isExpired } from "./api_error.ts";
+import { createRest } from "./rest.ts";
 import { watchPause } from "./retry.ts";
 import { createWatchState, type WatchedObject, type WatchState } from "./watch_state.ts";
 
@@ -44,6 +45,7 @@ export async function watchObjects<T extends WatchedObject>(
   let streams = true;
   let attempt = 0;
   let troubled = false;
+  const rest = createRest({ back: options.api.back, returned: () => attempt = 0, wait, random }, signal);
   const trouble = (error: ApiError | undefined) => {
     if (troubled === (error !== undefined)) return;
     troubled = error !== undefined;
@@ -54,7 +56,7 @@ export async function watchObjects<T extends WatchedObject>(
     try {
       await follow(options, state, streams, signal, () => trouble(undefined));
       if (performance.now() - startedAt > goodMs) attempt = 0;
-      else await wait(watchPause(undefined, attempt++, random()), signal);
+      else await rest(watchPause(undefined, attempt++, random()));
     } catch (error) {
       if (signal.aborted) return;
       if (streams && refusesStreams(error)) {
@@ -62,10 +64,12 @@ export async function watchObjects<T extends WatchedObject>(
         continue;
       }
       if (performance.now() - startedAt > goodMs) attempt = 0;
-      trouble(asError(error));
-      const ms = watchPause(error, attempt++, random());
+      const mended = asError(error);
+      trouble(mended);
+      const ms = watchPause(mended, attempt++, random());
       log.debug("watch broke", { path, error: errorText(error), pauseMs: Math.round(ms) });
-      await wait(ms, signal);
+      // Who is told to come later does, whatever others are answered.
+      await (mended.retryAfter === undefined ? rest(ms) : wait(ms, signal));
     }
   }
 }

@@ -1,13 +1,16 @@
 /** Keeping up with a collection, whatever the API server does. */
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import type { Api } from "../../../../../agent/cluster/client/api.ts";
 import { createWatchState, type WatchedObject } from "../../../../../agent/cluster/client/watch_state.ts";
 import { watchObjects, type WatchOptions } from "../../../../../agent/cluster/client/watch_objects.ts";
+import { heardApi } from "../../../../../agent/cluster/offline/heard.ts";
 import { silentLog } from "../../../../../agent/lib/log.ts";
+import { pause } from "../../../../../agent/lib/pause.ts";
 import { type Cluster, startCluster } from "../../../../fakes/cluster/cluster.ts";
 import { made } from "../../../../fakes/cluster/controllers.ts";
 import { kinds } from "../../../../fakes/cluster/world.ts";
 import { until } from "../../../../fakes/until.ts";
-import { connected } from "../connected.ts";
+import { connected, never } from "../connected.ts";
 
 interface ConfigMap extends WatchedObject {
   data?: Record<string, string>;
@@ -101,6 +104,51 @@ Deno.test("after a cut, half an event, garbage, 429, 500 and a server that was a
     assertEquals(seen.troubles.at(-1), "mended");
     // From where it was: the list was streamed once.
     assertEquals(watches(cluster).filter((r) => r.query.has("sendInitialEvents")).length, 1);
+  });
+});
+
+/** Something else is asked, in vain, then with success: the server is back. */
+async function askTwice(cluster: Cluster, api: Pick<Api, "ask">): Promise<void> {
+  const ask = () => api.ask({ method: "POST", path: "/version", signal: never() });
+  const isVersion = ({ path }: { path: string }) => path === "/version";
+  cluster.faults.add({ when: isVersion, times: 1, answer: "drop" });
+  await assertRejects(ask);
+  await ask().catch(() => {}); // a refusal is an answer, too
+}
+
+/** As after hours of silence: nobody waits for the end of a pause. */
+const slow = {
+  random: () => 0,
+  pause: (ms: number, signal: AbortSignal) => pause(ms * 1000, signal),
+};
+
+Deno.test("a watch that rests is opened again as soon as the server answers something else", async () => {
+  await using cluster = await startCluster();
+  put(cluster, "a", "1");
+  using client = await connected(cluster);
+  const api = heardApi(client, () => {});
+  await following(cluster, { api, ...slow }, async (seen) => {
+    await until("all is known", () => seen.objects.a === "1");
+    await cluster.pause();
+    await until("trouble is told", () => seen.troubles.at(-1) === "Unreachable");
+    await cluster.resume();
+    put(cluster, "a", "2");
+    await askTwice(cluster, api);
+    await until("the change is known", () => seen.objects.a === "2");
+  });
+});
+
+Deno.test("a watch that was told to come later does, whatever others are answered", async () => {
+  await using cluster = await startCluster();
+  using client = await connected(cluster);
+  const api = heardApi(client, () => {});
+  const isWatch = ({ query }: { query: URLSearchParams }) => query.has("watch");
+  cluster.faults.add({ when: isWatch, times: 1, answer: { status: 429, retryAfter: 9 } });
+  await following(cluster, { api, ...slow }, async (seen) => {
+    await until("it is told", () => seen.troubles.at(-1) === "TooManyRequests");
+    await askTwice(cluster, api);
+    await api.ask({ path: "/api/v1/namespaces/w/configmaps", signal: never() });
+    assertEquals(watches(cluster).length, 1);
   });
 });
 
