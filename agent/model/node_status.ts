@@ -5,6 +5,7 @@
  * Source: kubernetes pkg/kubelet/nodestatus (setters.go), pkg/kubelet/kubelet_node_status.go (nodeStatusHasChanged).
  */
 import type { NodeCondition, NodeRuntimeHandler, NodeStatus, NodeSystemInfo } from "./gen/v1.ts";
+import { canonical } from "./hash.ts";
 import { type HeldImageNames, nodeImages } from "./node_images.ts";
 import type { Pressure } from "./node_pressure.ts";
 import { parseQuantity } from "./quantity.ts";
@@ -131,17 +132,9 @@ type Patch = Record<string, unknown>;
 
 /** Mappings are merged by the API server, all else is replaced. */
 const merged = ["capacity", "allocatable", "nodeInfo", "features", "daemonEndpoints"] as const;
-const replaced = ["images", "runtimeHandlers", "volumesInUse"] as const;
+const replaced = ["images", "runtimeHandlers", "declaredFeatures", "volumesInUse"] as const;
 
 const isEqual = (a: unknown, b: unknown) => canonical(a) === canonical(b);
-
-/** JSON, with the keys of mappings in order. */
-function canonical(value: unknown): string {
-  return JSON.stringify(value, (_key, v) => {
-    if (typeof v !== "object" || v === null || Array.isArray(v)) return v;
-    return Object.fromEntries(Object.entries(v).sort(([a], [b]) => a < b ? -1 : 1));
-  }) ?? "";
-}
 
 /**
  * A strategic merge patch of the status; `undefined`: nothing changed. With `heartbeat` the times of all conditions are
@@ -164,10 +157,7 @@ export function statusPatch(before: NodeStatus, now: NodeStatus, heartbeat: bool
       : { addresses: [...now.addresses ?? [], { $patch: "replace" }] }),
     ...(conditions.length === 0 ? {} : { conditions }),
   };
-  if (Object.keys(patch).length === 0) return undefined;
-  // Before 1.35 an API server drops them: by themselves they are no reason to ask again.
-  const declared = isEqual(before.declaredFeatures ?? [], now.declaredFeatures ?? []);
-  return { status: { ...patch, ...(!declared && { declaredFeatures: now.declaredFeatures }) } };
+  return Object.keys(patch).length === 0 ? undefined : { status: patch };
 }
 
 function changedConditions(

@@ -42,7 +42,6 @@ export async function watchObjects<T extends WatchedObject>(
 ): Promise<void> {
   const { log, path, random = Math.random, pause: wait = pause } = options;
   const state = createWatchState<T>(options.slim);
-  let streams = true;
   let attempt = 0;
   let troubled = false;
   const rest = createRest({ back: options.api.back, returned: () => attempt = 0, wait, random }, signal);
@@ -53,6 +52,7 @@ export async function watchObjects<T extends WatchedObject>(
   };
   while (!signal.aborted) {
     const startedAt = performance.now();
+    const streams = !listing.has(options.api);
     try {
       await follow(options, state, streams, signal, () => trouble(undefined));
       if (performance.now() - startedAt > goodMs) attempt = 0;
@@ -60,7 +60,7 @@ export async function watchObjects<T extends WatchedObject>(
     } catch (error) {
       if (signal.aborted) return;
       if (streams && refusesStreams(error)) {
-        streams = false;
+        listing.add(options.api);
         continue;
       }
       if (performance.now() - startedAt > goodMs) attempt = 0;
@@ -77,7 +77,10 @@ export async function watchObjects<T extends WatchedObject>(
 const asError = (error: unknown) =>
   error instanceof ApiError ? error : new ApiError(0, "Unknown", errorText(error), { cause: error });
 
-/** Servers before 1.27, or without WatchList, know no sendInitialEvents. */
+/** Those that refused a streamed list: no watch asks them again. */
+const listing = new WeakSet<Api>();
+
+/** Servers before 1.27, or without WatchList (as v1.33), know no sendInitialEvents. */
 const refusesStreams = (error: unknown) =>
   error instanceof ApiError && (error.code === 400 || error.code === 422) && !isExpired(error);
 

@@ -7,6 +7,7 @@
 import type { Log } from "../../lib/log.ts";
 import { errorText } from "../../model/errors.ts";
 import type { Node, NodeStatus } from "../../model/gen/v1.ts";
+import { canonical } from "../../model/hash.ts";
 import { newNode, type NodeIntent, nodePatch } from "../../model/node_object.ts";
 import { nodeStatus, type NodeView, statusPatch } from "../../model/node_status.ts";
 import { isoTime } from "../../model/iso_time.ts";
@@ -65,10 +66,17 @@ function createReporter(o: NodeReportOptions) {
   /** Uid of the Node that was brought in line. */
   let reconciled: string | undefined;
   let toldAt = -Infinity;
+  /** What an API server of an earlier version left out of what it was told, because it does not know it. */
+  let dropped = "";
   /** Resources that this node has had: one that is gone is told as none of it. */
   const given = new Set<string>();
 
   const statusOf = (view: NodeView, before: NodeStatus) => nodeStatus(view, before, isoTime(host.now()));
+
+  function heard({ status = {} }: Node, view: NodeView): void {
+    toldAt = host.monotonic();
+    dropped = canonical(statusPatch(status, statusOf(view, status), false));
+  }
 
   async function look(signal: AbortSignal): Promise<NodeView> {
     const view = await o.look(signal);
@@ -99,7 +107,7 @@ function createReporter(o: NodeReportOptions) {
     }
     const body = newNode(intent, statusOf(view, {}));
     const created = await api.ask({ method: "POST", path: "/api/v1/nodes", body, signal }) as Node;
-    toldAt = host.monotonic();
+    heard(created, view);
     reconciled = created.metadata?.uid;
     return created;
   }
@@ -120,9 +128,9 @@ function createReporter(o: NodeReportOptions) {
     const heartbeat = host.monotonic() - toldAt >= o.reportEvery;
     const before = node.status ?? {};
     const body = statusPatch(before, statusOf(view, before), heartbeat);
-    if (body === undefined) return node;
+    if (body === undefined || (!heartbeat && canonical(body) === dropped)) return node;
     const answer = await patch(`${path}/status`, body, "application/strategic-merge-patch+json", signal);
-    toldAt = host.monotonic();
+    heard(answer, view);
     return answer;
   }
 

@@ -126,6 +126,7 @@ async function createWorld(options: ClusterOptions): Promise<World> {
       approveServing: false,
       certificateLife: 365 * 24 * hour,
       bookmarkEvery: 60_000,
+      unknownFields: {},
       ...options.settings,
     },
     grants: new Map([["group:kubeadm:cluster-admins", [{ verbs: ["*"], resources: ["*"], paths: ["*"] }]]]),

@@ -15,6 +15,7 @@ import {
   timestamp,
 } from "./objects.ts";
 import { checkPodUpdate, newPod, podStatus, resized, suffix, withEphemeral } from "./pod_rules.ts";
+import { withoutUnknown } from "./older.ts";
 import { groupVersion, type Resource } from "./resources.ts";
 import type { Writing } from "./world.ts";
 
@@ -58,7 +59,7 @@ export async function prepareCreate(
   namespace: string | undefined,
 ): Promise<Stored> {
   const { resource, world } = writing;
-  const object = asStored(resource, body);
+  const object = withoutUnknown(asStored(resource, body), world.settings.unknownFields);
   const given = object.metadata;
   if ((given.namespace ?? namespace ?? "") !== (namespace ?? "")) {
     throw badRequest("the namespace of the provided object does not match the namespace sent on the request");
@@ -144,7 +145,7 @@ const halves = ["status", "resize", "ephemeralcontainers", "approval"];
 /** The object as it is kept after an update; the old one itself when nothing changes. @throws {ApiError} 409, 422 */
 export function prepareUpdate(writing: Writing, before: Stored, body: unknown): Stored {
   const { resource, subresource } = writing;
-  const given = asStored(resource, body);
+  const given = withoutUnknown(asStored(resource, body), writing.world.settings.unknownFields);
   const { name } = before.metadata;
   if (given.metadata.name !== undefined && given.metadata.name !== name) {
     throw badRequest("the name of the object does not match the name on the URL");

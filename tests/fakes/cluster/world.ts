@@ -3,6 +3,7 @@ import type { Authority } from "./authority.ts";
 import type { User } from "./authenticate.ts";
 import type { Rule } from "./authorize.ts";
 import type { Json, Stored } from "./objects.ts";
+import type { UnknownFields } from "./older.ts";
 import { builtIn, type Resource } from "./resources.ts";
 import type { Store } from "./store.ts";
 import type { Tokens } from "./tokens.ts";
@@ -18,6 +19,8 @@ export interface Settings {
   /** Longest life of a service account's token, in ms; absent is as asked. */
   tokenLife?: number;
   bookmarkEvery: number;
+  /** Of an API server of an earlier version. */
+  unknownFields: UnknownFields;
 }
 
 export interface World {

@@ -18,14 +18,6 @@ Deno.test("what is equal is not told, but for its time", () => {
   ]);
 });
 
-Deno.test("an API server that does not keep the declared features is not told again and again", () => {
-  const { declaredFeatures, ...older } = told;
-  assertEquals(statusPatch(older, nodeStatus(viewOf(), older, at(1)), false), undefined);
-  const heartbeat = statusPatch(older, nodeStatus(viewOf(), older, at(1)), true) as { status: NodeStatus };
-  assertEquals(heartbeat.status.declaredFeatures, declaredFeatures);
-  assertEquals(declaredFeatures?.includes("RestartAllContainersOnContainerExits"), true);
-});
-
 Deno.test("addresses replace each other, mappings tell what is gone", () => {
   const view = viewOf({ addresses: ["192.0.2.9", "2001:db8::9"], capacity: { cpu: "4" } });
   const patch = statusPatch(told, nodeStatus(view, told, at(1)), false) as {

@@ -172,14 +172,20 @@ Deno.test("a history that ended while the watch was away is made up by a new lis
 Deno.test("a server without streamed lists is listed in pages", async () => {
   await using cluster = await startCluster();
   put(cluster, "a", "1");
+  using api = await connected(cluster);
   cluster.faults.add({ when: (seen) => seen.query.has("sendInitialEvents"), answer: { status: 422 } });
-  await following(cluster, {}, async (seen) => {
+  await following(cluster, { api }, async (seen) => {
     await until("all is known", () => seen.objects.a === "1");
     put(cluster, "b", "1");
     await until("a change is known", () => seen.objects.b === "1");
     const lists = cluster.requests.filter((r) => r.verb === "list");
     assertEquals(lists.map((r) => r.query.get("limit")), ["500"]);
     assertEquals(watches(cluster).length, 2);
+    await following(cluster, { api }, async (second) => {
+      await until("all is known", () => second.objects.b === "1");
+      const streams = cluster.requests.filter((r) => r.query.has("sendInitialEvents"));
+      assertEquals(streams.length, 1, "it is not asked for a stream again");
+    });
   });
 });
 

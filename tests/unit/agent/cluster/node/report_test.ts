@@ -2,6 +2,7 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import type { Node } from "../../../../../agent/model/gen/v1.ts";
 import { made } from "../../../../fakes/cluster/controllers.ts";
+import { unknownTo133 } from "../../../../fakes/cluster/older.ts";
 import { kinds } from "../../../../fakes/cluster/world.ts";
 import { until } from "../../../../fakes/until.ts";
 import { createLab, leaseResource, type NodeLab, viewOf } from "./lab.ts";
@@ -101,6 +102,35 @@ Deno.test("a change goes up at once, with the time since when, and touches nothi
   lab.nudge();
   await lab.untilNode("short of disk", statusOf("DiskPressure", "True"));
   assertEquals(lab.node()?.status?.capacity?.["a.com/x"], "0", "a resource that is gone is none");
+});
+
+Deno.test("an API server of an earlier version is told once of what it does not keep", async () => {
+  await using lab = await createLab({ settings: { unknownFields: unknownTo133 } });
+  lab.view = viewOf({ nodeInfo: { ...viewOf().nodeInfo, swap: { capacity: 1024 } } });
+  let looks = 0;
+  const looksPass = async () => {
+    const enough = looks + 3;
+    await until("looked", async () => {
+      await lab.host.advance(10_000);
+      return looks >= enough;
+    });
+  };
+  lab.run({
+    look() {
+      looks++;
+      return Promise.resolve(lab.view);
+    },
+  });
+  await lab.untilNode("ready", statusOf("Ready", "True"));
+  const { status } = lab.node()!;
+  assertEquals([status?.declaredFeatures, status?.nodeInfo?.swap], [undefined, undefined]);
+  await looksPass();
+  assertEquals(lab.asked(), ["GET nodes", "POST nodes"]);
+  lab.view = { ...lab.view, notReady: "x" };
+  lab.nudge();
+  await lab.untilNode("not ready", statusOf("Ready", "False"));
+  await looksPass();
+  assertEquals(lab.asked(), ["PATCH nodes/status"]);
 });
 
 Deno.test("without a change, only Leases are renewed, and the status told every five minutes", async () => {

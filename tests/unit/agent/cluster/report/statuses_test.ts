@@ -1,11 +1,11 @@
 import { assertEquals, assertRejects } from "@std/assert";
-import type { Api } from "../../../../../agent/cluster/client/api.ts";
 import { watchPods } from "../../../../../agent/cluster/pods/pods.ts";
 import { createStatusReport, type StatusReport } from "../../../../../agent/cluster/report/statuses.ts";
 import { silentLog } from "../../../../../agent/lib/log.ts";
 import type { Pod, PodStatus } from "../../../../../agent/model/gen/v1.ts";
 import { type Cluster, startCluster } from "../../../../fakes/cluster/cluster.ts";
-import { kinds } from "../../../../fakes/cluster/world.ts";
+import { unknownTo133 } from "../../../../fakes/cluster/older.ts";
+import { kinds, type Settings } from "../../../../fakes/cluster/world.ts";
 import { until } from "../../../../fakes/until.ts";
 import { administrator, connected, never } from "../connected.ts";
 
@@ -21,23 +21,12 @@ interface Bench {
   sent(): string[];
 }
 
-/** As API servers before 1.33 do. */
-const forgetful = (api: Api): Api => ({
-  ...api,
-  ask(asked) {
-    const { status, ...body } = asked.body as { status?: PodStatus };
-    const { observedGeneration: _, ...kept } = status ?? {};
-    return api.ask({ ...asked, body: { ...body, status: kept } });
-  },
-});
-
 async function withReport(
   test: (bench: Bench) => Promise<void>,
-  through: (api: Api) => Api = (api) => api,
+  settings: Partial<Settings> = {},
 ): Promise<void> {
-  await using cluster = await startCluster();
-  using direct = await connected(cluster, { subject: node });
-  const api = through(direct);
+  await using cluster = await startCluster({ settings });
+  using api = await connected(cluster, { subject: node });
   using admin = await connected(cluster, { subject: administrator });
   const stop = new AbortController();
   const report = createStatusReport({ api, log: silentLog, rate: { qps: 0, burst: 0 }, random: () => 0 });
@@ -190,7 +179,7 @@ Deno.test("an API server that keeps less than it is told is not told again and a
     await until("it knows the rest", () => restarts(pod("web")) === 1);
     await report.told(uid, never());
     assertEquals([sent(), pod("web")?.status?.observedGeneration], [["PATCH", "PATCH"], undefined]);
-  }, forgetful));
+  }, { unknownFields: unknownTo133 }));
 
 Deno.test("a failing API server is asked again, and gets the newest", () =>
   withReport(async ({ cluster, report, create, pod }) => {
