@@ -23,7 +23,7 @@ import { createUsageMeter, type UsageMeter } from "../node/usage.ts";
 import { createVolumeMeter, type VolumeMeter } from "../node/volume_meter.ts";
 import type { NodeFacts } from "../reconcile/apply.ts";
 import { boundSandboxes } from "../reconcile/bounded.ts";
-import { createGate } from "../reconcile/gate.ts";
+import { createGate } from "../lib/gate.ts";
 import { createUserNamespaces } from "../reconcile/user_namespaces.ts";
 import { createReconciler, type Reconciler } from "../reconcile/reconciler.ts";
 import type { ClaimBook } from "../volumes/claims/claims.ts";

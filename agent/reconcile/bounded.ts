@@ -3,7 +3,7 @@
  * all of them at the end. Not for: pulls, which have a bound of their own.
  */
 import type { Runtime } from "../ports.ts";
-import { createGate } from "./gate.ts";
+import { createGate } from "../lib/gate.ts";
 
 /** Pods on the host's network wait for nobody: what brings the network to the others may be among them. */
 export function boundSandboxes(runtime: Runtime, atOnce: number): Runtime {

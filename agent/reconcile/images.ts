@@ -9,7 +9,7 @@ import type { DesiredPod } from "../model/wish.ts";
 import { AgentError, errorText } from "../model/errors.ts";
 import { imageVolumes } from "../model/volumes.ts";
 import { authsFor, imageRepository, type Keyring, secretKeyring } from "../model/pull_secrets.ts";
-import type { Gate } from "./gate.ts";
+import type { Gate } from "../lib/gate.ts";
 
 /** What the images directory knows: archives count as the registry of the images they brought. */
 export interface Archives {

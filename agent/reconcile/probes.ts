@@ -24,7 +24,7 @@ import { isGated, type Said } from "../model/probe_note.ts";
 import { type ProbeCounts, type ProbeReport, reportProbes } from "../model/probe_report.ts";
 import { type ProbeTarget, probeTarget } from "../model/probe_target.ts";
 import { errorText } from "../model/errors.ts";
-import type { Gate } from "./gate.ts";
+import type { Gate } from "../lib/gate.ts";
 import type { RecordEvent } from "./images.ts";
 import { createVerdictNote } from "./verdict_note.ts";
 

@@ -2,7 +2,7 @@
 import type { Host, Prober, Runtime } from "../../agent/ports.ts";
 import type { ProbeResult } from "../../agent/model/probe.ts";
 import type { NetworkTarget } from "../../agent/model/probe_target.ts";
-import { createGate } from "../../agent/reconcile/gate.ts";
+import { createGate } from "../../agent/lib/gate.ts";
 import type { ProbeOptions } from "../../agent/reconcile/probes.ts";
 
 export type Answer = (target: NetworkTarget) => ProbeResult | Promise<ProbeResult>;

@@ -68,7 +68,10 @@ async function identify(
       return undefined;
     }
   }
-  return open && certificate === undefined && token === undefined ? anonymous : undefined;
+  // Where tokens are not believed, nobody reads them.
+  return open && certificate === undefined && (token === undefined || reviewToken === undefined)
+    ? anonymous
+    : undefined;
 }
 
 const everyone = "system:authenticated";

@@ -1,7 +1,7 @@
 /** A Response onto Node's connections, as fast as the reader takes it. Not for: what it says. */
 import type http from "node:http";
+import type net from "node:net";
 import type { Duplex } from "node:stream";
-import { concatBytes } from "../../lib/bytes.ts";
 
 /** Ends the body's source when the reader has left. */
 export async function send(to: http.ServerResponse, answer: Response, signal: AbortSignal): Promise<void> {
@@ -13,10 +13,13 @@ export async function send(to: http.ServerResponse, answer: Response, signal: Ab
   }
   to.flushHeaders();
   const reader = answer.body.getReader();
-  const leave = () => void reader.cancel().catch(() => {});
-  signal.addEventListener("abort", leave, { once: true });
   let sent = Promise.withResolvers<void>();
   sent.resolve();
+  const leave = () => {
+    sent.resolve();
+    reader.cancel().catch(() => {});
+  };
+  signal.addEventListener("abort", leave, { once: true });
   try {
     for (;;) {
       const { done, value } = await reader.read();
@@ -27,17 +30,11 @@ export async function send(to: http.ServerResponse, answer: Response, signal: Ab
       if (!to.write(value, () => sent.resolve())) await drained(to, signal);
     }
     // The API server loses the last bytes of a log on its way to a WebSocket when the end comes along with them.
-    if (!signal.aborted) await Promise.race([sent.promise, left(signal)]);
+    if (!signal.aborted) await sent.promise;
     to.end();
   } finally {
     signal.removeEventListener("abort", leave);
   }
-}
-
-function left(signal: AbortSignal): Promise<void> {
-  const { promise, resolve } = Promise.withResolvers<void>();
-  signal.addEventListener("abort", () => resolve(), { once: true });
-  return promise;
 }
 
 function drained(to: http.ServerResponse, signal: AbortSignal): Promise<void> {
@@ -52,25 +49,17 @@ function drained(to: http.ServerResponse, signal: AbortSignal): Promise<void> {
   return promise;
 }
 
-const reasons: Readonly<Record<number, string>> = {
-  400: "Bad Request",
-  401: "Unauthorized",
-  403: "Forbidden",
-  404: "Not Found",
-  405: "Method Not Allowed",
-  500: "Internal Server Error",
-  503: "Service Unavailable",
-};
-
-/** The whole answer, and the end of the connection. */
-export async function refuseUpgrade(socket: Duplex, answer: Response): Promise<void> {
-  const body = new Uint8Array(await answer.arrayBuffer());
-  const lines = [
-    `HTTP/1.1 ${answer.status} ${reasons[answer.status] ?? "Error"}`,
-    ...[...answer.headers].map(([name, value]) => `${name}: ${value}`),
-    `content-length: ${body.length}`,
-    "connection: close",
-  ];
-  // In one piece: Deno's connections do not say good-bye after a write of nothing.
-  socket.end(concatBytes([new TextEncoder().encode(lines.join("\r\n") + "\r\n\r\n"), body]));
+/** The same, and the end of a connection that was to speak another protocol. */
+export async function answerUpgrade(
+  request: http.IncomingMessage,
+  socket: Duplex,
+  answer: Response,
+  signal: AbortSignal,
+): Promise<void> {
+  const { ServerResponse } = await import("node:http");
+  const response = new ServerResponse(request);
+  response.shouldKeepAlive = false;
+  response.assignSocket(socket as net.Socket);
+  response.on("finish", () => (socket as net.Socket).destroySoon());
+  await send(response, answer, signal);
 }

@@ -11,7 +11,7 @@ import type tls from "node:tls";
 import { errorText } from "../../model/errors.ts";
 import type { Log } from "../../lib/log.ts";
 import { type AccessControl, admit, type Credentials } from "./access.ts";
-import { refuseUpgrade, send } from "./answer.ts";
+import { answerUpgrade, send } from "./answer.ts";
 import type { EarlyConnection } from "./early.ts";
 import { type KubeletRequest, matchRoute, type Route, splitTarget, text } from "./routes.ts";
 import { createStrangers, limits, type ServerLimits } from "./strangers.ts";
@@ -99,13 +99,19 @@ export async function serveKubelet(o: KubeletServerOptions): Promise<KubeletServ
   };
   const known = ({ socket }: http.IncomingMessage) => {
     const raw = rawSocket(socket);
+    strangers.introduce(socket);
     strangers.remove(raw);
     // What is below an early connection's TLS cannot be told: one that is known stands for all; handshake and head are timed.
     if (raw === socket) { for (const early of o.early ?? []) strangers.remove(early.socket); }
   };
   const serving: Serving = { ...o, credentialsOf, known };
-  server.on("request", (request, response) => void respond(serving, request, response));
-  server.on("upgrade", (request, socket, head) => void upgrade(serving, request, socket, head));
+  const listensTo = ({ socket }: http.IncomingMessage) => strangers.mayAsk(socket) || !socket.destroy();
+  server.on("request", (request, response) => {
+    if (listensTo(request)) void respond(serving, request, response);
+  });
+  server.on("upgrade", (request, socket, head) => {
+    if (listensTo(request)) void upgrade(serving, request, socket, head);
+  });
   await listening(server, o);
   for (const { socket, remoteAddress } of o.early ?? []) {
     server.emit("connection", Object.assign(socket, { remoteAddress }));
@@ -231,8 +237,9 @@ function counting(
   return () => answered?.(methods.includes(method) ? method : "other", path, performance.now() - start);
 }
 
-const broken = (log: Log, path: string | undefined, error: unknown): Response => {
-  log.error("a request could not be answered", { path, error: errorText(error) });
+/** What a query says, such as a command's words, is nobody else's affair. */
+const broken = (log: Log, { url }: http.IncomingMessage, error: unknown): Response => {
+  log.error("a request could not be answered", { path: url?.split("?")[0], error: errorText(error) });
   return text(500, errorText(error));
 };
 
@@ -252,7 +259,7 @@ async function respond(
     await send(response, result.refusal, signal);
   } catch (error) {
     if (signal.aborted || response.headersSent) return void request.socket.destroy();
-    await send(response, broken(o.log, request.url, error), signal).catch(() => request.socket.destroy());
+    await send(response, broken(o.log, request, error), signal).catch(() => request.socket.destroy());
   }
 }
 
@@ -265,15 +272,16 @@ async function upgrade(
   socket.on("error", () => socket.destroy());
   socket.once("close", counting(o, request));
   const signal = untilGone(socket);
+  let answer: Response | undefined;
   try {
     const result = await admitted(o, request, signal);
-    if ("refusal" in result) return await refuseUpgrade(socket, result.refusal);
-    const { route, asked } = result;
-    const answer = route.upgrade === undefined
-      ? await route.answer(asked)
-      : await route.upgrade(asked, { socket, head });
-    if (answer !== undefined) await refuseUpgrade(socket, answer);
+    if ("refusal" in result) answer = result.refusal;
+    else if (result.route.upgrade === undefined) answer = await result.route.answer(result.asked);
+    else answer = await result.route.upgrade(result.asked, { socket, head });
   } catch (error) {
-    if (!signal.aborted) await refuseUpgrade(socket, broken(o.log, request.url, error));
+    answer = broken(o.log, request, error);
+  }
+  if (answer !== undefined) {
+    await answerUpgrade(request, socket, answer, signal).catch(() => socket.destroy());
   }
 }

@@ -31,13 +31,18 @@ export const limits: ServerLimits = {
 
 export interface Strangers {
   add(socket: Duplex, address: string): void;
-  /** It has shown who it is, or left. */
+  /** It is not counted any more. */
   remove(socket: Duplex): void;
+  /** Has shown who it is on a connection, as requests have it: above TLS. */
+  introduce(connection: Duplex): void;
+  /** A stranger asks once and waits for the answer: what it sends on without listening would be kept for it. */
+  mayAsk(connection: Duplex): boolean;
 }
 
 /** Those that have shown nothing yet: where they are too many, the one that has had most time goes. */
 export function createStrangers(bounds: ServerLimits): Strangers {
   const known = new Map<Duplex, { address: string; timer: ReturnType<typeof setTimeout> }>();
+  const heard = new WeakMap<Duplex, "stranger" | "known">();
   const remove = (socket: Duplex) => {
     clearTimeout(known.get(socket)?.timer);
     known.delete(socket);
@@ -47,6 +52,12 @@ export function createStrangers(bounds: ServerLimits): Strangers {
   };
   return {
     remove,
+    introduce: (connection) => void heard.set(connection, "known"),
+    mayAsk(connection) {
+      if (heard.get(connection) === "stranger") return false;
+      if (!heard.has(connection)) heard.set(connection, "stranger");
+      return true;
+    },
     add(socket, address) {
       const ofOne = [...known.values()].filter((k) => k.address === address).length;
       if (ofOne >= bounds.strangersOfOne) dropOldest((a) => a === address);

@@ -55,7 +55,8 @@ async function show(files: SystemLogFiles, directory: string, request: KubeletRe
 
 const isInside = (root: string, path: string): boolean => path === root || path.startsWith(`${root}/`);
 
-const moved = (location: string) => new Response(null, { status: 301, headers: { location } });
+const moved = (location: string) =>
+  new Response(null, { status: 301, headers: { location: encodeURI(location) } });
 
 async function listing(files: SystemLogFiles, directory: string): Promise<Response> {
   const names = await files.list(directory) ?? [];
@@ -99,10 +100,11 @@ async function content(files: SystemLogFiles, root: string, real: string): Promi
       const bytes = await file.read(at, Math.min(block, opened.size - at));
       at += bytes.length;
       if (bytes.length > 0) controller.enqueue(bytes);
-      if (bytes.length === 0 || at >= opened.size) {
-        file.close();
-        controller.close();
-      }
+      if (bytes.length > 0 && at < opened.size) return;
+      file.close();
+      // What was announced cannot be kept: the connection ends, or the next answer would be read as this one's.
+      if (at < opened.size) controller.error(new Error(`${real} became shorter while it was read`));
+      else controller.close();
     },
     cancel: () => file.close(),
   }, { highWaterMark: 0 });

@@ -3,6 +3,7 @@
  * authentication.k8s.io and authorization.k8s.io APIs; the webhooks of k8s.io/apiserver. Not for: requests to this node
  * (api/kubelet/).
  */
+import { createGate } from "../../lib/gate.ts";
 import { createRemembered } from "../../lib/remembered.ts";
 import { sha256 } from "../../lib/sha256.ts";
 import type { NodeAccess, User } from "../../model/kubelet_access.ts";
@@ -29,8 +30,8 @@ export interface Reviews {
 /** Who asks here waits for the answer. */
 const deadline = 10_000;
 const most = { tokens: 1024, verdicts: 4096 };
-/** Anybody can send tokens: the API server is not asked about more of them at once. */
-const tokensAtOnce = 16;
+/** Anybody can send tokens: the API server is not asked about more of them at once, and no more wait for their turn. */
+const tokens = { atOnce: 16, waiting: 256 };
 
 export function createReviews(o: ReviewOptions): Reviews {
   const users = createRemembered<User | undefined>(most.tokens, o.monotonic);
@@ -41,14 +42,16 @@ export function createReviews(o: ReviewOptions): Reviews {
     const answer = await o.api.ask({ method: "POST", path, body, deadline, signal: o.signal });
     return objectOf(objectOf(answer)["status"]);
   };
-  let asking = 0;
+  const gate = createGate(tokens.atOnce);
+  let coming = 0;
   const review = async (token: string) => {
-    if (asking >= tokensAtOnce) throw new Error("too many tokens are being looked at");
-    asking++;
+    if (coming >= tokens.atOnce + tokens.waiting) throw new Error("too many tokens are to be looked at");
+    coming++;
     try {
-      return userOf(await create(tokenReviews, "TokenReview", { token }));
+      const status = await gate.run(() => create(tokenReviews, "TokenReview", { token }), o.signal);
+      return userOf(status);
     } finally {
-      asking--;
+      coming--;
     }
   };
   return {

@@ -10,7 +10,7 @@ import type { Placement } from "../../../../agent/plugin_ports.ts";
 import type { Storage } from "../../../../agent/ports.ts";
 import { createStatusStore, type StatusStore } from "../../../../agent/status_store.ts";
 import type { ApplyOptions } from "../../../../agent/reconcile/apply.ts";
-import { createGate } from "../../../../agent/reconcile/gate.ts";
+import { createGate } from "../../../../agent/lib/gate.ts";
 import {
   createReconciler,
   type Reconciler,

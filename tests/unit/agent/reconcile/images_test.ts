@@ -5,7 +5,7 @@ import { forgiveImages } from "../../../../agent/model/memory.ts";
 import { emptyMemory } from "../../../../agent/model/plan.ts";
 import type { Failure } from "../../../../agent/model/restart.ts";
 import type { Images, ImageStatus } from "../../../../agent/ports.ts";
-import { createGate } from "../../../../agent/reconcile/gate.ts";
+import { createGate } from "../../../../agent/lib/gate.ts";
 import { ensureImage } from "../../../../agent/reconcile/images.ts";
 
 const container = { name: "c", image: "app:1", volumeMounts: [{ name: "model", mountPath: "/m" }] };

@@ -8,7 +8,7 @@ import {
 } from "../../../../agent/model/observed.ts";
 import type { ExecResult } from "../../../../agent/ports.ts";
 import { createHost } from "../../../../agent/host.ts";
-import { createGate } from "../../../../agent/reconcile/gate.ts";
+import { createGate } from "../../../../agent/lib/gate.ts";
 import { createPodProbes, type PodProbes } from "../../../../agent/reconcile/probes.ts";
 import { type Answer, createFakeProber } from "../../../fakes/prober.ts";
 

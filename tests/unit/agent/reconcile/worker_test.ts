@@ -7,7 +7,7 @@ import { noObjects, type Wish } from "../../../../agent/model/wish.ts";
 import type { Storage } from "../../../../agent/ports.ts";
 import { createStatusStore, type StatusStore } from "../../../../agent/status_store.ts";
 import { createHost } from "../../../../agent/host.ts";
-import { createGate } from "../../../../agent/reconcile/gate.ts";
+import { createGate } from "../../../../agent/lib/gate.ts";
 import { idPool } from "./bench.ts";
 import { createUserNamespaces } from "../../../../agent/reconcile/user_namespaces.ts";
 import { createWorker, type Worker } from "../../../../agent/reconcile/worker.ts";

@@ -39,3 +39,23 @@ Deno.test("the end of an answer is sent after its last bytes are out, or nobody 
   leave.abort();
   await leaving;
 });
+
+Deno.test("an answer leaves nothing at a connection's signal, which may see thousands of them", async () => {
+  const { response, flush, told } = connection();
+  const { signal } = new AbortController();
+  let listeners = 0;
+  const { addEventListener, removeEventListener } = signal;
+  signal.addEventListener = (...args: Parameters<typeof addEventListener>) => {
+    listeners++;
+    addEventListener.apply(signal, args);
+  };
+  signal.removeEventListener = (...args: Parameters<typeof removeEventListener>) => {
+    listeners--;
+    removeEventListener.apply(signal, args);
+  };
+  const sending = send(response, new Response("log\n"), signal);
+  await until("written", () => told.includes("log\n"));
+  flush();
+  await sending;
+  assertEquals(listeners, 0);
+});

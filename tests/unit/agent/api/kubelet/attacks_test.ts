@@ -3,7 +3,8 @@ import { assert, assertEquals } from "@std/assert";
 import net from "node:net";
 import tls from "node:tls";
 import { limits } from "../../../../../agent/api/kubelet/strangers.ts";
-import { served } from "./serving.ts";
+import { createLog } from "../../../../../agent/lib/log.ts";
+import { hello, served } from "./serving.ts";
 
 const unreachable = new Promise<never>(() => {});
 
@@ -92,4 +93,57 @@ Deno.test("hundreds of connections of strangers keep nobody else out, and only a
   assert(open <= limits.strangersOfOne, `${open} are held`);
   for (const { socket } of many) socket.destroy();
   await Promise.all(many.map((one) => one.closed));
+});
+
+Deno.test("a stranger that goes on asking before it is answered is closed; who is known may", async () => {
+  const review = Promise.withResolvers<undefined>();
+  let reviews = 0;
+  const reviewToken = () => {
+    reviews++;
+    return review.promise;
+  };
+  await using it = await served({ control: { reviewToken } });
+  const ask = (credentials: tls.ConnectionOptions) =>
+    tls.connect({ port: it.server.port, host: "127.0.0.1", ca: it.authority.cert, ...credentials });
+  const stranger = ask({});
+  const end = closed(stranger);
+  stranger.write("GET /hello HTTP/1.1\r\nhost: x\r\nauthorization: Bearer x\r\n\r\n".repeat(1000));
+  await end;
+  assertEquals(reviews, 1);
+  review.resolve(undefined);
+  const known = ask({ cert: it.admin.cert, key: it.admin.key });
+  const { promise: answered, resolve } = Promise.withResolvers<void>();
+  let heard = "";
+  known.on("data", (bytes: Uint8Array) => {
+    heard += new TextDecoder().decode(bytes);
+    if (heard.split("hello admin").length === 4) resolve();
+  });
+  const request = "GET /hello HTTP/1.1\r\nhost: x\r\n\r\n";
+  known.write(request);
+  known.once("data", () => known.write(request.repeat(2)));
+  await answered;
+  const gone = closed(known);
+  known.destroy();
+  await gone;
+});
+
+Deno.test("where tokens are not believed they are not read: an open port answers who sends one", async () => {
+  await using open = await served({ control: { anonymous: true, allows: () => Promise.resolve(true) } });
+  const headers = { authorization: "Bearer x" };
+  assertEquals((await open.ask("/hello", { headers })).body, "hello system:anonymous");
+  const reviewToken = () => Promise.resolve(undefined);
+  await using wary = await served({
+    control: { anonymous: true, allows: () => Promise.resolve(true), reviewToken },
+  });
+  assertEquals((await wary.ask("/hello", { headers })).status, 401);
+  assertEquals((await wary.ask("/hello")).body, "hello system:anonymous");
+});
+
+Deno.test("what went wrong is logged without the query, which may hold a command's words", async () => {
+  const lines: string[] = [];
+  const log = createLog({ write: (line) => lines.push(line), format: "text", verbosity: 9, now: () => 0 });
+  const broken = { ...hello, answer: () => Promise.reject(new Error("broken")) };
+  await using it = await served({ routes: [broken], log });
+  assertEquals((await it.ask("/hello?command=hunter2", { as: it.admin })).status, 500);
+  assertEquals([lines.length, lines.join("").includes("hunter2")], [1, false]);
 });

@@ -1,5 +1,5 @@
 /** What the kubelet's API tells, and its system logs; over real TLS. */
-import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { checkpointRoute } from "../../../../../agent/api/kubelet/checkpoint.ts";
 import { disabledRoutes, openRoutes, pageRoutes } from "../../../../../agent/api/kubelet/pages.ts";
 import { systemLogRoutes } from "../../../../../agent/api/kubelet/system_logs.ts";
@@ -132,4 +132,21 @@ Deno.test("system logs: listed and read, never through a link that leads out, ne
   } finally {
     await Deno.remove(directory, { recursive: true });
   }
+});
+
+Deno.test("a log that becomes shorter while it is read ends the connection: the next answer is not taken for its rest", async () => {
+  const stat = { kind: "file", size: 100, dev: 1, ino: 1 };
+  const files = {
+    list: () => Promise.resolve([]),
+    lstat: () => Promise.resolve(stat),
+    realPath: (path: string) => Promise.resolve(path),
+    openFile: () =>
+      Promise.resolve({
+        stat: () => Promise.resolve(stat),
+        read: (offset: number) => Promise.resolve(new Uint8Array(offset === 0 ? 40 : 0)),
+        close: () => {},
+      }),
+  };
+  await using it = await served({ routes: systemLogRoutes(files, "/var/log") });
+  await assertRejects(() => it.ask("/logs/a", { as: it.admin }));
 });

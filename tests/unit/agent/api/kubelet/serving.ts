@@ -61,7 +61,7 @@ export interface Answer {
 
 export async function served(
   options:
-    & Partial<Pick<KubeletServerOptions, "port" | "early" | "limits" | "answered" | "minVersion">>
+    & Partial<Pick<KubeletServerOptions, "port" | "early" | "limits" | "answered" | "minVersion" | "log">>
     & {
       routes?: Route[];
       control?: Partial<AccessControl>;
@@ -85,7 +85,7 @@ export async function served(
     routes: options.routes ?? [hello],
     control: { ...control, ...options.control },
     userOf,
-    log: silent,
+    log: options.log ?? silent,
     limits: options.limits ?? {},
     ...(options.answered === undefined ? {} : { answered: options.answered }),
     ...(options.minVersion === undefined ? {} : { minVersion: options.minVersion }),

@@ -20,6 +20,10 @@ const routes: Route[] = [{
   },
 }, {
   methods: ["GET"],
+  path: "/going-on",
+  answer: ({ signal }) => new Response(ReadableStream.from(onceAndWait(signal))),
+}, {
+  methods: ["GET"],
   path: "/wordless",
   answer: () => new Response(),
   upgrade: () => Promise.resolve(new Response(null, { status: 403 })),
@@ -70,8 +74,25 @@ Deno.test(
     using connection = await ask(it, "/wordless", upgrade);
     const seen = { text: "" };
     await readOn(connection, seen);
-    assertMatch(seen.text, /^HTTP\/1\.1 403 Forbidden\r\n[^]*content-length: 0\r\n[^]*\r\n\r\n$/);
+    assertMatch(
+      seen.text,
+      /^HTTP\/1\.1 403 Forbidden\r\n[^]*\r\nConnection: close\r\n[^]*\r\n\r\n0\r\n\r\n$/,
+    );
     assertEquals((await it.ask("/wordless", { as: it.admin })).status, 200);
+  },
+);
+
+Deno.test(
+  "who also offers another protocol is answered piece by piece, and gone when it leaves",
+  options,
+  async () => {
+    await using it = await served({ routes });
+    const connection = await ask(it, "/going-on", upgrade);
+    const seen = { text: "" };
+    const read = readOn(connection, seen).catch(() => {});
+    await until("it has begun", () => seen.text.includes("begun"));
+    connection.close();
+    await read;
   },
 );
 
