@@ -2,6 +2,7 @@
 import type { OwnNode } from "../cluster/node/own_node.ts";
 import type { Config } from "../config/config.ts";
 import { allocatableDevices } from "../model/devices.ts";
+import type { Pressure } from "../model/eviction_thresholds.ts";
 import { nodeLabels } from "../model/node_affinity.ts";
 import type { DeviceLedger } from "../node/device_ledger.ts";
 import type { NodeFacts } from "../reconcile/apply.ts";
@@ -18,6 +19,8 @@ export interface NodeAdmissionOptions {
   devices: Pick<DeviceLedger, "offers" | "grants">;
   /** Uids of the pods that an earlier run of the agent took. */
   taken: readonly string[];
+  /** What it is short of. */
+  pressures(): ReadonlySet<Pressure>;
   /** Absent: the node is of no cluster, and its labels are those of the configuration. */
   own?: OwnNode | undefined;
 }
@@ -43,6 +46,7 @@ export function createNodeAdmission(
       devices: allocatableDevices(o.devices.offers()),
       holders: new Set(o.devices.grants().keys()),
       kernel: machine.kernel,
+      pressures: o.pressures(),
       allowedUnsafeSysctls: config.allowedUnsafeSysctls,
       ...(apparmor === undefined ? {} : { apparmor }),
       ...(supplementalGroupsPolicy === undefined ? {} : { supplementalGroupsPolicy }),

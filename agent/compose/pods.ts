@@ -40,6 +40,7 @@ import { createNetworks, createNodeCni } from "./networks.ts";
 import { nodeCredentials } from "./credentials.ts";
 import { newestAddresses, readMachine } from "./machine.ts";
 import { imageCalls, runtimeCalls } from "./metrics.ts";
+import { createPressures, type Pressures } from "./pressures.ts";
 
 export interface PodParts {
   cni: Cni;
@@ -47,6 +48,7 @@ export interface PodParts {
   /** Looks what addresses the machine has now; pods hear of others. */
   addresses(): string[];
   amounts: NodeAmounts;
+  pressures: Pressures;
   /** The node's: of the API server where it has one, else of the configuration. */
   labels(): Readonly<Record<string, string>>;
   runtime: Runtime;
@@ -125,6 +127,7 @@ export function createPodParts(o: PodPartsOptions, leave: AbortSignal): PodParts
     cpu: config.cpu,
     hugePageSizes: [...machine.hugePages.keys()],
   };
+  const pressures = createPressures();
   const { labels, admission } = createNodeAdmission({
     config,
     machine,
@@ -133,6 +136,7 @@ export function createPodParts(o: PodPartsOptions, leave: AbortSignal): PodParts
     now: () => host.now(),
     taken: o.taken,
     devices: o.devices,
+    pressures: pressures.get,
     own: o.link?.own,
   });
   const claims = createClaimParts({
@@ -193,7 +197,8 @@ export function createPodParts(o: PodPartsOptions, leave: AbortSignal): PodParts
       policy: { cpu: config.cpu, ...(config.podPidsLimit > 0 && { pids: config.podPidsLimit }) },
       limits: {
         cpuShares: cpuShares(node.allocatable["cpu"]!),
-        ...(config.reserved.memory > 0 && { memory: node.allocatable["memory"]! }),
+        // More than pods may ask for: what must stay free makes them be evicted before the kernel ends them.
+        ...(config.reserved.memory > 0 && { memory: machine.memory - config.reserved.memory }),
       },
       hasOwnCpus: (uid) => (o.placement?.facts(uid).own.size ?? 0) > 0,
     });
@@ -270,6 +275,7 @@ export function createPodParts(o: PodPartsOptions, leave: AbortSignal): PodParts
     node,
     addresses,
     amounts,
+    pressures,
     labels,
     runtime,
     images,

@@ -300,6 +300,7 @@ function nodeStatus(o: RunOptions, seen: Seen, signal: AbortSignal): Promise<voi
     },
     complete: () => snapshots.has(source),
     listedAgo,
+    pressures: parts.pressures.get,
     onLook,
     onRuntime({ name, supplementalGroupsPolicy = false }) {
       parts.node.runtimeName = name;

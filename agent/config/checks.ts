@@ -3,7 +3,12 @@ import type { Problem } from "../model/errors.ts";
 import { readHostDevices } from "../model/host_devices.ts";
 import { dnsLabel, labelValue, qualifiedName } from "../model/names.ts";
 import { parseCpuSet } from "../model/cpu_set.ts";
-import { parseThresholds } from "../model/node_pressure.ts";
+import {
+  parseGracePeriods,
+  parseReclaims,
+  parseThresholds,
+  withoutGrace,
+} from "../model/eviction_thresholds.ts";
 import { parseQuantity } from "../model/quantity.ts";
 import { checkSysctlPattern } from "../model/sysctls.ts";
 import { parseDuration } from "../model/duration.ts";
@@ -71,7 +76,15 @@ const checks: readonly Check[] = [
         : "is set without kubeconfig: expected kubeconfig, too, the path of the file to be written",
   ],
   ["registerWithTaints", (get) => wrongIn(readTaints((get("registerWithTaints") ?? []) as unknown[]))],
-  ["evictionHard", (get) => wrongIn(parseThresholds(get("evictionHard") as Record<string, string>))],
+  ["evictionHard", (get) => wrongIn(parseThresholds(get("evictionHard") as Texts))],
+  [
+    "evictionSoft",
+    (get) =>
+      wrongIn(parseThresholds(get("evictionSoft") as Texts)) ??
+        withoutGrace(get("evictionSoft") as Texts, get("evictionSoftGracePeriod") as Texts),
+  ],
+  ["evictionSoftGracePeriod", (get) => wrongIn(parseGracePeriods(get("evictionSoftGracePeriod") as Texts))],
+  ["evictionMinimumReclaim", (get) => wrongIn(parseReclaims(get("evictionMinimumReclaim") as Texts))],
   [
     "tlsPrivateKeyFile",
     (get) =>

@@ -1,7 +1,7 @@
 /** What the configuration says of the node as an object of a cluster. Pure. Not for: checking it (checks.ts). */
 import { parseDuration } from "../model/duration.ts";
 import type { Taint } from "../model/gen/v1.ts";
-import { parseThresholds, type Threshold } from "../model/node_pressure.ts";
+import { type Threshold, thresholdsOf } from "../model/eviction_thresholds.ts";
 import { labelValue, qualifiedName } from "../model/names.ts";
 
 /** Times are milliseconds. */
@@ -19,6 +19,9 @@ export interface NodeConfig {
   /** The control plane attaches volumes. */
   controllerAttaches: boolean;
   evictionHard: Threshold[];
+  evictionSoft: Threshold[];
+  /** Longest grace of a pod that a soft threshold ends, in seconds. */
+  evictionMaxPodGrace: number;
   /** How long pressure lasts at least. */
   pressureTransition: number;
 }
@@ -28,7 +31,15 @@ type Texts = Readonly<Record<string, string>>;
 
 export function toNode(values: Values, defaults: Texts): NodeConfig {
   const time = (key: string) => parseDuration(String(values.get(key))) ?? 0;
-  const thresholds = parseThresholds(thresholdTexts(values, defaults));
+  const texts = (key: string) => (values.get(key) ?? {}) as Texts;
+  const { hard, soft } = thresholdsOf({
+    hard: values.get("mergeDefaultEvictionSettings") === true
+      ? { ...defaults, ...texts("evictionHard") }
+      : texts("evictionHard"),
+    soft: texts("evictionSoft"),
+    softGrace: texts("evictionSoftGracePeriod"),
+    reclaim: texts("evictionMinimumReclaim"),
+  });
   const taints = readTaints((values.get("registerWithTaints") ?? []) as unknown[]);
   return {
     register: values.get("registerNode") === true,
@@ -38,14 +49,11 @@ export function toNode(values: Values, defaults: Texts): NodeConfig {
     leaseDurationSeconds: Number(values.get("nodeLeaseDurationSeconds")),
     maxImages: Number(values.get("nodeStatusMaxImages")),
     controllerAttaches: values.get("enableControllerAttachDetach") === true,
-    evictionHard: "thresholds" in thresholds ? thresholds.thresholds : [],
+    evictionHard: hard,
+    evictionSoft: soft,
+    evictionMaxPodGrace: Number(values.get("evictionMaxPodGracePeriod")),
     pressureTransition: time("evictionPressureTransitionPeriod"),
   };
-}
-
-function thresholdTexts(values: Values, defaults: Texts): Texts {
-  const given = (values.get("evictionHard") ?? {}) as Texts;
-  return values.get("mergeDefaultEvictionSettings") === true ? { ...defaults, ...given } : given;
 }
 
 const effects = ["NoSchedule", "PreferNoSchedule", "NoExecute"];

@@ -8,6 +8,16 @@ export function aborted(signal: AbortSignal): Promise<void> {
   });
 }
 
+/** Resolves when the work is done, after `ms`, or when the signal aborts; what is not done goes on. */
+export async function atMost(ms: number, work: Promise<unknown>, signal: AbortSignal): Promise<void> {
+  const done = new AbortController();
+  try {
+    await Promise.race([work, pause(ms, AbortSignal.any([signal, done.signal]))]);
+  } finally {
+    done.abort();
+  }
+}
+
 /** Resolves after `ms`, or early when the signal aborts; leaves neither timer nor listener behind. */
 export function pause(ms: number, signal: AbortSignal): Promise<void> {
   if (ms <= 0 || signal.aborted) return Promise.resolve();

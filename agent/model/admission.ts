@@ -8,6 +8,8 @@
 import { isOfApi } from "./api_pod.ts";
 import { apparmorProfileOf } from "./apparmor.ts";
 import type { PodEnd } from "./end.ts";
+import { whyUnderPressure } from "./eviction.ts";
+import type { Pressure } from "./eviction_thresholds.ts";
 import type { Pod } from "./gen/v1.ts";
 import { exclude, type HostPort, hostPortsOf, isSame } from "./host_ports.ts";
 import { matchesNode, type NodeIdentity } from "./node_affinity.ts";
@@ -29,6 +31,8 @@ export interface AdmissionNode extends NodeIdentity {
   /** As uname tells it. */
   kernel: string;
   allowedUnsafeSysctls: readonly string[];
+  /** What it is short of. */
+  pressures?: ReadonlySet<Pressure>;
   /** Profiles that are loaded; absent: AppArmor is off. */
   apparmor?: ReadonlySet<string>;
   /** Absent while the runtime has not told. */
@@ -46,7 +50,10 @@ export interface Before {
 }
 
 const refusal = (reason: string, message: string): PodEnd => ({ reason, message });
-const preemption = refusal("Preempting", "Preempted in order to admit critical pod");
+const preemption: PodEnd = {
+  ...refusal("Preempting", "Preempted in order to admit critical pod"),
+  disruption: "Pod was preempted by Kubelet to accommodate a critical pod.",
+};
 
 /** What the pods that were taken so far have. */
 interface Taken {
@@ -103,7 +110,8 @@ export function admitPods(
     const equipped = stays && (node.holders?.has(uid) ?? true);
     // A scheduler has judged: it does so anew for none that runs, whatever becomes of the node's labels.
     const placed = desired.source === "api" && (wasTaken(desired) || node.labelsKnown === false);
-    const verdict = whyNot(pod, node, placed) ?? whyNoPort(desired, taken) ??
+    const squeezed = wasTaken(desired) ? undefined : whyUnderPressure(pod, node.pressures ?? new Set());
+    const verdict = squeezed ?? whyNot(pod, node, placed) ?? whyNoPort(desired, taken) ??
       (stays ? undefined : whyNoRoom(pod, taken, node, wasTaken(desired) || old.get(uid)?.reason)) ??
       (equipped ? undefined : whyNoDevices(pod, taken, node.devices ?? {}));
     verdicts.set(uid, verdict);

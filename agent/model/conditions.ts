@@ -3,6 +3,7 @@
  * phase and containers (status.ts).
  */
 import { conditionAtApi } from "./api_pod.ts";
+import type { PodEnd } from "./end.ts";
 import type { Container, ContainerStatus, Pod, PodCondition } from "./gen/v1.ts";
 import { type Need, triggerOf, usableSandbox } from "./need.ts";
 import type { ObservedPod } from "./observed.ts";
@@ -91,6 +92,18 @@ export function restartCondition(pod: Pod, o: ObservedPod, facts: StatusFacts): 
     condition(pod, "AllContainersRestarting", on, on ? { reason: "ContainerExited", message } : {}, facts),
   ];
 }
+
+/** Of a pod that the node has ended for others' sake. */
+export const disruptionCondition = (pod: Pod, end: PodEnd | undefined, facts: StatusFacts): PodCondition[] =>
+  end?.disruption === undefined ? [] : [
+    condition(
+      pod,
+      "DisruptionTarget",
+      true,
+      { reason: "TerminationByKubelet", message: end.disruption },
+      facts,
+    ),
+  ];
 
 /** Only while resources change, or wait for it. */
 export function resizeConditions(

@@ -12,6 +12,16 @@ import { podSpecHash } from "./hash.ts";
 export interface PodEnd {
   reason: string;
   message: string;
+  /** In seconds; stands instead of the pod's own. */
+  grace?: number;
+  /** The node ends it for others' sake: the message of condition DisruptionTarget. */
+  disruption?: string;
+}
+
+/** An end that is asked for. */
+export interface AskedEnd extends PodEnd {
+  /** Its event has been told. */
+  told?: true;
 }
 
 /** An end on record. It holds for the spec with this hash (`podSpecHash`): an edit gives the pod a new life. */
@@ -23,9 +33,11 @@ export interface KeptEnd extends PodEnd {
 const forGood = "*";
 
 /** The end as it is put on record: a pod of the API server has no life after it. */
-export const keptEnd = (end: PodEnd, pod: Pod): KeptEnd => ({
-  reason: end.reason,
-  message: end.message,
+export const keptEnd = ({ reason, message, grace, disruption }: PodEnd, pod: Pod): KeptEnd => ({
+  reason,
+  message,
+  ...(grace !== undefined && { grace }),
+  ...(disruption !== undefined && { disruption }),
   spec: isOfApi(pod) ? forGood : podSpecHash(pod),
 });
 
@@ -69,10 +81,13 @@ export const givesBack = (end: PodEnd): boolean => end.reason === "Evicted";
 /** The file in the pod's directory; undefined where it says nothing. */
 export function parseEnd(text: string | undefined): KeptEnd | undefined {
   try {
-    const { reason, message, spec } = JSON.parse(text ?? "{}");
-    return [reason, message, spec].every((word) => typeof word === "string")
-      ? { reason, message, spec }
-      : undefined;
+    const { reason, message, spec, grace, disruption } = JSON.parse(text ?? "{}");
+    if (![reason, message, spec].every((word) => typeof word === "string")) return undefined;
+    return {
+      ...{ reason, message, spec },
+      ...(typeof grace === "number" && { grace }),
+      ...(typeof disruption === "string" && { disruption }),
+    };
   } catch {
     return undefined;
   }

@@ -6,7 +6,7 @@ import type { Memory, PostStart, ReadyImage, Step } from "./plan.ts";
 import { failureKey } from "./plan.ts";
 import type { Reason } from "./errors.ts";
 import type { ObservedPod } from "./observed.ts";
-import { forgiven, type PodEnd } from "./end.ts";
+import { type AskedEnd, forgiven } from "./end.ts";
 import { newestOf, runOf } from "./need.ts";
 import type { Clocks } from "./spans.ts";
 import { nextFailure } from "./restart.ts";
@@ -154,10 +154,13 @@ export const forgive = (memory: Memory): Memory => ({
 });
 
 /** The pod is to be ended as a whole. */
-export const askEnd = (memory: Memory, end: PodEnd): Memory => ({
+export const askEnd = (memory: Memory, end: AskedEnd): Memory => ({
   ...memory,
   asked: { ...memory.asked, end },
 });
+
+/** What the pod has left with the runtime is to go, once it has ended for good. */
+export const askTidy = (memory: Memory): Memory => ({ ...memory, asked: { ...memory.asked, tidy: true } });
 
 /**
  * These containers, or all, are to be stopped and started again whatever their policies say. A pod that was ended as a

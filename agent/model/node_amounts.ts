@@ -3,7 +3,7 @@
  *
  * Source: kubernetes pkg/kubelet/cm, node_container_manager_linux.go, and pkg/kubelet/nodestatus, MachineInfo.
  */
-import { keptFree, type Threshold } from "./node_pressure.ts";
+import { keptFree, type Threshold } from "./eviction_thresholds.ts";
 import type { Amounts } from "./qos.ts";
 import { formatQuantity } from "./quantity.ts";
 

@@ -1,29 +1,17 @@
 /**
- * Whether a node is short of memory, disk or process ids: thresholds of the configuration against what was measured.
- * Pure. Not for: measuring, or what follows from it.
+ * Whether a node is short of memory, disk or process ids, since when, and which thresholds pods are evicted for: what was
+ * measured against the configuration, look by look. Pure. Not for: measuring (node/room.ts), whom to evict (eviction.ts).
  *
- * Source: kubernetes pkg/kubelet/eviction (defaults_linux.go, helpers.go, eviction_manager.go).
+ * Source: kubernetes pkg/kubelet/eviction (eviction_manager.go synchronize, helpers.go).
  */
-import { parseQuantity } from "./quantity.ts";
-
-export type Pressure = "MemoryPressure" | "DiskPressure" | "PIDPressure";
-
-const conditionOf = {
-  "memory.available": "MemoryPressure",
-  "allocatableMemory.available": "MemoryPressure",
-  "nodefs.available": "DiskPressure",
-  "nodefs.inodesFree": "DiskPressure",
-  "imagefs.available": "DiskPressure",
-  "imagefs.inodesFree": "DiskPressure",
-  "containerfs.available": "DiskPressure",
-  "containerfs.inodesFree": "DiskPressure",
-  "pid.available": "PIDPressure",
-} as const satisfies Record<string, Pressure>;
-
-export type Signal = keyof typeof conditionOf;
-
-/** In base units, or a part (0 to 1) of the capacity. */
-export type Threshold = { signal: Signal } & ({ amount: number } | { part: number });
+import {
+  amountOf,
+  type Pressure,
+  pressureOf,
+  resourceOf,
+  type Signal,
+  type Threshold,
+} from "./eviction_thresholds.ts";
 
 /** What is left of what there is, in base units. */
 export interface Room {
@@ -34,56 +22,54 @@ export interface Room {
 /** By signal; one that could not be measured is absent. */
 export type Rooms = Partial<Record<Signal, Room>>;
 
-const isSignal = (name: string): name is Signal => Object.hasOwn(conditionOf, name);
-
-/** Of a configuration's `signal: quantity or percentage`; those of 0 are none. */
-export function parseThresholds(
-  texts: Readonly<Record<string, string>>,
-): { thresholds: Threshold[] } | { wrong: string } {
-  const thresholds: Threshold[] = [];
-  for (const [signal, text] of Object.entries(texts)) {
-    if (!isSignal(signal)) {
-      return { wrong: `holds ${signal}: expected one of ${Object.keys(conditionOf).join(", ")}` };
-    }
-    const percent = /^(\d+(?:\.\d+)?)%$/.exec(text)?.[1];
-    const number = percent === undefined ? parseQuantity(text) : Number(percent) / 100;
-    if (number === undefined || number < 0 || (percent !== undefined && number > 1)) {
-      return { wrong: `holds ${signal}: ${JSON.stringify(text)}: expected a quantity, or 0% to 100%` };
-    }
-    if (number > 0) {
-      thresholds.push({ signal, ...(percent === undefined ? { amount: number } : { part: number }) });
-    }
-  }
-  return { thresholds };
+/** Times are of a clock that never jumps, in ms. */
+export interface PressureState {
+  /** Those of which the grace period is over, until enough is free again. */
+  due: readonly Threshold[];
+  /** When each that is passed was seen so first. */
+  since: ReadonlyMap<Threshold, number>;
+  /** When each pressure was seen last. */
+  seen: ReadonlyMap<Pressure, number>;
 }
 
-/** In base units. */
-export const amountOf = (threshold: Threshold, capacity: number): number =>
-  "amount" in threshold ? threshold.amount : Math.floor(threshold.part * capacity);
+export const noPressure: PressureState = { due: [], since: new Map(), seen: new Map() };
 
-/** What is kept free of a resource by its threshold; 0 is nothing. */
-export const keptFree = (thresholds: readonly Threshold[], signal: Signal, capacity: number): number =>
-  Math.max(0, ...thresholds.filter((t) => t.signal === signal).map((t) => amountOf(t, capacity)));
-
-/** Those of which a threshold is passed now. */
-export function pressuresNow(thresholds: readonly Threshold[], rooms: Rooms): Set<Pressure> {
-  const passed = thresholds.filter((threshold) => {
-    const room = rooms[threshold.signal];
-    return room !== undefined && room.available < amountOf(threshold, room.capacity);
-  });
-  return new Set(passed.map(({ signal }) => conditionOf[signal]));
+/** `enough`: not before what is to be freed at least is free, too. */
+function isPassed(threshold: Threshold, rooms: Rooms, enough: boolean): boolean {
+  const room = rooms[threshold.signal];
+  if (room === undefined) return false;
+  const more = enough && threshold.reclaim !== undefined ? amountOf(threshold.reclaim, room.capacity) : 0;
+  return room.available < amountOf(threshold, room.capacity) + more;
 }
 
-/** When each pressure was seen last, on a clock that never jumps, in ms. */
-export type PressureTimes = ReadonlyMap<Pressure, number>;
-
-/** A pressure lasts `transition` ms after it was seen last, so that the node does not waver. */
-export function holdPressures(
-  before: PressureTimes,
-  seen: ReadonlySet<Pressure>,
+/**
+ * One look. A pressure lasts `transition` ms after it was seen last, so that the node does not waver; a soft threshold is
+ * pressure at once, and due when it has been passed for its grace period.
+ */
+export function lookAtPressure(
+  before: PressureState,
+  thresholds: readonly Threshold[],
+  rooms: Rooms,
   now: number,
   transition: number,
-): PressureTimes {
-  const kept = [...before].filter(([, at]) => now - at < transition);
-  return new Map([...kept, ...[...seen].map((pressure) => [pressure, now] as const)]);
+): PressureState {
+  const passed = thresholds.filter((t) => isPassed(t, rooms, before.due.includes(t)));
+  const since = new Map(passed.map((t) => [t, before.since.get(t) ?? now]));
+  const lasting = [...before.seen].filter(([, at]) => now - at < transition);
+  const seen = new Map([...lasting, ...passed.map(({ signal }) => [pressureOf(signal), now] as const)]);
+  const due = passed.filter((t) => now - since.get(t)! >= (t.grace ?? 0));
+  return { due: due.sort((a, b) => Number(isOfMemory(b)) - Number(isOfMemory(a))), since, seen };
 }
+
+/** Memory is freed before all else: without it nothing works. */
+const isOfMemory = ({ signal }: Threshold) => resourceOf(signal) === "memory";
+
+export const pressuresOf = ({ seen }: PressureState): ReadonlySet<Pressure> => new Set(seen.keys());
+
+/** Whether enough is free by all of them, so that no pod needs to go. */
+export const isRelieved = (thresholds: readonly Threshold[], rooms: Rooms): boolean =>
+  !thresholds.some((threshold) => isPassed(threshold, rooms, true));
+
+/** When a grace period ends next, in ms from now; Infinity: none runs. */
+export const nextDue = ({ since }: PressureState, now: number): number =>
+  Math.min(Infinity, ...[...since].map(([t, at]) => at + (t.grace ?? 0) - now).filter((ms) => ms > 0));

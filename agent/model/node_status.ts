@@ -7,7 +7,7 @@
 import type { NodeCondition, NodeRuntimeHandler, NodeStatus, NodeSystemInfo } from "./gen/v1.ts";
 import { canonical } from "./hash.ts";
 import { type HeldImageNames, nodeImages } from "./node_images.ts";
-import type { Pressure } from "./node_pressure.ts";
+import type { Pressure } from "./eviction_thresholds.ts";
 import { parseQuantity } from "./quantity.ts";
 
 /** What this node knows of itself. */

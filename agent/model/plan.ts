@@ -12,7 +12,7 @@ import { planPresent } from "./plan_start.ts";
 import { planAbsent } from "./plan_stop.ts";
 import type { Hook } from "./hook.ts";
 import type { Held } from "./devices.ts";
-import type { KeptEnd, PodEnd } from "./end.ts";
+import type { AskedEnd, KeptEnd, PodEnd } from "./end.ts";
 
 /** One effect. Steps of a plan are independent of each other and may run at once, unless they share a `lane`. */
 export type Step =
@@ -136,11 +136,13 @@ export type PostStart = { kind: "pending" } | { kind: "failed"; message: string 
 export interface Asked {
   /** Ephemeral containers that have not been started yet. */
   ephemeral: readonly EphemeralContainer[];
-  end: PodEnd | undefined;
+  end: AskedEnd | undefined;
   /** Containers that are to be replaced, by id. */
   restart: ReadonlySet<string>;
   /** The pod as a whole is to be in this run or a later one. */
   run: number;
+  /** Nothing of the pod is to stay with the runtime, once it has ended for good. */
+  tidy?: true;
 }
 
 export const emptyMemory: Memory = {

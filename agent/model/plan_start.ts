@@ -8,7 +8,7 @@ import type { Facts, Plan, Step } from "./plan.ts";
 import { earliest, planSteps } from "./plan.ts";
 import type { Wish } from "./wish.ts";
 import type { ObservedContainer, ObservedPod, ObservedSandbox } from "./observed.ts";
-import { deadlineExceeded, deadlineOf, endOf, givesBack, keptEnd, startOf } from "./end.ts";
+import { type AskedEnd, deadlineExceeded, deadlineOf, endOf, givesBack, keptEnd, startOf } from "./end.ts";
 import {
   assess,
   type Assessment,
@@ -42,15 +42,20 @@ export function planPresent(wish: Present, o: ObservedPod, facts: Facts): Plan {
   const { pod } = wish.pod;
   const { end, asked } = facts.memory;
   const ended = endOf(pod, facts);
-  const stopping = (why: string): Stopping => ({ pod, why, facts });
-  if (isOverAtApi(pod)) return planFinished(o, stopping("the pod has ended"));
+  const stopping = (why: string): Stopping => ({ pod, why, facts, grace: ended?.grace });
+  const clear = () => ended !== undefined && givesBack(ended) ? clearSteps(facts) : [];
+  if (isOverAtApi(pod)) {
+    return planFinished(o, stopping("the pod has ended"), [
+      clear,
+      () => asked.tidy ? removeAll(o, false) : [],
+    ]);
+  }
   if (ended !== undefined && end === undefined && isOfApi(pod)) {
     // What the API server was told of an end holds for good, whatever becomes of its reason.
     return planSteps("stopping", [{ kind: "keepEnd", end: keptEnd(ended, pod), told: true }], facts);
   }
   if (ended !== undefined) {
-    const clear = givesBack(ended) ? clearSteps(facts) : [];
-    return planFinished(o, stopping(`the pod has been ended: ${ended.reason}`), clear);
+    return planFinished(o, stopping(`the pod has been ended: ${ended.reason}`), [clear]);
   }
   if (end !== undefined) return planAnew(o, stopping("the pod begins anew"));
   const same = sameSandbox(pod, o);
@@ -59,9 +64,11 @@ export function planPresent(wish: Present, o: ObservedPod, facts: Facts): Plan {
     return planFinished(o, stopping("the pod has finished"));
   }
   const deadline = deadlineOf(pod, o, facts);
-  const due = asked.end ?? (deadline !== undefined && deadline <= facts.now ? deadlineExceeded : undefined);
+  const due: AskedEnd | undefined = asked.end ??
+    (deadline !== undefined && deadline <= facts.now ? deadlineExceeded : undefined);
   if (due !== undefined) {
-    return planSteps("stopping", [{ kind: "keepEnd", end: keptEnd(due, pod) }], facts);
+    const step: Step = { kind: "keepEnd", end: keptEnd(due, pod), ...(due.told && { told: due.told }) };
+    return planSteps("stopping", [step], facts);
   }
   return lookBy(earliest(deadline, facts.held?.until), planAlive(wish, needs, o, facts));
 }
@@ -82,6 +89,11 @@ function planAlive(wish: Present, needs: Assessment["needs"], o: ObservedPod, fa
   return planContainers(wish, sandbox, [...needs, ...ephemeralNeeds(pod, o)], o, facts);
 }
 
+const removeAll = (o: ObservedPod, logs: boolean): Step[] => [
+  ...removeStrays(o),
+  ...removeSandboxes(o.sandboxes, o, logs),
+];
+
 const clearSteps = ({ memory }: Facts): Step[] => memory.cleared ? [] : [{ kind: "clearVolumes" }];
 
 /** A pod that had been ended begins a new life: nothing of the old one stays. */
@@ -89,7 +101,7 @@ function planAnew(o: ObservedPod, s: Stopping): Plan {
   const steps = firstLayer([
     () => stopInOrder(o, s),
     () => stopSandboxes(o.sandboxes, s.facts),
-    () => [...removeStrays(o), ...removeSandboxes(o.sandboxes, o, true)],
+    () => removeAll(o, true),
     () => clearSteps(s.facts),
     () => [{ kind: "keepEnd", end: undefined }],
   ]);
@@ -97,8 +109,8 @@ function planAnew(o: ObservedPod, s: Stopping): Plan {
 }
 
 /** Containers keep their logs until the pod is removed; network and sidecars go now. */
-function planFinished(o: ObservedPod, s: Stopping, last: Step[] = []): Plan {
-  const steps = firstLayer([() => stopInOrder(o, s), () => stopSandboxes(o.sandboxes, s.facts), () => last]);
+function planFinished(o: ObservedPod, s: Stopping, last: readonly (() => Step[])[] = []): Plan {
+  const steps = firstLayer([() => stopInOrder(o, s), () => stopSandboxes(o.sandboxes, s.facts), ...last]);
   return planSteps("finished", steps, s.facts);
 }
 

@@ -48,7 +48,15 @@ export function formatQuantity(resource: string, amount: number): string {
     const milli = Math.ceil(Math.round(amount * 1e6) / 1e3);
     return milli % 1000 === 0 ? `${milli / 1000}` : `${milli}m`;
   }
-  const whole = Math.ceil(amount);
-  const suffix = ["Ei", "Pi", "Ti", "Gi", "Mi", "Ki"].find((s) => whole !== 0 && whole % factors[s]! === 0);
+  return shortened(Math.ceil(amount), ["Ei", "Pi", "Ti", "Gi", "Mi", "Ki"]);
+}
+
+/** A count as the API writes it: `1k`, `250`. */
+export const formatCount = (count: number): string =>
+  shortened(Math.ceil(count), ["E", "P", "T", "G", "M", "k"]);
+
+/** With the first suffix that leaves a whole number. */
+function shortened(whole: number, suffixes: readonly string[]): string {
+  const suffix = suffixes.find((s) => whole !== 0 && whole % factors[s]! === 0);
   return suffix === undefined ? `${whole}` : `${whole / factors[suffix]!}${suffix}`;
 }

@@ -8,7 +8,7 @@ import type { Facts } from "./plan.ts";
 import { assess, isUngreeted, type Need, newestOf, sameSandbox, usableSandbox, wasCutOff } from "./need.ts";
 import { asContainer } from "./ephemeral.ts";
 import { endOnRecord, isOfApi, isOver, isOverAtApi, recordOf } from "./api_pod.ts";
-import { podConditions, resizeConditions, restartCondition } from "./conditions.ts";
+import { disruptionCondition, podConditions, resizeConditions, restartCondition } from "./conditions.ts";
 import { endOf, type PodEnd, startOf } from "./end.ts";
 import { lastContainerStatus, lastPhase } from "./last_status.ts";
 import { isSidecar } from "./restart.ts";
@@ -46,7 +46,8 @@ export function derivePodStatus(pod: Pod, o: ObservedPod, facts: StatusFacts): P
   const status: PodStatus = {
     phase,
     conditions: podConditions(pod, phase, sandbox !== undefined, inits, apps, facts)
-      .concat(restartCondition(pod, o, facts), resizeConditions(pod, needs, o, facts)),
+      .concat(restartCondition(pod, o, facts), resizeConditions(pod, needs, o, facts))
+      .concat(phase === "Failed" ? disruptionCondition(pod, ended, facts) : []),
     ...(pod.metadata?.generation === undefined ? {} : { observedGeneration: pod.metadata.generation }),
     startTime: isoTime(startOf(pod, o, facts)),
     qosClass: qosClass(pod),

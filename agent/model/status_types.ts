@@ -13,6 +13,8 @@ export interface AgentEvent {
   object: { kind: string; namespace?: string; name: string; uid?: string };
   /** `spec.containers{web}`. */
   fieldPath?: string;
+  /** Of the event's object at the API server. */
+  annotations?: Readonly<Record<string, string>>;
   count: number;
   firstTimestamp: number;
   lastTimestamp: number;

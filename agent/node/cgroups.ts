@@ -17,6 +17,7 @@ import {
 } from "../model/pod_cgroup.ts";
 import { type QosClass, qosClass } from "../model/qos.ts";
 import type { Cgroups, Host } from "../ports.ts";
+import type { Usage } from "../model/usage.ts";
 import type { PodReading } from "../model/cgroup_reading.ts";
 import { readPodCgroups } from "./cgroup_readings.ts";
 import { findHierarchies, type Hierarchies, limitPlaces, readLimits, removeEmpty } from "./cgroup_files.ts";
@@ -40,6 +41,8 @@ export interface PodCgroups extends Cgroups {
   known(): Promise<string[]>;
   /** In detail, with its containers'. */
   read(pod: Parameters<Cgroups["usage"]>[0]): Promise<PodReading | undefined>;
+  /** What all pods use together. */
+  usageOfAll(): Promise<Usage | undefined>;
   /** Removes our cgroups that are empty, up to and with the root; for when no pod is left. */
   removeRoot(): Promise<void>;
 }
@@ -146,6 +149,8 @@ export function createCgroups(o: CgroupOptions): PodCgroups {
   const usage: PodCgroups["usage"] = async ({ pod, uid }) =>
     await readUsage(host, await hierarchies(), pathOf(qosClass(pod), uid));
 
+  const usageOfAll = async () => await readUsage(host, await hierarchies(), kubepods);
+
   const read: PodCgroups["read"] = async ({ pod, uid }) =>
     await readPodCgroups(host, await hierarchies(), uid, pathOf(qosClass(pod), uid));
 
@@ -170,7 +175,7 @@ export function createCgroups(o: CgroupOptions): PodCgroups {
     written.clear();
   }
 
-  return { ensure, makeRoom, usage, read, remove, known, removeRoot };
+  return { ensure, makeRoom, usage, usageOfAll, read, remove, known, removeRoot };
 }
 
 /** A uid becomes part of a path. */

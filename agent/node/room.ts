@@ -11,22 +11,30 @@ export interface RoomPlaces {
   imagefs: string;
 }
 
+/** `dedicated`: images and containers have a file system of their own. */
 export async function readRooms(
-  host: Pick<Host, "readText" | "statfs" | "now">,
+  host: Pick<Host, "readText" | "stat" | "statfs" | "now">,
   places: RoomPlaces,
-): Promise<Rooms> {
-  const [memory, pids, nodefs, imagefs] = await Promise.all([
+): Promise<{ rooms: Rooms; dedicated: boolean }> {
+  const [memory, pids, nodefs, imagefs, dedicated] = await Promise.all([
     memoryRoom(host),
     pidRoom(host),
     host.statfs(places.nodefs),
     host.statfs(places.imagefs),
+    isDedicated(host, places),
   ]);
-  return {
+  const rooms = {
     ...(memory && { "memory.available": memory }),
     ...(pids && { "pid.available": pids }),
     ...diskRooms("nodefs", nodefs),
     ...diskRooms("imagefs", imagefs ?? nodefs),
   };
+  return { rooms, dedicated };
+}
+
+async function isDedicated(host: Pick<Host, "stat">, { nodefs, imagefs }: RoomPlaces): Promise<boolean> {
+  const [own, other] = await Promise.all([host.stat(nodefs), host.stat(imagefs)]);
+  return own !== undefined && other !== undefined && own.dev !== other.dev;
 }
 
 async function memoryRoom(host: Pick<Host, "readText" | "now">): Promise<Room | undefined> {

@@ -23,6 +23,8 @@ export interface NodeStatusOptions {
   cluster(): Pick<AgentStatus, "cluster">;
   /** Whether every source of pods has spoken. */
   complete(): boolean;
+  /** What the node is short of. */
+  pressures(): ReadonlySet<string>;
   /** How long ago the runtime last told all its pods, in ms. */
   listedAgo(): number;
   /** Told when the runtime answers again, and who it is. */
@@ -62,10 +64,16 @@ async function look(runtime: Runtime, signal: AbortSignal): Promise<RuntimeView>
 /** The kubelet's: a runtime that answers but does not tell its pods for longer than this is no use. */
 const listThresholdMs = 180_000;
 
+export interface NodeConditionFacts {
+  complete: boolean;
+  listedAgo: number;
+  pressures: ReadonlySet<string>;
+}
+
 /** Conditions in the words of the kubelet's node conditions and the CRI's. */
 export function deriveConditions(
   view: RuntimeView | undefined,
-  { complete, listedAgo }: { complete: boolean; listedAgo: number },
+  { complete, listedAgo, pressures }: NodeConditionFacts,
   before: readonly Condition[],
   now: number,
 ): Condition[] {
@@ -91,6 +99,8 @@ export function deriveConditions(
     ],
     ["RuntimeReady", view?.runtimeReady ?? false, "", view?.message ?? ""],
     ["NetworkReady", view?.networkReady ?? false, "", view?.message ?? ""],
+    // Only those that are there: a node alone knows none.
+    ...[...pressures].map((pressure): [string, boolean, string, string] => [pressure, true, "", ""]),
   ];
   return conditions.map(([type, on, reason, message]) => {
     const status = on ? "True" as const : "False" as const;
@@ -114,7 +124,7 @@ export async function runNodeStatus(o: NodeStatusOptions, signal: AbortSignal): 
     if (view.reachable && !wasReachable) o.onRuntime(view);
     wasReachable = view.reachable;
     const before = o.store.status();
-    const facts = { complete: o.complete(), listedAgo: o.listedAgo() };
+    const facts = { complete: o.complete(), listedAgo: o.listedAgo(), pressures: o.pressures() };
     o.store.setStatus({
       ...o.base,
       ...o.resources(),

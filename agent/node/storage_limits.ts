@@ -33,7 +33,7 @@ export interface StorageLimitOptions {
   /** At least 10 s on a real node. */
   everyMs: number;
   backOff: EvictionBackOff;
-  end(uid: string, end: PodEnd): boolean;
+  end(uid: string, end: PodEnd): Promise<unknown>;
   restart(uid: string): boolean;
 }
 
@@ -110,7 +110,7 @@ async function check(o: StorageLimitOptions, pod: Pod, asked: Asked, storage: Po
   const before = parseEvictions((await o.storage.notes(uid)).get(note));
   // First, so that no crash forgets it: the next agent sees an evicted pod and must know since when.
   await o.storage.keepNote(uid, note, JSON.stringify(nextEvictions(before, o.host.now(), o.backOff)));
-  o.end(uid, { reason, message });
+  void o.end(uid, { reason, message });
 }
 
 /** Begins the pod anew when its time has come, or says how long it is until then, in ms. */

@@ -7,7 +7,7 @@ import type { Log } from "../lib/log.ts";
 import { aborted } from "../lib/pause.ts";
 import { type Desired, diffPods, isTerminating, type KnownPod, podKey, type Wish } from "../model/wish.ts";
 import type { EphemeralContainer } from "../model/gen/v1.ts";
-import type { PodEnd } from "../model/end.ts";
+import type { AskedEnd } from "../model/end.ts";
 import type { Admission } from "./admission.ts";
 import { createAllocations } from "./allocations.ts";
 import type { ProbeReport } from "../model/probe_report.ts";
@@ -21,8 +21,13 @@ export interface Reconciler {
   readmit(): void;
   /** Look again at one pod, or at all. */
   nudge(uid?: string): void;
-  /** Ends a pod as a whole: it fails with this reason, until it is edited or restarted. False: no such pod is wanted. */
-  end(uid: string, end: PodEnd): boolean;
+  /**
+   * Ends a pod as a whole: it fails with this reason, until it is edited or restarted. Resolves when it has ended, and what
+   * the node needs back of its disk was given back. False: no such pod is wanted.
+   */
+  end(uid: string, end: AskedEnd): Promise<boolean>;
+  /** What pods that have ended for good have left with the runtime is removed; their logs stay. Resolves when it is. */
+  tidy(uids: readonly string[]): Promise<void>;
   /**
    * Starts these containers of a pod again, or all in order, init containers first, in the pod's sandbox; whatever their
    * restart policies say, and without back-off. Init containers run again with all others only. False: no such pod.
@@ -167,10 +172,13 @@ export function createReconciler(o: ReconcilerOptions, leave: AbortSignal): Reco
       if (uid !== undefined) workers.get(uid)?.nudge();
       else for (const worker of workers.values()) worker.nudge();
     },
-    end(uid, end) {
+    async end(uid, end) {
       const worker = wantedOf(uid);
-      worker?.end(end);
+      await worker?.end(end);
       return worker !== undefined;
+    },
+    async tidy(uids) {
+      await Promise.all(uids.map((uid) => wantedOf(uid)?.tidy()));
     },
     restart(uid, containers) {
       const worker = wantedOf(uid);

@@ -15,13 +15,14 @@ import { AgentError, errorText } from "../model/errors.ts";
 import type { EphemeralContainer } from "../model/gen/v1.ts";
 import { askEphemeral, forgetStarted, withEphemeral } from "../model/ephemeral.ts";
 import { containersOf } from "../model/devices.ts";
-import type { PodEnd } from "../model/end.ts";
+import type { AskedEnd, PodEnd } from "../model/end.ts";
 import { isAlive } from "../model/plan_stop.ts";
 import type { ProbeReport } from "../model/probe_report.ts";
 import { noteSpans, type Spans } from "../model/spans.ts";
 import {
   askEnd,
   askRestart,
+  askTidy,
   forgive,
   forgiveImages,
   forgiveVolumes,
@@ -68,8 +69,13 @@ export interface Worker {
   retryVolumes(): void;
   /** Publishes the pod's volumes anew, though nothing of its wish has changed. */
   refreshVolumes(): void;
-  /** Ends the pod as a whole, whatever its restart policy says, until it is edited or restarted. */
-  end(end: PodEnd): void;
+  /**
+   * Ends the pod as a whole, whatever its restart policy says, until it is edited or restarted. Resolves when nothing is
+   * left to do for it: nothing of it runs, and what the node needs back was taken from its volumes.
+   */
+  end(end: AskedEnd): Promise<void>;
+  /** Once the pod has ended for good, nothing of it stays with the runtime but what is told of it. Resolves as above. */
+  tidy(): Promise<void>;
   /**
    * Stops these containers, or all, and starts them again whatever their policies say, without back-off; all means in
    * order, init containers first, in the same sandbox. A pod that was ended begins a new life.
@@ -103,6 +109,10 @@ const fingerprint = (wish: Wish): string =>
     networksText(wish.pod.pod, wish.objects),
   ].join(" ");
 
+/** Nothing of the pod runs any more, and nothing is left to do for it. */
+const isAtRest = ({ state, lookAgain }: Plan): boolean =>
+  lookAgain === undefined && (state === "finished" || state === "gone");
+
 export function createWorker(o: WorkerOptions, id: PodIdentity, leave: AbortSignal): Worker {
   const mailbox = createMailbox<true>();
   const reporter = createReporter(o, id);
@@ -116,6 +126,7 @@ export function createWorker(o: WorkerOptions, id: PodIdentity, leave: AbortSign
   let messages = new Map<string, string>();
   let abandon = new AbortController();
   let arrived: ((image: string) => boolean)[] = [];
+  let rests: (() => void)[] = [];
   const requests: ((memory: Memory, observed: ObservedPod) => Memory)[] = [];
   let seen = "";
   let blind = 0;
@@ -329,6 +340,7 @@ export function createWorker(o: WorkerOptions, id: PodIdentity, leave: AbortSign
       try {
         const plan = await settle();
         blind = 0;
+        if (isAtRest(plan) && requests.length === 0) rest();
         if (plan.state === "gone") {
           last = undefined;
           o.store.removePod(id.uid);
@@ -345,6 +357,15 @@ export function createWorker(o: WorkerOptions, id: PodIdentity, leave: AbortSign
   const ask = (request: (typeof requests)[number]) => {
     requests.push(request);
     mailbox.nudge();
+  };
+
+  const rest = () => {
+    for (const resolve of rests) resolve();
+    rests = [];
+  };
+  const askForRest = (request: (typeof requests)[number]): Promise<void> => {
+    ask(request);
+    return new Promise((resolve) => rests.push(resolve));
   };
 
   return {
@@ -366,9 +387,13 @@ export function createWorker(o: WorkerOptions, id: PodIdentity, leave: AbortSign
     },
     retryVolumes: () => ask(forgiveVolumes),
     refreshVolumes: () => ask((memory) => ({ ...forgiveVolumes(memory), volumesHash: undefined })),
-    end: (end) => ask((memory) => askEnd(memory, end)),
+    end: (end) => askForRest((memory) => askEnd(memory, end)),
+    tidy: () => askForRest(askTidy),
     addEphemeral: (container) => ask((memory) => askEphemeral(memory, container)),
     restart: (containers) => ask((memory, observed) => askRestart(memory, observed, containers)),
-    finished: run().finally(probes.end),
+    finished: run().finally(() => {
+      probes.end();
+      rest();
+    }),
   };
 }

@@ -124,7 +124,10 @@ function eventObject(event: AgentEvent, nodeName: string) {
   return {
     apiVersion: "v1",
     kind: "Event",
-    metadata: { name: `${name}.${stamp}`, namespace: namespace ?? "default" },
+    metadata: {
+      ...{ name: `${name}.${stamp}`, namespace: namespace ?? "default" },
+      ...(event.annotations && { annotations: event.annotations }),
+    },
     involvedObject: {
       apiVersion: "v1",
       kind,

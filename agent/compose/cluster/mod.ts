@@ -15,6 +15,7 @@ import type { Loop } from "../loop.ts";
 import type { PodParts } from "../pods.ts";
 import type { ClusterLink } from "./link.ts";
 import { events } from "./events.ts";
+import { evictions } from "./evictions.ts";
 import { createMirrors } from "./mirrors.ts";
 import { nodeServices } from "./node.ts";
 import { volumeExpansion } from "./objects.ts";
@@ -53,5 +54,6 @@ export function clusterServices(context: ClusterContext): Loop[] {
     mirrors.loop,
     statusReport(context),
     events(context),
+    evictions(context),
   ];
 }

@@ -9,10 +9,8 @@ import { pause } from "../../lib/pause.ts";
 import type { NodeRuntimeHandler } from "../../model/gen/v1.ts";
 import { kubeletVersion } from "../../model/kubernetes_version.ts";
 import { nodeLabels } from "../../model/node_affinity.ts";
-import { holdPressures, pressuresNow, type PressureTimes } from "../../model/node_pressure.ts";
 import type { NodeView } from "../../model/node_status.ts";
 import { readMachineInfo } from "../../node/node_info.ts";
-import { readRooms } from "../../node/room.ts";
 import type { RuntimeView } from "../../node/status.ts";
 import type { ImageStatus } from "../../ports.ts";
 import type { Loop } from "../loop.ts";
@@ -50,8 +48,9 @@ async function report(context: ClusterContext, signal: AbortSignal): Promise<voi
   const mailbox = createMailbox<never>(() => host.monotonic());
   followCluster(link, store, signal);
   followLabels(link, context.parts, signal);
-  // Ready or not is told at once.
+  // Ready or not is told at once, and what the node is short of.
   store.subscribe((change) => change.kind === "status" && mailbox.nudge(), signal);
+  context.parts.pressures.changes.subscribe(mailbox.nudge, signal);
   await followAttachments(context, mailbox.nudge, signal);
   const look = createLook(context, machine);
   await settled(context, signal);
@@ -131,9 +130,6 @@ const imagesAgeMs = 30_000;
 
 function createLook(context: ClusterContext, machine: Machine): (signal: AbortSignal) => Promise<NodeView> {
   const { config, host, parts, store } = context;
-  const { evictionHard, pressureTransition, maxImages } = config.node;
-  const places = { nodefs: config.rootDir, imagefs: config.managedRuntime.root };
-  let pressures: PressureTimes = new Map();
   let images: { at: number; list: ImageStatus[] } = { at: -Infinity, list: [] };
 
   async function newestImages(signal: AbortSignal): Promise<ImageStatus[]> {
@@ -146,13 +142,7 @@ function createLook(context: ClusterContext, machine: Machine): (signal: AbortSi
   }
 
   return async (signal) => {
-    const [info, rooms, list] = await Promise.all([
-      readMachineInfo(host, machine),
-      readRooms(host, places),
-      newestImages(signal),
-    ]);
-    const now = host.monotonic();
-    pressures = holdPressures(pressures, pressuresNow(evictionHard, rooms), now, pressureTransition);
+    const [info, list] = await Promise.all([readMachineInfo(host, machine), newestImages(signal)]);
     const view = context.runtimeView();
     const status = store.status();
     const ready = status?.conditions.find(({ type }) => type === "Ready");
@@ -162,7 +152,7 @@ function createLook(context: ClusterContext, machine: Machine): (signal: AbortSi
       capacity: status?.capacity ?? {},
       allocatable: status?.allocatable ?? {},
       notReady: ready?.status === "True" ? "" : ready?.message ?? "the runtime has not been asked yet",
-      pressures: new Set(pressures.keys()),
+      pressures: parts.pressures.get(),
       nodeInfo: {
         ...info,
         kubeletVersion: kubeletVersion(buildInfo().version),
@@ -170,7 +160,7 @@ function createLook(context: ClusterContext, machine: Machine): (signal: AbortSi
         containerRuntimeVersion: `${status?.runtime.name || "unknown"}://${status?.runtime.version ?? ""}`,
       },
       images: list,
-      maxImages,
+      maxImages: config.node.maxImages,
       runtimeHandlers: handlersOf(view),
       supplementalGroupsPolicy: view?.supplementalGroupsPolicy ?? false,
       kubeletPort: config.kubeletApi.enabled ? config.kubeletApi.port : 0,

@@ -48,6 +48,8 @@ Deno.test("nothing given: the defaults of a node's one agent", () => {
         { signal: "imagefs.available", part: 0.15 },
         { signal: "imagefs.inodesFree", part: 0.05 },
       ],
+      evictionSoft: [],
+      evictionMaxPodGrace: 0,
       pressureTransition: 300_000,
     },
     offline: { keyFile: "", maxSize: 64 * 1024 ** 2, maxSilence: 0, obeyTolerations: false },

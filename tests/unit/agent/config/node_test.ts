@@ -29,6 +29,39 @@ Deno.test("thresholds that are given replace the default ones, or are added to t
   assertEquals(signals("").length, 5);
   assertEquals(signals("evictionHard: {memory.available: 5%}"), ["memory.available"]);
   assertEquals(signals("evictionHard: {memory.available: 5%}\nmergeDefaultEvictionSettings: true").length, 5);
-  const { problems } = parse("evictionHard: {memory.available: much}");
-  assertEquals(problems.map((p) => p.field), ["evictionHard"]);
+  const reclaiming = parse(
+    "evictionHard: {nodefs.available: 1Gi}\nevictionMinimumReclaim: {nodefs.available: 5%}",
+  );
+  assertEquals(reclaiming.config.node.evictionHard, [
+    { signal: "nodefs.available", amount: 2 ** 30, reclaim: { part: 0.05 } },
+  ]);
+});
+
+Deno.test("soft thresholds have grace periods; a wrong value is told with its key", () => {
+  const soft = "evictionSoft: {memory.available: 1Gi}\nevictionSoftGracePeriod: {memory.available: 1m30s}\n" +
+    "evictionMaxPodGracePeriod: 7";
+  const { config, problems } = parse(soft);
+  assertEquals(problems, []);
+  assertEquals(config.node.evictionSoft, [{ signal: "memory.available", amount: 2 ** 30, grace: 90_000 }]);
+  assertEquals(config.node.evictionMaxPodGrace, 7);
+  const flags = {
+    "eviction-soft": ["pid.available<10%"],
+    "eviction-soft-grace-period": ["pid.available=30s"],
+  };
+  assertEquals(parse("", flags).config.node.evictionSoft, [
+    { signal: "pid.available", part: 0.1, grace: 30_000 },
+  ]);
+  const wrong = {
+    "evictionHard: {memory.available: much}": ["evictionHard", "quantity"],
+    "evictionSoft: {memory.available: 1Gi}": ["evictionSoft", "evictionSoftGracePeriod"],
+    "evictionSoft: {memory.free: 1Gi}": ["evictionSoft", "memory.available"],
+    "evictionSoftGracePeriod: {memory.available: soon}": ["evictionSoftGracePeriod", "duration"],
+    "evictionMinimumReclaim: {nodefs.available: -1}": ["evictionMinimumReclaim", "quantity"],
+    "evictionMaxPodGracePeriod: -1": ["evictionMaxPodGracePeriod", "0"],
+  };
+  for (const [text, [field, expected]] of Object.entries(wrong)) {
+    const [problem] = parse(text).problems;
+    assertEquals(problem?.field, field, text);
+    assertStringIncludes(problem?.message ?? "", expected!);
+  }
 });

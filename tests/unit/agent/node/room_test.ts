@@ -24,7 +24,9 @@ const files = {
 
 Deno.test("what is left of memory, disks and process ids", async () => {
   const host = createFakeHost({ files });
-  assertEquals(await readRooms(host, { nodefs: "/n", imagefs: "/i" }), {
+  const { rooms, dedicated } = await readRooms(host, { nodefs: "/n", imagefs: "/i" });
+  assertEquals(dedicated, false, "what is not there is on no disk of its own");
+  assertEquals(rooms, {
     "memory.available": { available: 500 * 1024, capacity: 1000 * 1024 },
     "pid.available": { available: 750, capacity: 1000 },
     "nodefs.available": { available: 2 ** 29, capacity: 2 ** 30 },
@@ -32,10 +34,8 @@ Deno.test("what is left of memory, disks and process ids", async () => {
     "imagefs.available": { available: 2 ** 29, capacity: 2 ** 30 },
     "imagefs.inodesFree": { available: 900, capacity: 1000 },
   });
-  const { "pid.available": _pids, "memory.available": _memory, ...rest } = await readRooms(createFakeHost(), {
-    nodefs: "/n",
-    imagefs: "/i",
-  });
+  const bare = await readRooms(createFakeHost(), { nodefs: "/n", imagefs: "/i" });
+  const { "pid.available": _pids, "memory.available": _memory, ...rest } = bare.rooms;
   assertEquals(Object.keys(rest).length, 4, "what cannot be read is not told");
   assertEquals([_pids, _memory], [undefined, undefined]);
 });

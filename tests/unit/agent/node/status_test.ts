@@ -11,7 +11,7 @@ const good: RuntimeView = {
   networkReady: true,
   message: "",
 };
-const calm = { complete: true, listedAgo: 60_000 };
+const calm = { complete: true, listedAgo: 60_000, pressures: new Set<string>() };
 const summary = (view: RuntimeView | undefined, facts = calm) =>
   deriveConditions(view, facts, [], 5).map((c) => [c.type, c.status, c.message]);
 
@@ -44,6 +44,11 @@ Deno.test("a runtime that answers but does not tell its pods makes the node not 
     "False",
     "PLEG is not healthy: pods were last listed 181 s ago; threshold is 180 s",
   ]);
+});
+
+Deno.test("what the node is short of is among its conditions as long as it is", () => {
+  const short = summary(good, { ...calm, pressures: new Set(["DiskPressure"]) });
+  assertEquals(short.slice(3), [["DiskPressure", "True", undefined]]);
 });
 
 Deno.test("a condition keeps its time while it stays the same", () => {

@@ -67,7 +67,7 @@ function createStage() {
         return Promise.resolve(new Map(text === undefined ? [] : [["evictions", text]]));
       },
     },
-    end: (uid, end) => ended.push([uid, end]) > 0,
+    end: (uid, end) => Promise.resolve(void ended.push([uid, end])),
     restart: (uid) => restarted.push(uid) > 0,
   };
   return { store, ended, restarted, notes, used, calls, options };

@@ -134,7 +134,12 @@ Deno.test("an end as a whole is for good, whatever the spec says later, for ever
     const b = createBench(root, fake);
     b.reconciler.update(desired(pod));
     await until(b, "ready", () => isReady(b, "web"));
-    b.reconciler.end("web", { reason: "Evicted", message: "too much" });
+    void b.reconciler.end("web", {
+      reason: "Evicted",
+      message: "too much",
+      grace: 1,
+      disruption: "too much",
+    });
     await until(b, "failed", () => status(b, "web")?.phase === "Failed");
     b.reconciler.restart("web");
     b.reconciler.update(desired(withImage(pod, "a:2")));
@@ -144,6 +149,8 @@ Deno.test("an end as a whole is for good, whatever the spec says later, for ever
     await until(later, "failed", () => status(later, "web")?.phase === "Failed");
     await later.leave();
     assertEquals([status(later, "web")?.reason, created(later)], ["Evicted", 1]);
+    const { status: on, reason, message } = condition(later, "web", "DisruptionTarget") ?? {};
+    assertEquals([on, reason, message], ["True", "TerminationByKubelet", "too much"]);
   } finally {
     await Deno.remove(root, { recursive: true });
   }

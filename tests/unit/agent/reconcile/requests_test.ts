@@ -36,8 +36,9 @@ Deno.test("an ended pod fails with its reason, runs nothing, and stays ended for
     const web = podOf("web", [container("a"), container("b")]);
     bench.reconciler.update(desired(web));
     await until(bench, "it runs", () => isReady(bench, "web"));
-    assert(bench.reconciler.end("web", evicted));
+    const ended = bench.reconciler.end("web", evicted);
     await until(bench, "it has ended", hasEnded(bench));
+    assert(await ended);
     const { reason, message, containerStatuses } = status(bench, "web")!;
     assertEquals({ reason, message }, evicted);
     assertEquals(containerStatuses?.map((c) => c.state?.terminated?.exitCode), [143, 143]);
@@ -56,7 +57,7 @@ Deno.test("an edit of its spec, or a restart, gives an ended pod a new life; lab
     bench.reconciler.update(desired(web));
     await until(bench, "it runs", () => isReady(bench, "web"));
     const ip = status(bench, "web")?.podIP;
-    bench.reconciler.end("web", evicted);
+    void bench.reconciler.end("web", evicted);
     await until(bench, "it has ended", hasEnded(bench));
     const labelled = { ...web, pod: { ...web.pod, metadata: { ...web.pod.metadata, labels: { a: "b" } } } };
     bench.reconciler.update(desired(labelled));
@@ -68,7 +69,7 @@ Deno.test("an edit of its spec, or a restart, gives an ended pod a new life; lab
     await until(bench, "it runs again", () => isReady(bench, "web"));
     assert(status(bench, "web")?.podIP !== ip, "in a sandbox of its own");
     assertEquals([status(bench, "web")?.reason, stateOf(bench, "web", "a")?.restartCount], [undefined, 0]);
-    bench.reconciler.end("web", evicted);
+    void bench.reconciler.end("web", evicted);
     await until(bench, "it has ended again", hasEnded(bench));
     bench.reconciler.restart("web");
     await until(bench, "it runs once more", () => isReady(bench, "web"));
@@ -94,10 +95,8 @@ Deno.test("a restart of one container leaves the others and waits for no back-of
     await until(bench, "it has ended", () => stateOf(bench, "web", "a")?.state?.terminated !== undefined);
     bench.reconciler.restart("web", ["a"]);
     await until(bench, "it runs after its end", () => stateOf(bench, "web", "a")?.restartCount === 4);
-    assertEquals([bench.reconciler.restart("nobody"), bench.reconciler.end("nobody", evicted)], [
-      false,
-      false,
-    ]);
+    const answers = [bench.reconciler.restart("nobody"), await bench.reconciler.end("nobody", evicted)];
+    assertEquals(answers, [false, false]);
   }));
 
 Deno.test("a restart of the pod runs its init containers again, in order, in the same sandbox", () => {
