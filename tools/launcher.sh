@@ -26,13 +26,15 @@ is_fresh() {
   return 1
 }
 
+called=$0
+
 # The fast way: every start but the first ends here.
 start() {
   base=$1
   shift
   # Without a place to write, V8's code cache costs more than it saves.
   [ -w "$base" ] && cache= || cache=--no-code-cache
-  DENO_DIR=$base/cache DENO_NO_UPDATE_CHECK=1 AGENT_CALLED=$0 exec "$base/$runtime_name" run @FLAGS@ $cache "$base/$program_name" "$@"
+  DENO_DIR=$base/cache DENO_NO_UPDATE_CHECK=1 AGENT_CALLED=$called exec "$base/$runtime_name" run @FLAGS@ $cache "$base/$program_name" "$@"
 }
 
 candidates() {
@@ -103,7 +105,7 @@ unpack() {
   publish "$program_name" "$program_sum" "$program_packed" "$program_at" 400 || return 1
   # This proves the place and fills Deno's cache: a long-lived process that filled it would keep 25 MB more for good.
   why="$base/$runtime_name does not run there (mounted noexec, or a C library that is too old)"
-  (start "$base" version) >/dev/null 2>&1 </dev/null || return 1
+  (called=agent && start "$base" version) >/dev/null 2>&1 </dev/null || return 1
   why="$base does not keep what is written into it"
   is_fresh "$base"
 }

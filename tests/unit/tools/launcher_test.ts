@@ -6,10 +6,11 @@ import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/as
 import { join } from "@std/path";
 import { packSelfExtracting } from "../../../tools/package_self.ts";
 
-// It says what it was given; `exit N` and `wait` are for exit codes and signals.
+// It says what it was given; `exit N` and `wait` are for exit codes and signals. Called as kubelet it has no command.
 const RUNTIME = `#!/bin/sh
 while [ "\${1#*agent-0.0.9-}" = "$1" ]; do shift; done
 program=$1; shift
+[ "\${AGENT_CALLED##*/} $1" != "kubelet version" ] || exit 2
 case $1 in
   exit) exit "$2" ;;
   wait) trap 'exit 7' TERM; echo ready; while :; do sleep 0.02; done ;;
@@ -93,6 +94,14 @@ Deno.test("it unpacks privately, passes arguments as they are, and leaves the um
     }
     assertEquals((Deno.statSync(base).mode ?? 0) & 0o7777, 0o700);
     assertEquals((await listing(base)).split("\n").length, 2);
+  }));
+
+Deno.test("it unpacks also when it is started first by another name", () =>
+  withFile(async ({ run, directory }) => {
+    const env = { AGENT_UNPACK_DIR: join(directory, "u"), kubelet: join(directory, "kubelet") };
+    const { code, out } = await run(env, ["--version"], 'ln -s "$agent" "$kubelet" && "$kubelet" "$0"');
+    assertEquals(code, 0);
+    assertStringIncludes(out, "args=<--version>");
   }));
 
 Deno.test("standard input reaches the program on the first start, too", () =>
