@@ -250,8 +250,8 @@ async function checkAttach({ feed, command }: Stage): Promise<void> {
   assert(refused.code !== 0, refused.stdout);
 }
 
-/** Over SPDY, as an API server speaks to a kubelet: through the double's tunnel for WebSockets some sessions stall. */
-async function checkPortForward({ start, feed }: Stage): Promise<void> {
+/** With `spdy` it passes the double as it is; by WebSockets the double unpacks it. */
+async function checkPortForward({ start, feed }: Stage, env: Record<string, string>): Promise<void> {
   const size = 8 * 1024 * 1024;
   const made = await feed(new Uint8Array(), [
     ...["exec", "talk", "-c", "main", "--", "sh", "-c"],
@@ -259,7 +259,7 @@ async function checkPortForward({ start, feed }: Stage): Promise<void> {
       size / 65536
     } 2>/dev/null; busybox sha256sum </www/big`,
   ]);
-  await using forward = start(["port-forward", "pod/talk", ":8080"], spdy);
+  await using forward = start(["port-forward", "pod/talk", ":8080"], env);
   const portOf = (text: string) => /127\.0\.0\.1:(\d+) -> /.exec(text)![1];
   const local = portOf(await forward.shows(/-> 8080/));
   const big = await (await fetch(`http://127.0.0.1:${local}/big`)).arrayBuffer();
@@ -272,7 +272,7 @@ async function checkPortForward({ start, feed }: Stage): Promise<void> {
     throw new Error(`${error}; kubectl said: ${forward.stdout()}`);
   });
   assertEquals(new Set(answers), new Set(["hello\n"]));
-  await using nobody = start(["port-forward", "pod/talk", ":9"], spdy);
+  await using nobody = start(["port-forward", "pod/talk", ":9"], env);
   const closed = portOf(await nobody.shows(/-> 9\b/));
   await fetch(`http://127.0.0.1:${closed}/`).then((answer) => answer.body?.cancel(), () => {});
   await nobody.shows(/error.*(forwarding|connection refused|closing)/i);
@@ -293,16 +293,8 @@ async function checkCopy({ kubectl, node, feed }: Stage): Promise<void> {
 }
 
 async function checkDebug({ kubectl, node }: Stage): Promise<void> {
-  const args = [
-    `--image=${demoImage}`,
-    "--container=looker",
-    "--target=main",
-    "--",
-    "sh",
-    "-c",
-    "echo looked; sleep 1",
-  ];
-  await kubectl(["debug", "talk", ...args]);
+  const flags = [`--image=${demoImage}`, "--container=looker", "--target=main"];
+  await kubectl(["debug", "talk", ...flags, "--", "sh", "-c", "echo looked; sleep 1"]);
   await node.agent.untilLog("talk", "looker", /looked/);
   assertEquals(await kubectl(["logs", "talk", "-c", "looker"]), "looked\n");
 }
@@ -329,7 +321,10 @@ Deno.test({ name: "kubectl", sanitizeOps: false, sanitizeResources: false }, asy
   await t.step("exec of a kubectl that speaks SPDY", () => checkSpdy(stage));
   await t.step("exec: a terminal and its size", () => checkTerminal(stage));
   await t.step("attach", () => checkAttach(stage));
-  await t.step("port-forward: much, many, and a port where nobody listens", () => checkPortForward(stage));
+  for (const [name, env] of [["WebSocket", {}], ["SPDY", spdy]] as const) {
+    const what = `port-forward over ${name}: much, many, and a port where nobody listens`;
+    await t.step(what, () => checkPortForward(stage, env));
+  }
   await t.step("cp, there and back", () => checkCopy(stage));
   await t.step("debug", () => checkDebug(stage));
   await t.step("the agent's stop ends sessions", () => checkStop(stage));

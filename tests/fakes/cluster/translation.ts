@@ -147,7 +147,8 @@ async function hear(client: WebSocketServerSide, opened: ReadonlyMap<number, Spd
 async function tunnel(client: WebSocketServerSide, { socket, rest }: Upgraded): Promise<void> {
   const onward = (async () => {
     for await (const message of client.messages) {
-      if (!socket.write(message)) await drained(socket);
+      // kubectl sends a frame's content apart, also where there is none; to write nothing breaks the platform's TLS sockets.
+      if (message.length > 0 && !socket.write(message)) await drained(socket);
     }
     socket.end();
   })();
