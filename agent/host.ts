@@ -7,7 +7,7 @@ import { basename, dirname, join } from "@std/path";
 import { mountsWithin, parseMountInfo } from "./lib/mountinfo.ts";
 import { type EventSource, watchDirectories } from "./lib/watch.ts";
 import { AgentError, errorText } from "./model/errors.ts";
-import type { Capacity } from "./model/stats_summary.ts";
+import type { Capacity } from "./model/stats_parts.ts";
 import type { WatchedPlace } from "./model/glob.ts";
 import type { CommandResult, FileStat, Host, OpenFile } from "./ports.ts";
 

@@ -13,7 +13,7 @@ import type { VolumeImage } from "./model/plan.ts";
 import type { ProbeResult } from "./model/probe.ts";
 import type { NetworkTarget } from "./model/probe_target.ts";
 import type { Keyring, RegistryAuth } from "./model/pull_secrets.ts";
-import type { Capacity } from "./model/stats_summary.ts";
+import type { Capacity } from "./model/stats_parts.ts";
 import type { ContainerUsage, Usage } from "./model/usage.ts";
 import type { GivenResources } from "./model/resize.ts";
 import type { DesiredPod, Objects } from "./model/wish.ts";
@@ -218,6 +218,16 @@ export interface ImageStatus {
   pinned: boolean;
 }
 
+/** What the runtime's images, or containers' layers, take. */
+export interface ImageFileSystem {
+  /** A directory on it. */
+  path: string;
+  /** Milliseconds since the epoch. */
+  at: number;
+  bytes: number;
+  inodes?: number;
+}
+
 /** The CRI image service and the archives beside it. */
 export interface Images {
   list(signal: AbortSignal): Promise<ImageStatus[]>;
@@ -225,6 +235,8 @@ export interface Images {
   /** Returns the reference to create containers with. Throws ErrImagePull. */
   pull(image: string, auth: RegistryAuth | undefined, signal: AbortSignal): Promise<string>;
   remove(image: string, signal: AbortSignal): Promise<void>;
+  /** Where the runtime keeps images, and where layers of containers; what it does not tell is absent. */
+  fileSystems(signal: AbortSignal): Promise<{ images?: ImageFileSystem; containers?: ImageFileSystem }>;
   /** Imports an OCI or docker archive (.tar, .tar.gz, .tar.zst); returns the names it brought. Pinned against collection. */
   importArchive(path: string, signal: AbortSignal): Promise<string[]>;
 }
@@ -300,6 +312,9 @@ export interface EditsRequest {
   recursiveReadOnly: boolean;
 }
 
+/** In what it is measured how much of a disk something takes. */
+export type DiskUnit = "bytes" | "inodes";
+
 /** The volumes and generated files of pods, below ROOT/pods/UID. */
 export interface Storage {
   /**
@@ -343,11 +358,13 @@ export interface Storage {
   keepResources(uid: string, container: string, given: GivenResources): Promise<void>;
   keptResources(uid: string, container: string): Promise<GivenResources | undefined>;
   /**
-   * Bytes that emptyDirs take on disk or in memory, by uid of their pod and name; those that do not exist are left out.
-   * Follows no symlink, crosses no mount, opens no file; costs one process, which walks over all their files.
+   * Bytes that emptyDirs take on disk or in memory, or how many files and directories they are, by uid of their pod and
+   * name; those that do not exist are left out. Follows no symlink, crosses no mount, opens no file; costs one process,
+   * which walks over all their files.
    */
   emptyDirUsage(
     volumes: ReadonlyMap<string, readonly string[]>,
+    unit: DiskUnit,
     signal: AbortSignal,
   ): Promise<Map<string, Map<string, number>>>;
   /**

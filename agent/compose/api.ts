@@ -42,7 +42,7 @@ export function createPages({ config, host, store, metrics, parts }: ApiServiceO
       nodeName: config.nodeName,
       startedAt: host.now(),
     }),
-    usage: createApiUsage({ ...parts, meter: parts.usage, store, host }),
+    usage: createApiUsage({ ...parts, store, host }),
   };
 }
 

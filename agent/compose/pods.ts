@@ -83,6 +83,9 @@ export interface PodPartsOptions {
   link?: ClusterLink | undefined;
 }
 
+/** Cgroups that systemd gives to container runtimes. */
+const runtimeUnits = ["/system.slice/containerd.service", "/system.slice/crio.service"];
+
 /** Making one is mostly the work of processes; more at once than this only wait for each other. */
 const sandboxesPerCpu = 4;
 /** Probes that run a command, at once: each is a process that the runtime makes. */
@@ -216,7 +219,7 @@ export function createPodParts(o: PodPartsOptions, leave: AbortSignal): PodParts
     host,
     runtime,
     storage,
-    cgroups: podCgroups,
+    cgroups: { ...podCgroups, system: async () => await (await cgroups()).system(runtimeUnits) },
     pods: () => store.pods(),
     podLogsDir,
     rootDir,

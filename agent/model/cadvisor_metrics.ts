@@ -5,7 +5,7 @@
 import type { CgroupReading, InterfaceReading, PodReading, Traffic } from "./cgroup_reading.ts";
 import type { ContainerStatus, Pod } from "./gen/v1.ts";
 import { family, type Sample } from "./resource_metrics.ts";
-import type { Capacity } from "./stats_summary.ts";
+import type { Capacity } from "./stats_parts.ts";
 import type { NodeUsage } from "./usage.ts";
 
 export interface CadvisorFacts {
@@ -161,7 +161,7 @@ const told: readonly Told[] = [
     name: "container_processes",
     type: "gauge",
     help: "Number of processes running inside the container.",
-    of: ({ reading }) => reading.processes,
+    of: ({ reading }) => reading.pids.length,
   },
   {
     name: "container_fs_usage_bytes",

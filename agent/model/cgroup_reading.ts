@@ -1,4 +1,4 @@
-/** What the kernel tells of cgroups and networks, and the little that must be parsed of it. Pure. Not for: reading files. */
+/** What the kernel tells of cgroups and networks. Pure. Not for: reading files, parsing cgroups' (cgroup_parse.ts). */
 import type { CgroupLimits } from "./pod_cgroup.ts";
 
 /** CPU times are nanoseconds, memory is bytes. */
@@ -16,16 +16,58 @@ export interface CgroupReading {
   throttled: number;
   /** Page cache included. */
   memory: number;
+  /** The most that there was. */
+  memoryPeak: number;
   workingSet: number;
   rss: number;
   cache: number;
   mapped: number;
+  kernel: number;
+  activeFile: number;
+  inactiveFile: number;
   swap: number;
+  /** Absent: as much as there is. */
+  swapLimit?: number;
+  pageFaults: number;
+  majorPageFaults: number;
   /** So often the limit was met. */
   failures: number;
-  processes: number;
+  /** So many processes were killed for want of memory. */
+  oomKills: number;
+  /** Of the processes that are directly in it. */
+  pids: readonly number[];
+  threads: number;
+  /** 0: as many as there may be. */
+  threadsMax: number;
+  io: DeviceTraffic[];
+  /** Where the kernel measures it for cgroups. */
+  pressure?: Pressures;
   limits?: CgroupLimits;
 }
+
+/** Of a block device, by what was done: `Read`, `Write`, `Discard`, …, as the kernel names it. */
+export interface DeviceTraffic {
+  /** `MAJOR:MINOR`. */
+  device: string;
+  bytes: Readonly<Record<string, number>>;
+  operations: Readonly<Record<string, number>>;
+}
+
+/** Shares of the time in percent over so many seconds, and microseconds in all. */
+export interface Stall {
+  avg10: number;
+  avg60: number;
+  avg300: number;
+  total: number;
+}
+
+/** How long some, or all, had to wait. */
+export interface Pressure {
+  some: Stall;
+  full: Stall;
+}
+
+export type Pressures = Readonly<Record<"cpu" | "memory" | "io", Pressure | undefined>>;
 
 export interface Traffic {
   bytes: number;
@@ -49,11 +91,11 @@ export interface PodReading {
   network: InterfaceReading[];
 }
 
-/** Of /proc/PID/net/dev, without the loopback and what is no device of the machine or of a pod. */
+/** Of /proc/PID/net/dev, without those that cAdvisor leaves out. */
 export function parseInterfaces(text: string): InterfaceReading[] {
   return text.split("\n").flatMap((line): InterfaceReading[] => {
     const [, name, rest] = /^\s*([^\s:]+):\s*(.*)$/.exec(line) ?? [];
-    if (name === undefined || name === "lo" || /^(veth|docker|nerdctl|cni|cali)/.test(name)) return [];
+    if (name === undefined || /^(lo|veth|docker|nerdctl)/.test(name)) return [];
     const counts = rest!.trim().split(/\s+/).map(Number);
     const traffic = (from: number): Traffic => ({
       bytes: counts[from] ?? 0,

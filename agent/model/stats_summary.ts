@@ -1,21 +1,21 @@
 /**
- * The kubelet's /stats/summary. Pure. What is missing there is not measured here: network, inodes of emptyDirs, the image
- * file system. Source: k8s.io/kubelet/pkg/apis/stats/v1alpha1, types.go.
+ * The kubelet's /stats/summary. Pure. Not for: measuring. Source: kubernetes pkg/kubelet/stats/cri_stats_provider.go.
  */
-import { isoTime } from "./iso_time.ts";
-import type { Pod } from "./gen/v1.ts";
+import type { PodReading } from "./cgroup_reading.ts";
+import type { ContainerStatus, Pod } from "./gen/v1.ts";
+import { type NodeFacts, nodeSummary } from "./stats_node.ts";
+import { cpuOf, type Details, fsOf, memoryOf, networkOf, swapAndIoOf } from "./stats_parts.ts";
 import { type MeasuredVolume, volumeSummaries } from "./volume_stats.ts";
-import { containerIn, type MeasuredUsage, nanoCores, podIn, type Usage } from "./usage.ts";
+import {
+  containerIn,
+  type ContainerUsage,
+  type MeasuredUsage,
+  podIn,
+  type PodUsage,
+  type Usage,
+} from "./usage.ts";
 
-/** Of a file system. */
-export interface Capacity {
-  capacity: number;
-  available: number;
-  inodes: number;
-  inodesFree: number;
-}
-
-/** Bytes on disk of one pod. */
+/** Bytes on disk of one pod, or how many files. */
 export interface PodDisk {
   /** By volume. */
   emptyDirs: ReadonlyMap<string, number>;
@@ -24,78 +24,112 @@ export interface PodDisk {
 }
 
 export interface SummaryFacts {
-  nodeName: string;
-  /** Of the node, in bytes. */
-  memoryCapacity: number;
-  /** When the node was started, in ms. */
-  bootedAt: number;
-  /** Where pods lie. */
-  disk: Capacity | undefined;
+  node: NodeFacts;
   /** By uid of the pod. */
+  readings: ReadonlyMap<string, PodReading>;
+  /** Bytes by uid of the pod. */
   disks: ReadonlyMap<string, PodDisk>;
+  /** Files and directories. */
+  files: ReadonlyMap<string, PodDisk>;
   /** Those that are no emptyDirs, by uid of the pod. */
   volumes: ReadonlyMap<string, readonly MeasuredVolume[]>;
 }
 
-const cpuOf = (before: Usage | undefined, now: Usage) => ({
-  time: isoTime(now.at),
-  ...(nanoCores(before, now) === undefined ? {} : { usageNanoCores: nanoCores(before, now) }),
-  usageCoreNanoSeconds: now.cpu,
-});
+/** Since its start, where that was after the look before; younger than this, seconds are too coarse to tell. */
+const leastAge = 5_000;
 
-const memoryOf = (now: Usage, limit?: number) => ({
-  time: isoTime(now.at),
-  ...(limit === undefined ? {} : { availableBytes: Math.max(0, limit - now.workingSet) }),
-  usageBytes: now.memory,
-  workingSetBytes: now.workingSet,
-  ...(now.rss === undefined ? {} : { rssBytes: now.rss }),
-});
+function baseline(before: Usage | undefined, at: number, startedAt: string | undefined): Usage | undefined {
+  const start = Date.parse(startedAt ?? "");
+  if (before !== undefined || !(at - start >= leastAge)) return before;
+  return { at: start, cpu: 0, memory: 0, workingSet: 0 };
+}
 
-function fsOf(at: number, disk: Capacity | undefined, used: number | undefined, inodesUsed?: number) {
+interface Measured {
+  measured: MeasuredUsage;
+  pod: Pod;
+  found: PodUsage;
+  facts: SummaryFacts;
+}
+
+const uidOf = (pod: Pod) => pod.metadata?.uid ?? "";
+
+function containerSummary({ measured, pod, facts }: Measured, c: ContainerUsage): object {
+  const { before, now } = measured;
+  const { node: { disk, images }, disks, files } = facts;
+  const uid = uidOf(pod);
+  const startTime = statusesOf(pod).find((s) => s.name === c.name)?.state?.running?.startedAt;
+  const details: Details = facts.readings.get(uid)?.containers.get(c.id) ?? {};
   return {
-    time: isoTime(at),
-    ...(disk === undefined ? {} : { availableBytes: disk.available, capacityBytes: disk.capacity }),
-    ...(used === undefined ? {} : { usedBytes: used }),
-    ...(disk === undefined ? {} : { inodesFree: disk.inodesFree, inodes: disk.inodes }),
-    ...(inodesUsed === undefined ? {} : { inodesUsed }),
+    name: c.name,
+    startTime,
+    cpu: cpuOf(baseline(containerIn(before, c.id), c.at, startTime), c, details),
+    memory: memoryOf(c, details),
+    ...swapAndIoOf(c.at, details),
+    rootfs: fsOf(now.at, images.containers?.disk ?? disk, c.disk?.bytes, c.disk?.inodes),
+    logs: fsOf(now.at, disk, disks.get(uid)?.logs.get(c.name), files.get(uid)?.logs.get(c.name)),
   };
 }
 
+const statusesOf = ({ status }: Pod): ContainerStatus[] => [
+  ...status?.initContainerStatuses ?? [],
+  ...status?.containerStatuses ?? [],
+];
+
+function wholeOf({ measured, pod, found, facts }: Measured): object {
+  const reading = facts.readings.get(uidOf(pod));
+  if (found.whole === undefined) return {};
+  const details: Details = reading?.whole ?? {};
+  const before = baseline(podIn(measured.before, uidOf(pod))?.whole, found.whole.at, pod.status?.startTime);
+  return {
+    cpu: cpuOf(before, found.whole, details),
+    memory: memoryOf(found.whole, details),
+    ...swapAndIoOf(found.whole.at, details),
+    ...(reading === undefined ? {} : { process_stats: { process_count: processesOf(pod, reading) } }),
+    ...(reading === undefined || reading.network.length === 0
+      ? {}
+      : { network: networkOf(reading.whole.at, reading.network) }),
+  };
+}
+
+/** Without the sandbox's own. */
+function processesOf(pod: Pod, { containers }: PodReading): number {
+  const ids = statusesOf(pod).map((s) => s.containerID?.replace(/^.*:\/\//, "") ?? "");
+  return ids.reduce((sum, id) => sum + (containers.get(id)?.pids.length ?? 0), 0);
+}
+
+/** Of layers, logs and volumes on disk. */
+function ephemeralOf({ measured: { now }, pod, found, facts }: Measured): object {
+  const sum = (sizes: ReadonlyMap<string, number> | undefined) =>
+    [...sizes?.values() ?? []].reduce((a, b) => a + b, 0);
+  const total = (all: ReadonlyMap<string, PodDisk>, layer: (c: ContainerUsage) => number) => {
+    const own = all.get(uidOf(pod));
+    return sum(own?.logs) + sum(own && diskVolumes(pod, own.emptyDirs)) +
+      found.containers.reduce((n, c) => n + layer(c), 0);
+  };
+  const bytes = total(facts.disks, (c) => c.disk?.bytes ?? 0);
+  const inodes = total(facts.files, (c) => c.disk?.inodes ?? 0);
+  return fsOf(now.at, facts.node.disk, bytes, inodes);
+}
+
 function podSummary(measured: MeasuredUsage, pod: Pod, facts: SummaryFacts): object[] {
-  const { before, now } = measured;
   const { name = "", namespace = "", uid = "" } = pod.metadata ?? {};
-  const found = podIn(now, uid);
+  const found = podIn(measured.now, uid);
   if (found === undefined) return [];
-  const disk = facts.disks.get(uid);
-  const statuses = [...pod.status?.initContainerStatuses ?? [], ...pod.status?.containerStatuses ?? []];
-  const startOf = (container: string) =>
-    statuses.find((s) => s.name === container)?.state?.running?.startedAt;
-  const layers = found.containers.reduce((sum, c) => sum + (c.disk?.bytes ?? 0), 0);
-  const sum = (sizes: ReadonlyMap<string, number>) => [...sizes.values()].reduce((a, b) => a + b, 0);
-  const ephemeral = layers +
-    (disk === undefined ? 0 : sum(disk.logs) + sum(diskVolumes(pod, disk.emptyDirs)));
+  const one = { measured, pod, found, facts };
+  const { at } = measured.now;
   return [{
     podRef: { name, namespace, uid },
     startTime: pod.status?.startTime,
-    containers: found.containers.map((c) => ({
-      name: c.name,
-      startTime: startOf(c.name),
-      cpu: cpuOf(containerIn(before, c.id), c),
-      memory: memoryOf(c),
-      rootfs: fsOf(now.at, facts.disk, c.disk?.bytes, c.disk?.inodes),
-      logs: fsOf(now.at, facts.disk, disk?.logs.get(c.name)),
-    })),
-    ...(found.whole === undefined
-      ? {}
-      : { cpu: cpuOf(podIn(before, uid)?.whole, found.whole), memory: memoryOf(found.whole) }),
+    containers: found.containers.map((c) => containerSummary(one, c)),
+    ...wholeOf(one),
     volume: [
-      ...[...disk?.emptyDirs ?? []].map(([volume, bytes]) => ({
-        ...fsOf(now.at, facts.disk, bytes),
+      ...[...facts.disks.get(uid)?.emptyDirs ?? []].map(([volume, bytes]) => ({
+        ...fsOf(at, facts.node.disk, bytes, facts.files.get(uid)?.emptyDirs.get(volume)),
         name: volume,
       })),
       ...volumeSummaries(facts.volumes.get(uid) ?? [], namespace),
     ],
-    "ephemeral-storage": fsOf(now.at, facts.disk, ephemeral),
+    "ephemeral-storage": ephemeralOf(one),
   }];
 }
 
@@ -106,17 +140,11 @@ export function diskVolumes(pod: Pod, sizes: ReadonlyMap<string, number>): Map<s
   return new Map([...sizes].filter(([name]) => onDisk(name)));
 }
 
-export function statsSummary(measured: MeasuredUsage, pods: readonly Pod[], facts: SummaryFacts): object {
-  const { before, now } = measured;
-  const { disk } = facts;
-  return {
-    node: {
-      nodeName: facts.nodeName,
-      startTime: isoTime(facts.bootedAt),
-      cpu: cpuOf(before.node, now.node),
-      memory: memoryOf(now.node, facts.memoryCapacity),
-      ...(disk === undefined ? {} : { fs: fsOf(now.at, disk, disk.capacity - disk.available) }),
-    },
-    pods: pods.flatMap((pod) => podSummary(measured, pod, facts)),
-  };
-}
+export const statsSummary = (
+  measured: MeasuredUsage,
+  pods: readonly Pod[],
+  facts: SummaryFacts,
+): object => ({
+  node: nodeSummary(measured, facts.node),
+  pods: pods.flatMap((pod) => podSummary(measured, pod, facts)),
+});

@@ -2,6 +2,7 @@
  * What pods, containers and the node have used, at one moment and between two. Pure. Not for: measuring
  * (node/usage.ts), the forms in which it is told (stats_summary.ts, resource_metrics.ts).
  */
+import type { CgroupReading } from "./cgroup_reading.ts";
 
 /** Of a container, a pod or the node. CPU is counted since its start; bytes are as of now. */
 export interface Usage {
@@ -33,10 +34,19 @@ export interface PodUsage {
   containers: ContainerUsage[];
 }
 
+/** A cgroup of the node that is no pod's. */
+export interface SystemReading {
+  /** The agent itself is told as the kubelet that it stands for; `pods`: all of them together. */
+  name: "kubelet" | "runtime" | "pods";
+  reading: CgroupReading;
+}
+
 export interface NodeUsage {
   at: number;
   node: Usage;
   pods: PodUsage[];
+  /** Absent where nobody asked for it. */
+  system?: readonly SystemReading[];
 }
 
 /** Two looks, the later one being the newest. */

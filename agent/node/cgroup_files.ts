@@ -17,6 +17,7 @@ export interface Hierarchies {
   pids: string | undefined;
   hugetlb: string | undefined;
   cpuacct: string | undefined;
+  blkio: string | undefined;
   unified: string | undefined;
 }
 
@@ -37,6 +38,7 @@ export async function findHierarchies(host: Host): Promise<Hierarchies> {
     pids: holding("pids"),
     hugetlb: holding("hugetlb"),
     cpuacct: holding("cpuacct"),
+    blkio: holding("blkio"),
     unified: cpu === undefined && memory === undefined ? v2[0] : undefined,
   };
 }

@@ -3,6 +3,7 @@
  * Not for: names of metrics (model/cadvisor_metrics.ts), limits being set (cgroup_files.ts).
  */
 import { join } from "@std/path";
+import { filesV1, filesV2, parseV1, parseV2 } from "../model/cgroup_parse.ts";
 import {
   type CgroupReading,
   type InterfaceReading,
@@ -12,8 +13,7 @@ import {
 import type { Host } from "../ports.ts";
 import { type Hierarchies, readLimits } from "./cgroup_files.ts";
 
-/** Ticks of 1/100 s (USER_HZ). */
-const nanosecondsPerTick = 1e7;
+const controllersV1 = ["cpuacct", "cpu", "memory", "pids", "blkio"] as const;
 
 /** `undefined` when there is no such cgroup. @param path of the pod's. */
 export async function readPodCgroups(
@@ -32,8 +32,23 @@ export async function readPodCgroups(
     const reading = id === undefined ? undefined : await readCgroup(host, h, join(path, name));
     if (id !== undefined && reading !== undefined) containers.set(id, reading);
   }));
-  const paths = [...containers.values()].map((c) => c.path);
-  return { uid, whole, containers, network: await readNetwork(host, mount, paths) };
+  const pids = [...containers.values()].flatMap((c) => c.pids);
+  return { uid, whole, containers, network: await readNetwork(host, pids) };
+}
+
+/** That of this process; `undefined` where that is the root, which is the node itself. */
+export async function ownCgroup(host: Host): Promise<string | undefined> {
+  const text = await host.readText("/proc/self/cgroup").catch(() => undefined) ?? "";
+  const path = (/^\d+:(?:.*,)?memory(?:,.*)?:(\/.+)$/m.exec(text) ?? /^0::(\/.+)$/m.exec(text))?.[1];
+  // In version 1 a process may be in several places; CPU and memory of different ones tell nothing of it.
+  const cpu = (/^\d+:(?:.*,)?cpuacct(?:,.*)?:(\/.*)$/m.exec(text))?.[1];
+  return cpu === undefined || cpu === path ? path : undefined;
+}
+
+/** How many file descriptors these processes have open. */
+export async function countOpenFiles(host: Host, pids: readonly number[]): Promise<number> {
+  const lists = await Promise.all(pids.map((pid) => host.list(`/proc/${pid}/fd`).catch(() => undefined)));
+  return lists.reduce((sum, names) => sum + (names?.length ?? 0), 0);
 }
 
 /** Of the node itself, as cAdvisor has it of the root cgroup. */
@@ -42,77 +57,32 @@ export async function readNodeNetwork(host: Host): Promise<InterfaceReading[]> {
 }
 
 /** That of the first process that is found: all of a pod share one network. */
-async function readNetwork(
-  host: Host,
-  mount: string | undefined,
-  paths: readonly string[],
-): Promise<InterfaceReading[]> {
-  for (const path of mount === undefined ? [] : paths) {
-    const procs = await host.readText(join(mount!, path, "cgroup.procs")).catch(() => undefined);
-    const pid = /^\d+/.exec(procs ?? "")?.[0];
-    const text = pid === undefined
-      ? undefined
-      : await host.readText(`/proc/${pid}/net/dev`).catch(() => undefined);
+async function readNetwork(host: Host, pids: readonly number[]): Promise<InterfaceReading[]> {
+  for (const pid of pids) {
+    const text = await host.readText(`/proc/${pid}/net/dev`).catch(() => undefined);
     if (text !== undefined) return parseInterfaces(text);
   }
   return [];
 }
 
-async function readCgroup(
+/** `undefined` when there is no such cgroup. */
+export async function readCgroup(
   host: Host,
   h: Hierarchies,
   path: string,
 ): Promise<CgroupReading | undefined> {
   const u = h.unified;
-  const read = async (mount: string | undefined, file: string) =>
-    mount === undefined ? undefined : await host.readText(join(mount, path, file)).catch(() => undefined);
-  const [cpu, cpuTimes, quota, current, stat, failures, processes, swap] = await Promise.all(
-    u === undefined
-      ? [
-        read(h.cpuacct, "cpuacct.usage"),
-        read(h.cpuacct, "cpuacct.stat"),
-        read(h.cpu, "cpu.stat"),
-        read(h.memory, "memory.usage_in_bytes"),
-        read(h.memory, "memory.stat"),
-        read(h.memory, "memory.failcnt"),
-        read(h.pids, "pids.current"),
-        undefined,
-      ]
-      : [
-        read(u, "cpu.stat"),
-        undefined,
-        undefined,
-        read(u, "memory.current"),
-        read(u, "memory.stat"),
-        undefined,
-        read(u, "pids.current"),
-        read(u, "memory.swap.current"),
-      ],
+  const places = u === undefined
+    ? controllersV1.flatMap((c) =>
+      h[c] === undefined ? [] : filesV1[c].map((file) => ({ mount: h[c]!, file }))
+    )
+    : filesV2.map((file) => ({ mount: u, file }));
+  const texts = await Promise.all(
+    places.map(({ mount, file }) => host.readText(join(mount, path, file)).catch(() => undefined)),
   );
-  if (cpu === undefined || current === undefined) return undefined;
+  const files = Object.fromEntries(places.map(({ file }, i) => [file, texts[i]?.trim()]));
+  const parsed = (u === undefined ? parseV1 : parseV2)(files);
+  if (parsed === undefined) return undefined;
   const limits = await readLimits(host, h, path);
-  const field = (text: string | undefined, name: string) =>
-    Number(new RegExp(`^${name} (\\d+)$`, "m").exec(text ?? "")?.[1] ?? 0);
-  const v1 = u === undefined;
-  const memory = Number(current);
-  const throttling = v1 ? quota : cpu;
-  return {
-    at: host.now(),
-    path,
-    cpu: v1 ? Number(cpu) : field(cpu, "usage_usec") * 1000,
-    user: v1 ? field(cpuTimes, "user") * nanosecondsPerTick : field(cpu, "user_usec") * 1000,
-    system: v1 ? field(cpuTimes, "system") * nanosecondsPerTick : field(cpu, "system_usec") * 1000,
-    periods: field(throttling, "nr_periods"),
-    throttledPeriods: field(throttling, "nr_throttled"),
-    throttled: v1 ? field(quota, "throttled_time") : field(cpu, "throttled_usec") * 1000,
-    memory,
-    workingSet: Math.max(0, memory - field(stat, v1 ? "total_inactive_file" : "inactive_file")),
-    rss: field(stat, v1 ? "total_rss" : "anon"),
-    cache: field(stat, v1 ? "total_cache" : "file"),
-    mapped: field(stat, v1 ? "total_mapped_file" : "file_mapped"),
-    swap: v1 ? field(stat, "total_swap") : Number(swap ?? 0),
-    failures: Number(failures ?? 0),
-    processes: Number(processes ?? 0),
-    ...(limits === undefined ? {} : { limits }),
-  };
+  return { at: host.now(), path, ...parsed, ...(limits === undefined ? {} : { limits }) };
 }

@@ -17,9 +17,9 @@ import {
 } from "../model/pod_cgroup.ts";
 import { type QosClass, qosClass } from "../model/qos.ts";
 import type { Cgroups, Host } from "../ports.ts";
-import type { Usage } from "../model/usage.ts";
 import type { PodReading } from "../model/cgroup_reading.ts";
-import { readPodCgroups } from "./cgroup_readings.ts";
+import type { SystemReading, Usage } from "../model/usage.ts";
+import { ownCgroup, readCgroup, readPodCgroups } from "./cgroup_readings.ts";
 import { findHierarchies, type Hierarchies, limitPlaces, readLimits, removeEmpty } from "./cgroup_files.ts";
 import { readUsage, removeTree, writeLimits } from "./cgroup_files.ts";
 import { createSlices } from "./systemd_slices.ts";
@@ -43,6 +43,8 @@ export interface PodCgroups extends Cgroups {
   read(pod: Parameters<Cgroups["usage"]>[0]): Promise<PodReading | undefined>;
   /** What all pods use together. */
   usageOfAll(): Promise<Usage | undefined>;
+  /** Those that are no pod's. @param runtimes where one of these is, it is the container runtime's */
+  system(runtimes: readonly string[]): Promise<SystemReading[]>;
   /** Removes our cgroups that are empty, up to and with the root; for when no pod is left. */
   removeRoot(): Promise<void>;
 }
@@ -154,6 +156,25 @@ export function createCgroups(o: CgroupOptions): PodCgroups {
   const read: PodCgroups["read"] = async ({ pod, uid }) =>
     await readPodCgroups(host, await hierarchies(), uid, pathOf(qosClass(pod), uid));
 
+  const own = once(() => ownCgroup(host));
+
+  async function system(runtimes: readonly string[]): Promise<SystemReading[]> {
+    const h = await hierarchies();
+    const one = async (name: SystemReading["name"], paths: readonly string[]): Promise<SystemReading[]> => {
+      for (const path of paths) {
+        const reading = await readCgroup(host, h, path);
+        if (reading !== undefined) return [{ name, reading }];
+      }
+      return [];
+    };
+    const agent = await own();
+    return (await Promise.all([
+      one("kubelet", agent === undefined ? [] : [agent]),
+      one("runtime", runtimes),
+      one("pods", [kubepods]),
+    ])).flat();
+  }
+
   async function remove(uid: string): Promise<void> {
     const paths = classes.map((qos) => pathOf(qos, uid));
     await Promise.all(paths.map((path) => maker.remove(path)));
@@ -175,7 +196,7 @@ export function createCgroups(o: CgroupOptions): PodCgroups {
     written.clear();
   }
 
-  return { ensure, makeRoom, usage, usageOfAll, read, remove, known, removeRoot };
+  return { ensure, makeRoom, usage, usageOfAll, read, system, remove, known, removeRoot };
 }
 
 /** A uid becomes part of a path. */

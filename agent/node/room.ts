@@ -1,6 +1,6 @@
 /** How much memory, disk and how many process ids are left on the node. Not for: whether that is too little (model/node_pressure.ts). */
 import type { Room, Rooms } from "../model/node_pressure.ts";
-import type { Capacity } from "../model/stats_summary.ts";
+import type { Capacity } from "../model/stats_parts.ts";
 import type { Host } from "../ports.ts";
 import { readNodeUsage } from "./usage.ts";
 
@@ -45,7 +45,7 @@ async function memoryRoom(host: Pick<Host, "readText" | "now">): Promise<Room | 
 }
 
 /** As the kubelet counts: threads that there are of ids that there may be. */
-async function pidRoom(host: Pick<Host, "readText">): Promise<Room | undefined> {
+export async function pidRoom(host: Pick<Host, "readText">): Promise<Room | undefined> {
   const number = async (path: string) => Number(await host.readText(path) ?? NaN);
   const capacity = Math.min(
     await number("/proc/sys/kernel/pid_max"),

@@ -89,7 +89,7 @@ async function checkAll(
   try {
     const layered = limited.some((pod) => limitsStorage(pod) === "all");
     const stats = layered ? await o.runtime.stats(signal) : [];
-    const disks = await podDisks(o, limited, signal);
+    const disks = await podDisks(o, limited, "bytes", signal);
     for (const pod of limited) {
       const own = stats.filter((s) => s.uid === pod.metadata?.uid);
       const layers = new Map(own.map((s) => [s.name, s.disk?.bytes ?? 0]));

@@ -4,14 +4,22 @@
  */
 import { join } from "@std/path";
 import type { Pod } from "../model/gen/v1.ts";
-import type { Capacity, PodDisk } from "../model/stats_summary.ts";
-import type { ContainerUsage, MeasuredUsage, NodeUsage, PodUsage, Usage } from "../model/usage.ts";
-import type { Cgroups, Host, Runtime, Storage } from "../ports.ts";
+import type { Capacity } from "../model/stats_parts.ts";
+import type { PodDisk } from "../model/stats_summary.ts";
+import type {
+  ContainerUsage,
+  MeasuredUsage,
+  NodeUsage,
+  PodUsage,
+  SystemReading,
+  Usage,
+} from "../model/usage.ts";
+import type { Cgroups, DiskUnit, Host, Runtime, Storage } from "../ports.ts";
 
 export interface UsageOptions {
   host: Host;
   runtime: Pick<Runtime, "stats">;
-  cgroups: Pick<Cgroups, "usage">;
+  cgroups: Pick<Cgroups, "usage"> & { system(): Promise<SystemReading[]> };
   storage: Pick<Storage, "emptyDirUsage">;
   pods(): readonly Pod[];
   podLogsDir: string;
@@ -21,10 +29,12 @@ export interface UsageOptions {
 export interface UsageMeter {
   /** One look. */
   look(signal: AbortSignal): Promise<NodeUsage>;
-  /** Two, at least a second apart. */
+  /** Two, at least a second apart, at the node's own cgroups, too. */
   measure(signal: AbortSignal): Promise<MeasuredUsage>;
   /** What pods have on disk, at most a minute old. */
   disks(signal: AbortSignal): Promise<ReadonlyMap<string, PodDisk>>;
+  /** The same, counted in files and directories. */
+  files(signal: AbortSignal): Promise<ReadonlyMap<string, PodDisk>>;
   capacity(): Promise<Capacity | undefined>;
 }
 
@@ -36,7 +46,18 @@ export function createUsageMeter(o: UsageOptions): UsageMeter {
   const { host } = o;
   let latest: NodeUsage | undefined;
   let measuring: Promise<MeasuredUsage> | undefined;
-  let disks: { at: number; sizes: Promise<Map<string, PodDisk>> } | undefined;
+
+  /** What was measured less than a minute ago, or is being measured. */
+  function kept(unit: DiskUnit): UsageMeter["disks"] {
+    let known: { at: number; sizes: Promise<Map<string, PodDisk>> } | undefined;
+    return (signal) => {
+      if (known === undefined || host.now() - known.at > diskAge) {
+        known = { at: host.now(), sizes: podDisks(o, o.pods(), unit, signal) };
+        known.sizes.catch(() => known = undefined);
+      }
+      return known.sizes;
+    };
+  }
 
   async function look(signal: AbortSignal): Promise<NodeUsage> {
     const [node, containers, wholes] = await Promise.all([
@@ -52,24 +73,24 @@ export function createUsageMeter(o: UsageOptions): UsageMeter {
     return { at: host.now(), node, pods: podsOf(containers, wholes) };
   }
 
+  async function lookAtAll(signal: AbortSignal): Promise<NodeUsage> {
+    const [usage, system] = await Promise.all([look(signal), o.cgroups.system()]);
+    return { ...usage, system };
+  }
+
   async function twice(signal: AbortSignal): Promise<MeasuredUsage> {
     const age = latest === undefined ? Infinity : host.now() - latest.at;
-    const before = age >= window.least && age <= window.most ? latest! : await look(signal);
+    const before = age >= window.least && age <= window.most ? latest! : await lookAtAll(signal);
     if (before !== latest) await host.sleep(window.least, signal);
-    latest = await look(signal);
+    latest = await lookAtAll(signal);
     return { before, now: latest };
   }
 
   return {
     look,
     measure: (signal) => measuring ??= twice(signal).finally(() => measuring = undefined),
-    disks(signal) {
-      if (disks === undefined || host.now() - disks.at > diskAge) {
-        disks = { at: host.now(), sizes: podDisks(o, o.pods(), signal) };
-        disks.sizes.catch(() => disks = undefined);
-      }
-      return disks.sizes;
-    },
+    disks: kept("bytes"),
+    files: kept("inodes"),
     capacity: () => host.statfs(o.rootDir),
   };
 }
@@ -91,12 +112,13 @@ type DiskOptions = Pick<UsageOptions, "host" | "storage" | "podLogsDir">;
 export async function podDisks(
   o: DiskOptions,
   pods: readonly Pod[],
+  unit: DiskUnit,
   signal: AbortSignal,
 ): Promise<Map<string, PodDisk>> {
   const volumes = new Map(pods.map((pod) => [pod.metadata?.uid ?? "", emptyDirsOf(pod)] as const));
   const measured = [...volumes].filter(([, names]) => names.length > 0);
-  const usage = await emptyDirSizes(o, new Map(measured), signal);
-  const logs = await Promise.all(pods.map((pod) => logSizes(o, pod)));
+  const usage = await emptyDirSizes(o, new Map(measured), unit, signal);
+  const logs = await Promise.all(pods.map((pod) => logSizes(o, pod, unit)));
   return new Map([...volumes.keys()].map((uid, i) => {
     return [uid, { emptyDirs: usage.get(uid) ?? new Map(), logs: logs[i] ?? new Map() }];
   }));
@@ -106,14 +128,15 @@ export async function podDisks(
 async function emptyDirSizes(
   { storage }: DiskOptions,
   volumes: ReadonlyMap<string, readonly string[]>,
+  unit: DiskUnit,
   signal: AbortSignal,
 ): Promise<Map<string, Map<string, number>>> {
   try {
-    return volumes.size === 0 ? new Map() : await storage.emptyDirUsage(volumes, signal);
+    return volumes.size === 0 ? new Map() : await storage.emptyDirUsage(volumes, unit, signal);
   } catch (error) {
     if (signal.aborted || volumes.size === 1) throw error;
     const each = await Promise.allSettled(
-      [...volumes].map((one) => storage.emptyDirUsage(new Map([one]), signal)),
+      [...volumes].map((one) => storage.emptyDirUsage(new Map([one]), unit, signal)),
     );
     return new Map(each.flatMap((s) => s.status === "fulfilled" ? [...s.value] : []));
   }
@@ -122,18 +145,21 @@ async function emptyDirSizes(
 const emptyDirsOf = (pod: Pod): string[] =>
   (pod.spec?.volumes ?? []).filter((v) => v.emptyDir !== undefined).map((v) => v.name);
 
-async function logSizes(o: DiskOptions, pod: Pod): Promise<Map<string, number>> {
+async function logSizes(o: DiskOptions, pod: Pod, unit: DiskUnit): Promise<Map<string, number>> {
   const { name, namespace, uid } = pod.metadata ?? {};
   const directory = join(o.podLogsDir, `${namespace}_${name}_${uid}`);
   const all = [...pod.spec?.initContainers ?? [], ...pod.spec?.containers ?? []].map((c) => c.name);
-  const sizes = await Promise.all(all.map((container) => sizeOfFiles(o.host, join(directory, container))));
+  const sizes = await Promise.all(
+    all.map((container) => sizeOfFiles(o.host, join(directory, container), unit)),
+  );
   return new Map(all.map((container, i) => [container, sizes[i] ?? 0]));
 }
 
-async function sizeOfFiles(host: Host, directory: string): Promise<number> {
+async function sizeOfFiles(host: Host, directory: string, unit: DiskUnit): Promise<number> {
   const names = await host.list(directory) ?? [];
   const stats = await Promise.all(names.map((name) => host.lstat(join(directory, name))));
-  return stats.reduce((sum, stat) => sum + (stat?.kind === "file" ? stat.size : 0), 0);
+  const files = stats.filter((stat) => stat?.kind === "file");
+  return unit === "inodes" ? files.length : files.reduce((sum, file) => sum + file!.size, 0);
 }
 
 /** /proc counts in hundredths of a second (USER_HZ). */

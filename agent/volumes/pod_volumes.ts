@@ -239,14 +239,14 @@ export function createPodVolumes(options: PodVolumesOptions): Storage {
       const stats = await Promise.all(names.map((name) => host.lstat(join(pods, name))));
       return names.filter((_, i) => stats[i]?.kind === "directory");
     },
-    async emptyDirUsage(volumes, signal) {
+    async emptyDirUsage(volumes, unit, signal) {
       const places = new Map<string, { uid: string; name: string }>();
       for (const [uid, names] of volumes) {
         const paths = await pathsOf(uid);
         for (const name of names) places.set(paths.volume("empty-dir", name), { uid, name });
       }
       const usage = new Map([...volumes.keys()].map((uid) => [uid, new Map<string, number>()]));
-      for (const [path, bytes] of await diskUsage(host, [...places.keys()], signal)) {
+      for (const [path, bytes] of await diskUsage(host, [...places.keys()], unit, signal)) {
         const { uid, name } = places.get(path)!;
         usage.get(uid)!.set(name, bytes);
       }

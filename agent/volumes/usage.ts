@@ -5,23 +5,34 @@
  * system and counts a file with many names once; it runs apart, so that a million files cost the agent nothing.
  */
 import { AgentError } from "../model/errors.ts";
-import type { Host } from "../ports.ts";
+import type { DiskUnit, Host } from "../ports.ts";
 
 /** Longer than this a walk is given up: it comes again. */
 const limitMs = 60_000;
 
 /**
- * Bytes by path, as `du` counts blocks; paths that do not exist are left out. What containers remove or change
+ * Bytes by path, as `du` counts blocks, or files; paths that do not exist are left out. What containers remove or change
  * meanwhile is counted or not. Throws when there is no du, or it ran past its time.
  */
 export async function diskUsage(
   host: Host,
   paths: readonly string[],
+  unit: DiskUnit,
   signal: AbortSignal,
 ): Promise<Map<string, number>> {
   if (paths.length === 0) return new Map();
   const limit = AbortSignal.timeout(limitMs);
-  const argv = ["nice", "-n", "19", "du", "-sx", "--block-size=1", "-0", "--", ...paths];
+  const argv = [
+    "nice",
+    "-n",
+    "19",
+    "du",
+    "-sx",
+    unit === "bytes" ? "--block-size=1" : "--inodes",
+    "-0",
+    "--",
+    ...paths,
+  ];
   try {
     const { stdout } = await host.exec(argv, { env: { LC_ALL: "C" } }, AbortSignal.any([signal, limit]));
     return parseUsage(new TextDecoder().decode(stdout), new Set(paths));

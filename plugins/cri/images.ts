@@ -1,8 +1,8 @@
 /**
  * The Images port over CRI v1, with archives imported beside it. Not for: pull policy, credentials, collection.
  */
-import type { Images, ImageStatus } from "../../agent/ports.ts";
-import type { Image } from "../rpc/gen/cri.ts";
+import type { ImageFileSystem, Images, ImageStatus } from "../../agent/ports.ts";
+import type { FilesystemUsage, Image } from "../rpc/gen/cri.ts";
 import type { ArchiveImporter } from "./archives.ts";
 import { type ImageClient, within } from "./client.ts";
 import { isNotFound, toAgentError, toPullError } from "./errors.ts";
@@ -15,6 +15,17 @@ export function toImageStatus(image: Image, pinned: ReadonlySet<string>): ImageS
     size: Number(image.size),
     user: image.uid === undefined ? image.username : String(image.uid.value),
     pinned: image.pinned || image.repoTags.some((tag) => pinned.has(tag)),
+  };
+}
+
+function toFileSystem(usage: FilesystemUsage | undefined): ImageFileSystem | undefined {
+  if (usage?.fsId === undefined || usage.usedBytes === undefined) return undefined;
+  const { fsId, inodesUsed, timestamp, usedBytes } = usage;
+  return {
+    path: fsId.mountpoint,
+    at: Number(timestamp / 1_000_000n),
+    bytes: Number(usedBytes.value),
+    ...(inodesUsed === undefined ? {} : { inodes: Number(inodesUsed.value) }),
   };
 }
 
@@ -52,6 +63,14 @@ export function createImages(client: ImageClient, importer: ArchiveImporter): Im
         } catch (error) {
           if (!isNotFound(error)) throw error;
         }
+      }),
+    fileSystems: (signal) =>
+      mapped(signal, async () => {
+        const { imageFilesystems, containerFilesystems } = await client.imageFsInfo({}, within(signal));
+        const images = toFileSystem(imageFilesystems[0]);
+        // containerd before 1.7 tells of one place for both.
+        const containers = toFileSystem(containerFilesystems[0]) ?? images;
+        return { ...(images && { images }), ...(containers && { containers }) };
       }),
     importArchive: (path, signal) =>
       mapped(signal, async () => {

@@ -52,8 +52,7 @@ async function checkPages(agent: AgentUnderTest, curl: Curl): Promise<void> {
   assertEquals((await curl("/healthz/syncloop")).body, "ok");
   const config = JSON.parse((await curl("/configz")).body) as { kubeletconfig: { staticPodPath: string } };
   assertEquals(config.kubeletconfig.staticPodPath, agent.manifests);
-  const summary = JSON.parse((await curl("/stats/summary")).body) as { pods: { podRef: { name: string } }[] };
-  assertEquals(summary.pods.map((p) => p.podRef.name), ["web"]);
+  await checkSummary(curl);
   assertMatch((await curl("/logs/")).body, /<a href="[^"]+">/);
   const checkpoint = await curl("/checkpoint/default/web/main", "-X", "POST");
   assertEquals([checkpoint.status, (await curl("/checkpoint/default/no/main", "-X", "POST")).status], [
@@ -61,6 +60,37 @@ async function checkPages(agent: AgentUnderTest, curl: Curl): Promise<void> {
     404,
   ]);
   assertStringIncludes(checkpoint.body, "checkpointing of default/web/main failed");
+}
+
+/** Numbers that the kernel and containerd gave, each where a kubelet's client looks for it. */
+async function checkSummary(curl: Curl): Promise<void> {
+  // deno-lint-ignore no-explicit-any -- as a client reads it
+  const summary = JSON.parse((await curl("/stats/summary")).body) as any;
+  const [web] = summary.pods;
+  assertEquals([summary.pods.length, web.podRef.name, web.process_stats.process_count > 0], [1, "web", true]);
+  assertEquals([web.network.name, web.network.interfaces.length], ["eth0", 1]);
+  const [main] = web.containers;
+  const { node } = summary;
+  for (
+    const [what, value] of Object.entries({
+      "bytes received": web.network.rxBytes,
+      "page faults of the container": main.memory.pageFaults,
+      "cores of the container": main.cpu.usageNanoCores,
+      "files of its layer": main.rootfs.inodesUsed,
+      "files of its log": main.logs.inodesUsed,
+      "page faults of the node": node.memory.pageFaults,
+      "bytes of images": node.runtime.imageFs.usedBytes,
+      "their disk": node.runtime.imageFs.capacityBytes,
+      "files on the node's disk": node.fs.inodesUsed,
+      "threads": node.rlimit.curproc,
+      "most threads": node.rlimit.maxpid,
+      "interfaces of the node": node.network.interfaces.length,
+      "memory of all pods": node.systemContainers.find((c: { name: string }) => c.name === "pods")?.memory
+        .workingSetBytes,
+    })
+  ) assert(value > 0, `${what}: ${value}`);
+  const short = JSON.parse((await curl("/stats/summary?only_cpu_and_memory=true")).body);
+  assert(!("network" in short.node) && !("network" in short.pods[0]) && short.pods[0].cpu !== undefined);
 }
 
 async function checkMetrics(agent: AgentUnderTest, curl: Curl): Promise<void> {

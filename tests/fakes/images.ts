@@ -56,6 +56,10 @@ export function createFakeImages(gate: Gate, present: string[], registry: string
       }
       return (find(image) ?? add(image)).id;
     },
+    fileSystems: async (signal) => {
+      await gate.pass("images.fileSystems", [], signal);
+      return { images: { path: "/images", at: 0, bytes: 1 << 20, inodes: 7 } };
+    },
     remove: async (image, signal) => {
       await gate.pass("images.remove", [image], signal);
       const found = find(image);

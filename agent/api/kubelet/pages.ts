@@ -79,11 +79,11 @@ function onlyCpuAndMemory(summary: object): object {
     Object.fromEntries(Object.entries((from ?? {}) as Fields).filter(([name]) => names.includes(name)));
   const { node, pods } = summary as { node: Fields; pods: Fields[] };
   return {
-    node: only(node, "nodeName", "startTime", "systemContainers", "cpu", "memory"),
+    node: only(node, "nodeName", "startTime", "systemContainers", "cpu", "memory", "swap"),
     pods: pods.map((pod) => ({
-      ...only(pod, "podRef", "startTime", "cpu", "memory"),
+      ...only(pod, "podRef", "startTime", "cpu", "memory", "swap"),
       containers: ((pod["containers"] ?? []) as Fields[]).map((c) =>
-        only(c, "name", "startTime", "cpu", "memory")
+        only(c, "name", "startTime", "cpu", "memory", "swap")
       ),
     })),
   };

@@ -61,7 +61,7 @@ function createMeasure({ config, host, parts }: ClusterContext): EvictionOptions
     const { storage, usage } = parts;
     const [{ pods: used }, disks, processes] = await Promise.all([
       usage.look(signal),
-      onDisk ? podDisks({ host, storage, podLogsDir: config.podLogsDir }, pods, signal) : undefined,
+      onDisk ? podDisks({ host, storage, podLogsDir: config.podLogsDir }, pods, "bytes", signal) : undefined,
       resource === "pids" ? processesOf(parts, pods) : undefined,
     ]);
     return new Map(pods.map((pod) => {
@@ -79,7 +79,7 @@ async function processesOf(
   const all = await cgroups();
   const counts = pods.map(async (pod): Promise<[string, number]> => {
     const uid = pod.metadata?.uid ?? "";
-    return [uid, (await all.read({ pod, uid }))?.whole.processes ?? 0];
+    return [uid, (await all.read({ pod, uid }))?.whole.threads ?? 0];
   });
   return new Map(await Promise.all(counts));
 }

@@ -5,7 +5,9 @@ import { type CgroupReading, parseInterfaces } from "../../../../agent/model/cgr
 
 const reading = (path: string, more: Partial<CgroupReading> = {}): CgroupReading => ({
   ...{ at: 5_000, path, cpu: 2e9, user: 1e9, system: 5e8, periods: 0, throttledPeriods: 0, throttled: 0 },
-  ...{ memory: 4096, workingSet: 2048, rss: 1024, cache: 512, mapped: 0, swap: 0, failures: 0, processes: 1 },
+  ...{ memory: 4096, workingSet: 2048, rss: 1024, cache: 512, mapped: 0, swap: 0, failures: 0, pids: [7] },
+  ...{ memoryPeak: 8192, kernel: 0, activeFile: 0, inactiveFile: 2048, pageFaults: 5, majorPageFaults: 1 },
+  ...{ oomKills: 0, threads: 2, threadsMax: 0, io: [] },
   ...more,
 });
 

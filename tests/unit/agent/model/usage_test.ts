@@ -1,7 +1,6 @@
 import { assertEquals } from "@std/assert";
 import type { Pod } from "../../../../agent/model/gen/v1.ts";
 import { nodeMetrics, podMetrics, resourceMetrics } from "../../../../agent/model/resource_metrics.ts";
-import { statsSummary } from "../../../../agent/model/stats_summary.ts";
 import { nanoCores, type NodeUsage, type Usage } from "../../../../agent/model/usage.ts";
 
 const start = Date.UTC(2026, 0, 1);
@@ -82,60 +81,4 @@ Deno.test("/metrics/resource speaks as the kubelet's", () => {
     "resource_scrape_error 0",
     "",
   ]);
-});
-
-Deno.test("/stats/summary speaks as the kubelet's; ephemeral storage is layers, logs and volumes on disk", () => {
-  const summary = statsSummary(measured, [web, idle], {
-    nodeName: "box",
-    memoryCapacity: 2 ** 21,
-    bootedAt: start - 3600_000,
-    disk: { capacity: 1000, available: 600, inodes: 50, inodesFree: 20 },
-    disks: new Map([["u1", { emptyDirs: new Map([["m", 7], ["d", 11]]), logs: new Map([["main", 13]]) }]]),
-    volumes: new Map([["u1", [{
-      name: "shop",
-      claim: "sold",
-      at: start + 1000,
-      stats: { bytes: { total: 9, used: 4, available: 5 }, condition: { abnormal: true, message: "" } },
-    }]]]),
-  });
-  const time = "2026-01-01T00:00:02Z";
-  const fs = { time, availableBytes: 600, capacityBytes: 1000 };
-  const inodes = { inodesFree: 20, inodes: 50 };
-  assertEquals(summary, {
-    node: {
-      nodeName: "box",
-      startTime: "2025-12-31T23:00:00Z",
-      cpu: { time, usageNanoCores: 2.5e9, usageCoreNanoSeconds: 15e9 },
-      memory: { time, availableBytes: 2 ** 20, usageBytes: 2 ** 21, workingSetBytes: 2 ** 20 },
-      fs: { ...fs, usedBytes: 400, ...inodes },
-    },
-    pods: [{
-      podRef: { name: "web", namespace: "default", uid: "u1" },
-      startTime: "2025-12-31T00:00:00Z",
-      containers: [{
-        name: "main",
-        startTime: "2025-12-31T00:00:01Z",
-        cpu: { time, usageNanoCores: 2.5e8, usageCoreNanoSeconds: 1.5e9 },
-        memory: { time, usageBytes: 8192, workingSetBytes: 4096 },
-        rootfs: { ...fs, usedBytes: 100, ...inodes, inodesUsed: 3 },
-        logs: { ...fs, usedBytes: 13, ...inodes },
-      }],
-      cpu: { time, usageNanoCores: 5e8, usageCoreNanoSeconds: 3e9 },
-      memory: { time, usageBytes: 2 ** 15, workingSetBytes: 2 ** 14 },
-      volume: [
-        { ...fs, usedBytes: 7, ...inodes, name: "m" },
-        { ...fs, usedBytes: 11, ...inodes, name: "d" },
-        {
-          time: "2026-01-01T00:00:01Z",
-          availableBytes: 5,
-          capacityBytes: 9,
-          usedBytes: 4,
-          name: "shop",
-          pvcRef: { name: "sold", namespace: "default" },
-          volumeHealthStats: { abnormal: true },
-        },
-      ],
-      "ephemeral-storage": { ...fs, usedBytes: 124, ...inodes },
-    }],
-  });
 });

@@ -1,7 +1,7 @@
 /** A pod's cgroup and those of its containers, as the kernel shows them in both versions. */
 import { assertEquals } from "@std/assert";
 import type { Hierarchies } from "../../../../agent/node/cgroup_files.ts";
-import { readPodCgroups } from "../../../../agent/node/cgroup_readings.ts";
+import { countOpenFiles, ownCgroup, readPodCgroups } from "../../../../agent/node/cgroup_readings.ts";
 import { createFakeHost } from "../../../fakes/host.ts";
 
 const id = "0123456789abcdef".repeat(4);
@@ -33,7 +33,7 @@ Deno.test("cgroup v2 with systemd: slices, scopes of containers, throttling, the
       "/proc/42/net/dev": net,
     },
   });
-  const h: Hierarchies = { ...nowhere, cpuacct: undefined, unified };
+  const h: Hierarchies = { ...nowhere, cpuacct: undefined, blkio: undefined, unified };
   const read = await readPodCgroups(host, h, "u", slice);
   const container = read?.containers.get(id);
   assertEquals([read?.uid, read?.whole.path, container?.path], ["u", slice, scope]);
@@ -45,8 +45,8 @@ Deno.test("cgroup v2 with systemd: slices, scopes of containers, throttling, the
     [container?.memory, container?.workingSet, container?.rss, container?.cache, container?.swap],
     [4096, 4000, 100, 900, 8],
   );
-  assertEquals([container?.processes, container?.limits?.cpuQuota, container?.limits?.memory], [
-    3,
+  assertEquals([container?.pids, container?.limits?.cpuQuota, container?.limits?.memory], [
+    [42, 43],
     5000,
     undefined,
   ]);
@@ -76,11 +76,32 @@ Deno.test("cgroup v1: each controller in its hierarchy; a container without proc
     ...files(pids + path, { "pids.current": "2\n" }),
   });
   const host = createFakeHost({ files: { ...one(pod), ...one(`${pod}/${id}`) } });
-  const h: Hierarchies = { ...nowhere, cpu, cpuacct: cpu, memory, pids, unified: undefined };
+  const h: Hierarchies = {
+    ...nowhere,
+    cpu,
+    cpuacct: cpu,
+    blkio: undefined,
+    memory,
+    pids,
+    unified: undefined,
+  };
   const read = await readPodCgroups(host, h, "u", pod);
   const c = read?.containers.get(id);
   assertEquals([c?.cpu, c?.user, c?.system, c?.throttled, c?.periods], [9000, 2e7, 1e7, 77, 4]);
   assertEquals([c?.memory, c?.workingSet, c?.rss, c?.cache, c?.failures], [5000, 4000, 11, 22, 6]);
-  assertEquals([c?.processes, c?.limits?.memory, read?.network], [2, undefined, []]);
+  assertEquals([c?.threads, c?.limits?.memory, read?.network], [2, undefined, []]);
   assertEquals(await readPodCgroups(host, h, "gone", "/kubepods/podgone"), undefined);
+});
+
+Deno.test("the agent's own cgroup: where CPU and memory are both of it, never the root", async () => {
+  const own = (text: string) => ownCgroup(createFakeHost({ files: { "/proc/self/cgroup": text } }));
+  assertEquals(await own("0::/system.slice/agent.service\n"), "/system.slice/agent.service");
+  assertEquals(await own("3:memory:/a\n2:cpu,cpuacct:/a\n0::/b\n"), "/a");
+  assertEquals(await own("3:memory:/a\n2:cpu,cpuacct:/b\n0::/c\n"), undefined);
+  assertEquals(await own("0::/\n"), undefined);
+});
+
+Deno.test("open files are counted of the processes that are still there", async () => {
+  const host = createFakeHost({ files: { "/proc/42/fd/0": "", "/proc/42/fd/1": "", "/proc/43/fd/0": "" } });
+  assertEquals(await countOpenFiles(host, [42, 43, 44]), 3);
 });

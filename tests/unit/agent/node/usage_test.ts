@@ -18,7 +18,7 @@ function createStage() {
       "/logs/default_web_u1/main/0.log.20260101-000000": "x".repeat(12),
     },
   });
-  const calls = { stats: 0, disks: 0 };
+  const calls = { stats: 0, disks: 0, system: 0 };
   const whole: Usage = { at: 0, cpu: 5, memory: 6, workingSet: 7 };
   const container: ContainerUsage = { ...whole, id: "c1", uid: "u1", name: "main" };
   const meter = createUsageMeter({
@@ -26,8 +26,17 @@ function createStage() {
     runtime: {
       stats: () => Promise.resolve([{ ...container, at: host.now(), cpu: ++calls.stats * 1e9 }]),
     },
-    cgroups: { usage: () => Promise.resolve(whole) },
-    storage: { emptyDirUsage: () => Promise.resolve(new Map([["u1", new Map([["cache", ++calls.disks]])]])) },
+    cgroups: {
+      usage: () => Promise.resolve(whole),
+      system: () => {
+        calls.system++;
+        return Promise.resolve([]);
+      },
+    },
+    storage: {
+      emptyDirUsage: (_volumes, unit) =>
+        Promise.resolve(new Map([["u1", new Map([["cache", unit === "bytes" ? ++calls.disks : 9]])]])),
+    },
     pods: () => [pod],
     podLogsDir: "/logs",
     rootDir: "/",
@@ -36,7 +45,7 @@ function createStage() {
 }
 
 Deno.test("the node's usage is that of all processors, and of memory without file pages that lie idle", async () => {
-  const { meter, host } = createStage();
+  const { meter, host, calls } = createStage();
   const { node, pods } = await meter.look(signal);
   assertEquals(node, {
     at: host.now(),
@@ -45,6 +54,7 @@ Deno.test("the node's usage is that of all processors, and of memory without fil
     workingSet: 450 * 1024,
     rss: 90 * 1024,
   });
+  assertEquals(calls.system, 0, "only who asks for all of it looks at the node's own cgroups");
   assertEquals(pods.map((p) => [p.uid, p.whole?.cpu, p.containers.map((c) => c.name)]), [["u1", 5, [
     "main",
   ]]]);
@@ -77,6 +87,8 @@ Deno.test("logs and emptyDirs are measured at most once a minute", async () => {
   const { meter, host, calls } = createStage();
   const disk = (await meter.disks(signal)).get("u1");
   assertEquals([...disk!.logs, ...disk!.emptyDirs], [["main", 42], ["cache", 1]]);
+  const files = (await meter.files(signal)).get("u1");
+  assertEquals([...files!.logs, ...files!.emptyDirs], [["main", 2], ["cache", 9]]);
   await host.advance(59_000);
   await meter.disks(signal);
   assertEquals(calls.disks, 1);
@@ -97,6 +109,7 @@ Deno.test("a pod whose volumes cannot be measured hides no other", async () => {
   const disks = await podDisks(
     { host, storage: { emptyDirUsage }, podLogsDir: "/logs" },
     [of("vast"), of("u1")],
+    "bytes",
     signal,
   );
   assertEquals(asked, ["vast+u1", "vast", "u1"]);

@@ -23,6 +23,7 @@ Deno.test("the usage of an emptyDir is its own blocks: no link is followed, no f
     await Deno.writeFile(`${b}/a\nb`, new Uint8Array(mebibyte));
     const measured = await storage.emptyDirUsage(
       new Map([["uid-1", ["a", "b", "absent"]], ["uid-2", ["a"]]]),
+      "bytes",
       signal,
     );
     assertEquals(measured.get("uid-2"), new Map());
@@ -31,7 +32,9 @@ Deno.test("the usage of an emptyDir is its own blocks: no link is followed, no f
     const [ofA, ofB] = [usage.get("a")!, usage.get("b")!];
     assert(ofA >= 2 * mebibyte && ofA < 2.5 * mebibyte, `${ofA}`);
     assert(ofB >= mebibyte && ofB < 1.5 * mebibyte, `${ofB}`);
-    assertEquals(await storage.emptyDirUsage(new Map(), signal), new Map());
+    assertEquals(await storage.emptyDirUsage(new Map(), "bytes", signal), new Map());
+    const files = (await storage.emptyDirUsage(new Map([["uid-1", ["a"]]]), "inodes", signal)).get("uid-1");
+    assertEquals(files?.get("a"), 9, "itself, deep, er, file, link, up, zero, fifo, sparse");
   }));
 
 Deno.test({
@@ -47,7 +50,8 @@ Deno.test({
       await Deno.mkdir(below);
       await host.mount({ source: "tmpfs", target: below, fsType: "tmpfs" });
       await Deno.writeFile(`${below}/file`, new Uint8Array(4 * mebibyte));
-      const usage = (await storage.emptyDirUsage(new Map([["uid-1", ["m", "a"]]]), signal)).get("uid-1")!;
+      const usage = (await storage.emptyDirUsage(new Map([["uid-1", ["m", "a"]]]), "bytes", signal))
+        .get("uid-1")!;
       assertEquals(usage.get("m"), mebibyte);
       assert(usage.get("a")! < 0.5 * mebibyte, `${usage.get("a")}`);
     }),
@@ -55,5 +59,5 @@ Deno.test({
 
 Deno.test("measuring ends with its signal", () =>
   inDirectory(async (root) => {
-    await assertRejects(() => diskUsage(host, [root], AbortSignal.abort()));
+    await assertRejects(() => diskUsage(host, [root], "bytes", AbortSignal.abort()));
   }));
