@@ -7,7 +7,7 @@ DESTDIR ?=
 export TARGET PREFIX DESTDIR
 
 .DEFAULT_GOAL := help
-.PHONY: help run test ok e2e chaos bench gen build clean install uninstall
+.PHONY: help run test ok e2e chaos gpu bench gen build clean install uninstall
 
 help: ## Say what can be asked for
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,6 +26,9 @@ e2e: ## The built binary against a real containerd
 
 chaos: ## Hundreds of kill -9 while manifests change; nothing may be lost or left behind
 	@tools/setup.sh e2e && $(DENO) task chaos
+
+gpu: ## Pods on the NVIDIA GPUs of this machine (needs their driver, and a C compiler)
+	@tools/setup.sh gpu && $(DENO) task gpu
 
 bench: ## The agent beside its peers: times, memory, CPU, disk writes
 	@tools/setup.sh bench && $(DENO) task bench

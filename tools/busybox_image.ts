@@ -19,7 +19,7 @@ export interface ImageOptions {
   /** Full names: `docker.io/library/busybox:1`. */
   tags: string[];
   config?: ImageConfig;
-  /** Further files by absolute path. */
+  /** Further files by absolute path; programs can be run. */
   files?: Record<string, string | Uint8Array>;
   /** Files of layers above the first. */
   upper?: Record<string, string | Uint8Array>[];
@@ -137,8 +137,13 @@ function rootFiles(files: Record<string, string | Uint8Array>): TarEntry[] {
 const encode = (content: string | Uint8Array): Uint8Array =>
   typeof content === "string" ? new TextEncoder().encode(content) : content;
 
+const isProgram = (content: Uint8Array): boolean => new TextDecoder().decode(content.slice(1, 4)) === "ELF";
+
 const entriesOf = (files: Record<string, string | Uint8Array>): TarEntry[] =>
-  Object.entries(files).map(([path, content]) => ({ path: path.slice(1), content: encode(content) }));
+  Object.entries(files).map(([path, text]) => {
+    const content = encode(text);
+    return { path: path.slice(1), content, mode: isProgram(content) ? 0o755 : 0o644 };
+  });
 
 type Parts = ReturnType<typeof createImageParts>;
 

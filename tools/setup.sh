@@ -1,6 +1,6 @@
 #!/bin/sh
 # Makes sure that the programs a target needs are there: installs the missing ones with apt when that is possible (root
-# on Debian), otherwise names them and says how to get them. Usage: tools/setup.sh npm|run|e2e|bench
+# on Debian), otherwise names them and says how to get them. Usage: tools/setup.sh npm|run|e2e|gpu|bench
 # Not for Deno itself (tools/deno) nor for JavaScript packages (Deno fetches those).
 set -eu
 
@@ -27,11 +27,16 @@ programs_of() {
       echo 'curl curl'
       echo 'openssl openssl'
       ;;
+    gpu)
+      programs_of run
+      echo 'cc gcc'
+      echo '/usr/include/stdio.h libc6-dev'
+      ;;
     bench)
       programs_of run
       echo 'podman podman'
       ;;
-    *) echo "usage: $0 npm|run|e2e|bench" >&2; exit 2 ;;
+    *) echo "usage: $0 npm|run|e2e|gpu|bench" >&2; exit 2 ;;
   esac
 }
 
@@ -49,7 +54,7 @@ is_there() {
   return 1
 }
 
-[ $# -eq 1 ] || { echo "usage: $0 npm|run|e2e|bench" >&2; exit 2; }
+[ $# -eq 1 ] || { echo "usage: $0 npm|run|e2e|gpu|bench" >&2; exit 2; }
 PATH=$PATH:/usr/sbin:/sbin
 missing=$(programs_of "$1" | while read -r probe package; do is_there "$probe" || echo "$package"; done | tr '\n' ' ')
 [ -n "${missing% }" ] || exit 0

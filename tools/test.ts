@@ -1,5 +1,5 @@
-// `deno task ok|test|e2e|chaos`: runs the stages of a plan one after the other, shows what each prints, and ends with one
-// line, `N passed, N failed`. The exit status is 1 when anything failed. Not for writing tests; they lie under tests/.
+// `deno task ok|test|e2e|chaos|gpu`: runs the stages of a plan one after the other, shows what each prints, and ends with
+// one line, `N passed, N failed`. The exit status is 1 when anything failed. Not for writing tests; they lie under tests/.
 
 // deno-lint-ignore-file no-console
 import { join } from "@std/path";
@@ -22,7 +22,7 @@ interface Stage {
   readonly minutes: number;
 }
 
-const PLANS = ["ok", "test", "e2e", "chaos"] as const;
+const PLANS = ["ok", "test", "e2e", "chaos", "gpu"] as const;
 type Plan = (typeof PLANS)[number];
 
 const SOURCES = ["agent", "plugins", "tools", "tests"];
@@ -65,11 +65,12 @@ const STAGES: readonly Stage[] = [
   { name: "contract", plans: ["test"], run: { tests: ["tests/contract"] }, minutes: 10 },
   {
     name: "build",
-    plans: ["test", "e2e", "chaos"],
+    plans: ["test", "e2e", "chaos", "gpu"],
     run: { deno: ["run", "-A", "tools/build.ts"] },
     minutes: 6,
   },
   { name: "e2e", plans: ["test", "e2e"], run: { tests: ["tests/e2e"] }, env: BINARY, minutes: 30 },
+  { name: "GPUs of this machine", plans: ["gpu"], run: { tests: ["tests/gpu"] }, env: BINARY, minutes: 5 },
   {
     name: "chaos, short",
     plans: ["test"],

@@ -19,9 +19,19 @@ export function parseGpu(bus: string, text: string): NvidiaGpu | undefined {
   return { bus, minor: Number(minor), model: field("Model") ?? "" };
 }
 
-/** The driver's version from /proc/driver/nvidia/version. */
-export const parseDriverVersion = (text: string): string | undefined =>
-  /Kernel Module(?: for \S+)?\s+(\d+(?:\.\d+)+)/.exec(text)?.[1];
+/** Of /proc/driver/nvidia/version. */
+export interface NvidiaDriver {
+  version: string;
+  /** As in the names of Debian's directories: x86_64, aarch64. */
+  machine: string;
+}
+
+export function parseDriver(text: string): NvidiaDriver | undefined {
+  const [, before, after, version] =
+    /(\S+) +(?:Open )?Kernel Module(?: for (\S+))?\s+(\d+(?:\.\d+)+)/.exec(text) ?? [];
+  const machine = after ?? before;
+  return version === undefined || machine === undefined ? undefined : { version, machine };
+}
 
 /** Nodes that all GPUs share; only the first is there in any case. */
 export const nvidiaControlNodes: readonly string[] = [
@@ -39,37 +49,41 @@ const libraries = new Set([
   ...["libvdpau_nvidia", "libnvidia-encode", "libnvidia-opticalflow", "libnvcuvid"],
 ]);
 
-/** A library by the name that programs load, such as libcuda.so.1. */
+/** A library by the name that programs load: libcuda.so.1; some are loaded by the driver's version. */
 export const isNvidiaLibrary = (name: string): boolean =>
-  /\.so\.\d+$/.test(name) && libraries.has(name.slice(0, name.indexOf(".so")));
+  /\.so\.\d+(\.\d+)*$/.test(name) && libraries.has(name.slice(0, name.indexOf(".so")));
 
 /** Paths of NVIDIA's libraries in what `ldconfig -p` prints, those for this machine's own programs. */
 export function librariesOf(ldconfig: string): string[] {
-  const paths = new Map<string, string>();
+  const paths: string[] = [];
   for (const line of ldconfig.split("\n")) {
     const [, name = "", kind = "", path = ""] = /^\s*(\S+) \(([^)]*)\) => (\/\S+)$/.exec(line) ?? [];
-    if (isNvidiaLibrary(name) && /x86-64|AArch64/.test(kind) && !paths.has(name)) paths.set(name, path);
+    if (isNvidiaLibrary(name) && /x86-64|AArch64/.test(kind)) paths.push(path);
   }
-  return [...paths.values()];
+  return paths;
 }
 
-/** Where libraries are looked for on a host without ldconfig. */
-export const libraryDirectories: readonly string[] = [
-  ...[
-    "/usr/lib/x86_64-linux-gnu",
-    "/usr/lib/aarch64-linux-gnu",
-    "/usr/lib64",
-    "/usr/lib",
-    "/opt/nvidia/lib64",
-  ],
+/** Where the driver's libraries may be besides where ldconfig knows them. */
+export const libraryDirectories = (machine: string): string[] => [
+  `/usr/lib/${machine}-linux-gnu`,
+  ...["/usr/lib64", "/usr/lib", "/usr/local/nvidia/lib64", "/opt/nvidia/lib64"],
 ];
 
 /**
- * Where a library is mounted: where it is on the host, which containers of like distributions search, and where CUDA's
- * images have their LD_LIBRARY_PATH.
+ * Where a library is mounted: where it is on the host, where the C libraries of Debian's and of Red Hat's kind look
+ * without being told, and where CUDA's images have their LD_LIBRARY_PATH. libcuda also by the name of developers' links.
  */
-export const placesOfLibrary = (path: string): string[] => [path, `/usr/local/nvidia/lib64/${nameOf(path)}`];
+export function placesOfLibrary(path: string, machine: string): string[] {
+  const directories = [`/usr/lib/${machine}-linux-gnu`, "/usr/lib64", "/usr/local/nvidia/lib64"];
+  const name = nameOf(path);
+  const names = name === "libcuda.so.1" ? [name, "libcuda.so"] : [name];
+  return unique([path, ...directories.flatMap((each) => names.map((it) => `${each}/${it}`))]);
+}
 
-export const placesOfProgram = (path: string): string[] => [path, `/usr/local/nvidia/bin/${nameOf(path)}`];
+export const programDirectories: readonly string[] = ["/usr/bin", "/usr/local/nvidia/bin", "/opt/nvidia/bin"];
 
-const nameOf = (path: string): string => path.slice(path.lastIndexOf("/") + 1);
+export const placesOfProgram = (path: string): string[] =>
+  unique([path, `/usr/bin/${nameOf(path)}`, `/usr/local/nvidia/bin/${nameOf(path)}`]);
+
+const unique = (paths: readonly string[]): string[] => [...new Set(paths)];
+export const nameOf = (path: string): string => path.slice(path.lastIndexOf("/") + 1);

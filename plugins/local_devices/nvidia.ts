@@ -7,12 +7,15 @@ import {
   isNvidiaLibrary,
   librariesOf,
   libraryDirectories,
+  nameOf,
   nvidiaControlNodes,
+  type NvidiaDriver,
   type NvidiaGpu,
-  parseDriverVersion,
+  parseDriver,
   parseGpu,
   placesOfLibrary,
   placesOfProgram,
+  programDirectories,
 } from "../../agent/model/nvidia.ts";
 import type { Device } from "../../agent/plugin_ports.ts";
 import type { Host } from "../../agent/ports.ts";
@@ -22,8 +25,8 @@ import { placesOf } from "./look.ts";
 import { createLocalSource } from "./source.ts";
 
 export const nvidiaResource = "nvidia.com/gpu";
-const driver = "/proc/driver/nvidia";
-const modprobeLimitMs = 10_000;
+const told = "/proc/driver/nvidia";
+const programLimitMs = 10_000;
 
 export type NvidiaHost = NodeFiles & Pick<Host, "exec">;
 
@@ -51,8 +54,8 @@ const nodeOf = (gpu: NvidiaGpu): string => `/dev/nvidia${gpu.minor}`;
 
 async function findGpus(host: NodeFiles): Promise<NvidiaGpu[]> {
   const gpus: NvidiaGpu[] = [];
-  for (const bus of await host.list(`${driver}/gpus`) ?? []) {
-    const gpu = parseGpu(bus, await host.readText(`${driver}/gpus/${bus}/information`) ?? "");
+  for (const bus of await host.list(`${told}/gpus`) ?? []) {
+    const gpu = parseGpu(bus, await host.readText(`${told}/gpus/${bus}/information`) ?? "");
     if (gpu !== undefined) gpus.push(gpu);
   }
   return gpus;
@@ -67,12 +70,14 @@ async function editsFor(
   const missing = ids.find((id) => !gpus.some((gpu) => gpu.bus === id));
   if (missing !== undefined) throw new Error(`the driver does not know the GPU ${missing} now`);
   await ensureUnifiedMemory(host, signal);
+  const driver = parseDriver(await host.readText(`${told}/version`) ?? "");
+  if (driver === undefined) throw new Error(`${told}/version does not tell the driver's version`);
   return {
     owner: `device ${nvidiaResource}`,
     // NVIDIA's own hook, where a runtime handler has one, is to leave the container alone.
     env: { NVIDIA_VISIBLE_DEVICES: "void" },
     devices: await existingNodes(host, [...gpus.map(nodeOf), ...nvidiaControlNodes]),
-    mounts: [...await libraryMounts(host, signal), ...await programMounts(host)],
+    mounts: [...await libraryMounts(host, driver, signal), ...await programMounts(host)],
   };
 }
 
@@ -85,7 +90,7 @@ async function existingNodes(host: NodeFiles, paths: readonly string[]): Promise
 /** The node that CUDA needs is made by NVIDIA's own program, which loads the module, too. */
 async function ensureUnifiedMemory(host: NvidiaHost, signal: AbortSignal): Promise<void> {
   if (await nodeAt(host, "/dev/nvidia-uvm") !== undefined) return;
-  const limit = AbortSignal.any([signal, AbortSignal.timeout(modprobeLimitMs)]);
+  const limit = AbortSignal.any([signal, AbortSignal.timeout(programLimitMs)]);
   await host.exec(["nvidia-modprobe", "-c", "0", "-u"], {}, limit).catch(() => {});
   if (await nodeAt(host, "/dev/nvidia-uvm") === undefined) {
     throw new Error("/dev/nvidia-uvm does not exist: load the module nvidia-uvm, or install nvidia-modprobe");
@@ -99,34 +104,43 @@ const bind = (hostPath: string, containerPath: string): MountEdit => ({
 });
 
 /** By the names that programs load, not the versions behind them: those change with the driver. */
-async function libraryMounts(host: NvidiaHost, signal: AbortSignal): Promise<MountEdit[]> {
-  const version = parseDriverVersion(await host.readText(`${driver}/version`) ?? "");
-  const mounts: MountEdit[] = [];
-  for (const path of await findLibraries(host, signal)) {
-    const real = await host.realPath(path);
+async function libraryMounts(
+  host: NvidiaHost,
+  driver: NvidiaDriver,
+  signal: AbortSignal,
+): Promise<MountEdit[]> {
+  const found = new Map<string, string>();
+  for (const path of [...await cachedLibraries(host, signal), ...await listedLibraries(host, driver)]) {
+    const real = nameOf(await host.realPath(path) ?? "");
     // A library of another version than the kernel module's only fails.
-    if (real === undefined || (version !== undefined && !real.endsWith(`.so.${version}`))) continue;
-    mounts.push(...placesOfLibrary(path).map((place) => bind(path, place)));
+    if (real.endsWith(`.so.${driver.version}`) && !found.has(real)) found.set(real, path);
   }
-  return mounts;
+  if (found.size === 0) throw new Error(`no library of NVIDIA's driver ${driver.version} is on this host`);
+  return [...found.values()].flatMap((path) =>
+    placesOfLibrary(path, driver.machine).map((place) => bind(path, place))
+  );
 }
 
-async function findLibraries(host: NvidiaHost, signal: AbortSignal): Promise<string[]> {
-  const limit = AbortSignal.any([signal, AbortSignal.timeout(modprobeLimitMs)]);
+async function cachedLibraries(host: NvidiaHost, signal: AbortSignal): Promise<string[]> {
+  const limit = AbortSignal.any([signal, AbortSignal.timeout(programLimitMs)]);
   const cache = await host.exec(["/sbin/ldconfig", "-p"], {}, limit).catch(() => undefined);
-  const found = cache?.code === 0 ? librariesOf(new TextDecoder().decode(cache.stdout)) : [];
-  if (found.length > 0) return found;
-  const listed = new Map<string, string>();
-  for (const directory of libraryDirectories) {
+  return cache?.code === 0 ? librariesOf(new TextDecoder().decode(cache.stdout)) : [];
+}
+
+async function listedLibraries(host: NodeFiles, driver: NvidiaDriver): Promise<string[]> {
+  const listed = libraryDirectories(driver.machine).map(async (directory) => {
     const names = await host.list(directory).catch(() => undefined) ?? [];
-    for (const name of names.filter(isNvidiaLibrary)) {
-      if (!listed.has(name)) listed.set(name, `${directory}/${name}`);
-    }
-  }
-  return [...listed.values()];
+    // The short name of a library before the file behind it.
+    return names.filter(isNvidiaLibrary).sort((a, b) => a.length - b.length)
+      .map((name) => `${directory}/${name}`);
+  });
+  return (await Promise.all(listed)).flat();
 }
 
 async function programMounts(host: NodeFiles): Promise<MountEdit[]> {
-  const path = "/usr/bin/nvidia-smi";
-  return await host.stat(path) === undefined ? [] : placesOfProgram(path).map((place) => bind(path, place));
+  for (const directory of programDirectories) {
+    const path = `${directory}/nvidia-smi`;
+    if (await host.stat(path) !== undefined) return placesOfProgram(path).map((place) => bind(path, place));
+  }
+  return [];
 }

@@ -1,12 +1,13 @@
 // NVIDIA's driver as recorded trees below a directory of the test's own; no GPU was there. Needs root, for mknod.
-import { assertEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
 import { dirname } from "@std/path";
 import { AgentError } from "../../../../agent/model/errors.ts";
 import {
   isNvidiaLibrary,
   librariesOf,
-  parseDriverVersion,
+  parseDriver,
   parseGpu,
+  placesOfLibrary,
 } from "../../../../agent/model/nvidia.ts";
 import type { CommandResult } from "../../../../agent/ports.ts";
 import { createNvidia, type NvidiaHost } from "../../../../plugins/local_devices/mod.ts";
@@ -131,8 +132,15 @@ Deno.test("GPUs are found in /proc, are healthy with their node, and bring nodes
       env: { NVIDIA_VISIBLE_DEVICES: "void" },
       devices: ["/dev/nvidia1", "/dev/nvidiactl", "/dev/nvidia-uvm"].map(node),
       mounts: mounts(
-        ["/lib/x86_64-linux-gnu/libnvidia-ml.so.1", "/lib/x86_64-linux-gnu/libnvidia-ml.so.1"],
-        ["/lib/x86_64-linux-gnu/libnvidia-ml.so.1", "/usr/local/nvidia/lib64/libnvidia-ml.so.1"],
+        ...[
+          "/lib/x86_64-linux-gnu",
+          "/usr/lib/x86_64-linux-gnu",
+          "/usr/lib64",
+          "/usr/local/nvidia/lib64",
+        ].map((directory): [string, string] => [
+          "/lib/x86_64-linux-gnu/libnvidia-ml.so.1",
+          `${directory}/libnvidia-ml.so.1`,
+        ]),
         ["/usr/bin/nvidia-smi", "/usr/bin/nvidia-smi"],
         ["/usr/bin/nvidia-smi", "/usr/local/nvidia/bin/nvidia-smi"],
       ),
@@ -149,22 +157,36 @@ Deno.test("GPUs are found in /proc, are healthy with their node, and bring nodes
   });
 });
 
-Deno.test("without ldconfig the libraries are found in the usual directories", () =>
+Deno.test("without ldconfig the driver is found in the usual directories, NVIDIA's own too", () =>
   following((root) => makeNvidia(root, {}), async (root, source, until) => {
     await layDown(root);
     await file(`${root}/proc/driver/nvidia/version`, open);
-    await library(root, "/usr/lib64/libcuda.so.1", "575.57.08");
-    await library(root, "/usr/lib64/libGLX_nvidia.so.0", "575.57.08");
+    await Deno.mkdir(`${root}/usr/local/nvidia`, { recursive: true });
+    await Deno.rename(`${root}/usr/bin`, `${root}/usr/local/nvidia/bin`);
     await mknod(`${root}/dev/nvidia-uvm`, "c", 511, 0);
     await mknod(`${root}/dev/nvidia0`, "c", 195, 0);
     await until((o) => o[resource]?.[0] === "0000:18:00.0");
+    await assertRejects(
+      () => source.allocate(resource, ["0000:18:00.0"], signal),
+      AgentError,
+      "no library of NVIDIA's driver 575.57.08 is on this host",
+    );
+    const own = "/usr/local/nvidia/lib64";
+    await library(root, `${own}/libcuda.so.1`, "575.57.08");
+    await file(`${root}${own}/libnvidia-gpucomp.so.575.57.08`, "");
+    await library(root, `${own}/libGLX_nvidia.so.0`, "575.57.08");
     const { mounts: told } = await source.allocate(resource, ["0000:18:00.0"], signal);
-    assertEquals(told?.map((m) => m.containerPath), [
-      "/usr/lib64/libcuda.so.1",
-      "/usr/local/nvidia/lib64/libcuda.so.1",
-      "/usr/bin/nvidia-smi",
+    const paths = told?.map((m) => m.containerPath);
+    assertEquals(new Set(paths).size, paths?.length, "each place once");
+    assertEquals(paths?.filter((path) => path.startsWith("/usr/local/nvidia/")), [
+      `${own}/libcuda.so.1`,
+      `${own}/libcuda.so`,
+      `${own}/libnvidia-gpucomp.so.575.57.08`,
       "/usr/local/nvidia/bin/nvidia-smi",
     ]);
+    assert(paths?.includes("/usr/bin/nvidia-smi"));
+    await file(`${root}/proc/driver/nvidia/version`, "NVRM version: ?\n");
+    await assertRejects(() => source.allocate(resource, ["0000:18:00.0"], signal), AgentError, "version");
   }));
 
 Deno.test("what the driver says of itself is read with care", () => {
@@ -172,17 +194,26 @@ Deno.test("what the driver says of itself is read with care", () => {
   for (const bad of ["", "Device Minor: \t ../../null\n", "Model: x\n", information(1, "b", "Yes")]) {
     assertEquals(parseGpu("b", bad), undefined);
   }
-  assertEquals([proprietary, open, "?"].map(parseDriverVersion), ["550.54.15", "575.57.08", undefined]);
+  assertEquals([proprietary, open, "?"].map(parseDriver), [
+    { version: "550.54.15", machine: "x86_64" },
+    { version: "575.57.08", machine: "x86_64" },
+    undefined,
+  ]);
   assertEquals(librariesOf(ldconfig), [
     "/lib/x86_64-linux-gnu/libnvidia-ml.so.1",
     "/usr/local/cuda/compat/libcuda.so.1",
+  ]);
+  assertEquals(placesOfLibrary("/usr/lib64/libnvidia-ml.so.1", "aarch64"), [
+    "/usr/lib64/libnvidia-ml.so.1",
+    "/usr/lib/aarch64-linux-gnu/libnvidia-ml.so.1",
+    "/usr/local/nvidia/lib64/libnvidia-ml.so.1",
   ]);
   const names = [
     "libcuda.so.1",
     "libcuda.so",
     "libcudart.so.12",
     "libc.so.6",
-    "libnvidia-pkcs11-openssl3.so.1",
+    "libnvidia-pkcs11-openssl3.so.580.159.04",
   ];
-  assertEquals(names.filter(isNvidiaLibrary), ["libcuda.so.1", "libnvidia-pkcs11-openssl3.so.1"]);
+  assertEquals(names.filter(isNvidiaLibrary), ["libcuda.so.1", "libnvidia-pkcs11-openssl3.so.580.159.04"]);
 });
