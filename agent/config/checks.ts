@@ -86,6 +86,17 @@ const checks: readonly Check[] = [
   ["evictionSoftGracePeriod", (get) => wrongIn(parseGracePeriods(get("evictionSoftGracePeriod") as Texts))],
   ["evictionMinimumReclaim", (get) => wrongIn(parseReclaims(get("evictionMinimumReclaim") as Texts))],
   [
+    "imageGCLowThresholdPercent",
+    (get) =>
+      Number(get("imageGCLowThresholdPercent")) < Number(get("imageGCHighThresholdPercent"))
+        ? undefined
+        : `is ${get("imageGCLowThresholdPercent")}: expected less than imageGCHighThresholdPercent`,
+  ],
+  [
+    "imageMaximumGCAge",
+    (get) => checkImageAges(String(get("imageMinimumGCAge")), String(get("imageMaximumGCAge"))),
+  ],
+  [
     "tlsPrivateKeyFile",
     (get) =>
       (get("tlsCertFile") === "") === (get("tlsPrivateKeyFile") === "")
@@ -236,6 +247,13 @@ function checkPeriod(period: string): string | undefined {
 function checkQuotaPeriod(period: string): string | undefined {
   const ms = parseDuration(period)!;
   return ms < 1 || ms > 1000 ? `is ${period}: expected 1ms to 1s` : undefined;
+}
+
+function checkImageAges(least: string, most: string): string | undefined {
+  const [from, to] = [parseDuration(least)!, parseDuration(most)!];
+  return to !== 0 && to < from
+    ? `is ${most}: expected 0s, or at least imageMinimumGCAge, ${least}`
+    : undefined;
 }
 
 /** RFC 1123 subdomain, as names of nodes are. */

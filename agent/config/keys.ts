@@ -129,6 +129,10 @@ const node = table("kubelet", true, [
   ["evictionMaxPodGracePeriod", "int", 0, "eviction-max-pod-grace-period", "longest grace of pods that a soft threshold ends, in seconds", natural],
   ["evictionMinimumReclaim", "textMap", {}, "eviction-minimum-reclaim", "what must be free above a threshold before evictions end, by signal"],
   ["mergeDefaultEvictionSettings", "bool", false, "", "add the default thresholds to those of evictionHard"],
+  ["imageMinimumGCAge", "duration", "2m", "minimum-image-ttl-duration", "on a node of a cluster: how long an unused image is kept at least"],
+  ["imageMaximumGCAge", "duration", "0s", "", "on a node of a cluster: how long an unused image is kept at most; 0s is no limit"],
+  ["imageGCHighThresholdPercent", "int", 85, "image-gc-high-threshold", "disk use from which a node of a cluster removes unused images, looked at every 5m; 100 is never", percent],
+  ["imageGCLowThresholdPercent", "int", 80, "image-gc-low-threshold", "disk use at which that ends", percent],
   ["evictionPressureTransitionPeriod", "duration", "5m", "eviction-pressure-transition-period", "how long the node tells of pressure at least"],
 ]);
 
@@ -185,10 +189,6 @@ const resources = table("kubelet", false, [
   ["imagePullCredentialsVerificationPolicy", "text", "NeverVerifyPreloadedImages", "", "when pods prove access to images", { oneOf: ["NeverVerify", "NeverVerifyPreloadedImages", "NeverVerifyAllowlistedImages", "AlwaysVerify"]}],
   ["preloadedImagesVerificationAllowlist", "texts", [], "", "images that need no proof"],
   ["oomScoreAdj", "int", -999, "oom-score-adj", "of the agent itself", { min: -1000, max: 1000 }],
-  ["imageMinimumGCAge", "duration", "2m", "minimum-image-ttl-duration", "how long an unused image is kept at least"],
-  ["imageMaximumGCAge", "duration", "0s", "", "how long an unused image is kept at most; 0s is no limit"],
-  ["imageGCHighThresholdPercent", "int", 85, "image-gc-high-threshold", "disk use that starts image collection", percent],
-  ["imageGCLowThresholdPercent", "int", 80, "image-gc-low-threshold", "disk use that ends image collection", percent],
   ["kubeletCgroups", "text", "", "kubelet-cgroups", "cgroup of the agent itself"],
   ["systemCgroups", "text", "", "system-cgroups", "cgroup of the host's other programs"],
   ["cgroupsPerQOS", "bool", true, "cgroups-per-qos", "one cgroup for each quality of service"],

@@ -2,6 +2,7 @@
 import { parseDuration } from "../model/duration.ts";
 import type { Taint } from "../model/gen/v1.ts";
 import { type Threshold, thresholdsOf } from "../model/eviction_thresholds.ts";
+import type { ImagePolicy } from "../model/image_collection.ts";
 import { labelValue, qualifiedName } from "../model/names.ts";
 
 /** Times are milliseconds. */
@@ -24,6 +25,7 @@ export interface NodeConfig {
   evictionMaxPodGrace: number;
   /** How long pressure lasts at least. */
   pressureTransition: number;
+  images: ImagePolicy;
 }
 
 type Values = ReadonlyMap<string, unknown>;
@@ -53,6 +55,12 @@ export function toNode(values: Values, defaults: Texts): NodeConfig {
     evictionSoft: soft,
     evictionMaxPodGrace: Number(values.get("evictionMaxPodGracePeriod")),
     pressureTransition: time("evictionPressureTransitionPeriod"),
+    images: {
+      minimumAge: time("imageMinimumGCAge"),
+      maximumAge: time("imageMaximumGCAge"),
+      high: Number(values.get("imageGCHighThresholdPercent")),
+      low: Number(values.get("imageGCLowThresholdPercent")),
+    },
   };
 }
 

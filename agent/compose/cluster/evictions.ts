@@ -9,13 +9,13 @@ import type { Consumption, ContainerConsumption } from "../../model/eviction.ts"
 import { watchedThresholds } from "../../model/eviction_thresholds.ts";
 import type { Pod } from "../../model/gen/v1.ts";
 import { diskVolumes, type PodDisk } from "../../model/stats_summary.ts";
-import { unusedImages } from "../../model/unused_images.ts";
 import type { PodUsage } from "../../model/usage.ts";
 import { type EvictionOptions, runEvictions } from "../../node/eviction.ts";
 import { readRooms } from "../../node/room.ts";
 import { podDisks } from "../../node/usage.ts";
 import type { Loop } from "../loop.ts";
 import { readMachine } from "../machine.ts";
+import { imagesNow } from "./images.ts";
 import type { ClusterContext } from "./mod.ts";
 
 /** The kubelet's. */
@@ -106,14 +106,10 @@ function consumptionOf(
 
 /** Containers of pods that have ended for good, then images that nobody needs. */
 async function reclaim({ parts, store, log }: ClusterContext, signal: AbortSignal): Promise<void> {
-  const { archives, images, reconciler, runtime } = parts;
-  const pods = store.pods();
-  const over = pods.filter(isOverAtApi).map((pod) => pod.metadata?.uid ?? "");
+  const { images, reconciler } = parts;
+  const over = store.pods().filter(isOverAtApi).map((pod) => pod.metadata?.uid ?? "");
   await atMost(patienceMs, reconciler.tidy(over), signal);
-  const [list, observed] = await Promise.all([images.list(signal), runtime.observe(undefined, signal)]);
-  const inUse = observed.flatMap((pod) => pod.containers.flatMap((c) => [c.image, c.imageRef]));
-  const wanted = pods.filter((pod) => !isOverAtApi(pod));
-  const unused = unusedImages(list, [...inUse, ...archives.pinned()], wanted);
+  const { unused } = await imagesNow({ parts, store }, signal);
   for (const id of unused) {
     log.info("an image that nobody needs is removed", { image: id });
     await images.remove(id, signal).catch((error) =>

@@ -16,6 +16,7 @@ import type { PodParts } from "../pods.ts";
 import type { ClusterLink } from "./link.ts";
 import { events } from "./events.ts";
 import { evictions } from "./evictions.ts";
+import { imageCollection } from "./images.ts";
 import { createMirrors } from "./mirrors.ts";
 import { nodeServices } from "./node.ts";
 import { volumeExpansion } from "./objects.ts";
@@ -55,5 +56,6 @@ export function clusterServices(context: ClusterContext): Loop[] {
     statusReport(context),
     events(context),
     evictions(context),
+    imageCollection(context),
   ];
 }

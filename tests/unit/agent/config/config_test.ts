@@ -51,6 +51,7 @@ Deno.test("nothing given: the defaults of a node's one agent", () => {
       evictionSoft: [],
       evictionMaxPodGrace: 0,
       pressureTransition: 300_000,
+      images: { minimumAge: 120_000, maximumAge: 0, high: 85, low: 80 },
     },
     offline: { keyFile: "", maxSize: 64 * 1024 ** 2, maxSilence: 0, obeyTolerations: false },
     stateDir: "/var/lib/kubelet/agent",

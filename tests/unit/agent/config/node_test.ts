@@ -65,3 +65,16 @@ Deno.test("soft thresholds have grace periods; a wrong value is told with its ke
     assertStringIncludes(problem?.message ?? "", expected!);
   }
 });
+
+Deno.test("when unused images go: ages, and how full the disk may be", () => {
+  const minute = 60_000;
+  assertEquals(parse("").config.node.images, { minimumAge: 2 * minute, maximumAge: 0, high: 85, low: 80 });
+  const { config, problems } = parse("imageMaximumGCAge: 12h\nimageGCHighThresholdPercent: 100");
+  assertEquals([config.node.images.maximumAge, config.node.images.high, problems], [720 * minute, 100, []]);
+  for (
+    const [text, words] of [
+      ["imageMaximumGCAge: 1m", "is 1m0s: expected 0s, or at least imageMinimumGCAge, 2m"],
+      ["imageGCHighThresholdPercent: 80", "expected less than imageGCHighThresholdPercent"],
+    ] as const
+  ) assertStringIncludes(parse(text).problems.map((p) => p.message).join(), words);
+});
