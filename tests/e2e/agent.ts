@@ -36,6 +36,8 @@ export interface AgentOptions {
   config?: string;
   /** Default 0: none. */
   healthzPort?: number;
+  /** Its root directory is a file system of its own, of so many bytes. */
+  rootSize?: number;
   /** Name of the network namespace that it lives in, with its runtime; default: the machine's. */
   networkNamespace?: string;
 }
@@ -153,6 +155,10 @@ export async function createAgent(options: AgentOptions = {}): Promise<AgentUnde
     join(directory, "agent.sock"),
   ];
   await Deno.mkdir(manifests);
+  await Deno.mkdir(root);
+  if (options.rootSize !== undefined) {
+    await output("mount", ["-t", "tmpfs", "-o", `size=${options.rootSize}`, "none", root]);
+  }
   await Deno.mkdir(images, { recursive: true });
   if (options.withImage !== false) await writeImageArchive(images, "demo.tar", { tags: [demoImage] });
   const base = [
@@ -215,6 +221,7 @@ export async function createAgent(options: AgentOptions = {}): Promise<AgentUnde
     const [program, ...args] = [...enter, binary, "teardown", ...base, ...flags];
     const torn = await output(program!, args);
     client.close();
+    if (options.rootSize !== undefined) await output("umount", [root]);
     const left = await instanceLeftovers(places);
     if (await Deno.lstat(socket).then(() => true, () => false)) left.push(`socket ${socket}`);
     if (torn.code !== 0 || left.length > 0) {
