@@ -2,6 +2,13 @@
 import type { Container, Pod } from "../../agent/model/gen/v1.ts";
 
 export const IMAGE = "localhost/agent/demo:1";
+/** For who rotates logs: they are to be one file for as long as the bench lasts. */
+export const LOG_LIMIT = { containerLogMaxSize: "1Gi" };
+export const ONE_LOG_FILE = JSON.stringify({
+  apiVersion: "kubelet.config.k8s.io/v1beta1",
+  kind: "KubeletConfiguration",
+  ...LOG_LIMIT,
+});
 export const CONTAINER = "main";
 export const COMMAND = ["sh", "-c", "trap 'exit 0' TERM; while true; do sleep 1000 & wait; done"];
 

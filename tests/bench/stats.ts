@@ -8,14 +8,12 @@ export function percentile(samples: readonly number[], p: number): number {
 
 export interface Summary {
   p50: number;
-  p95: number;
-  p99: number;
+  p90: number;
   samples: number;
 }
 
 export const summarize = (samples: readonly number[]): Summary => ({
   p50: percentile(samples, 50),
-  p95: percentile(samples, 95),
-  p99: percentile(samples, 99),
+  p90: percentile(samples, 90),
   samples: samples.length,
 });

@@ -1,5 +1,5 @@
 /** The rows as text for people. Pure. */
-import { isReached, type Row } from "./results.ts";
+import { aboveKubelet, isReached, type Row } from "./results.ts";
 import type { Summary } from "./stats.ts";
 
 const round = (n: number): string =>
@@ -10,16 +10,17 @@ const cell = (value: Summary | number | undefined): string =>
     ? "–"
     : typeof value === "number"
     ? round(value)
-    : `${round(value.p50)} / ${round(value.p95)} / ${round(value.p99)}`;
+    : `${round(value.p50)} / ${round(value.p90)}`;
 
 function verdict(row: Row): string {
   const reached = isReached(row);
-  return row.atMost === undefined || reached === undefined
-    ? ""
-    : `≤ ${round(row.atMost)} ${reached ? "ok" : "MISSED"}`;
+  const target = row.atMost === undefined || reached === undefined
+    ? []
+    : [`≤ ${round(row.atMost)} ${reached ? "ok" : "MISSED"}`];
+  return [...target, ...aboveKubelet(row).map((name) => `${name}: ABOVE the kubelet`)].join("; ");
 }
 
-/** Three numbers in a cell are p50 / p95 / p99. */
+/** Two numbers in a cell are p50 / p90. */
 export function renderTable(rows: readonly Row[], peers: readonly string[]): string {
   const lines = [
     ["", ...peers, "target"],

@@ -1,7 +1,7 @@
 /** How long a command in a container takes, from the request to its end as the one who asked sees it. */
 import type { Peer } from "../peers/peer.ts";
 import { createPods } from "../pods.ts";
-import { removeAll } from "./crowd.ts";
+import { removeAll } from "./removal.ts";
 
 /** The first runs warm caches up and do not count. */
 const WARM_UP = 3;

@@ -16,7 +16,7 @@ export interface Life {
   reissued: number | undefined;
   /** … → started; absent for peers that do not restart. */
   restarted: number | undefined;
-  /** Manifest removed → neither the peer nor the runtime knows the pod. */
+  /** Manifest removed → the peer knows the pod no more, and nothing of it runs. */
   gone: number;
 }
 
@@ -43,7 +43,7 @@ async function restartOnce(
   pod: BenchPod,
   before: number,
 ): Promise<Pick<Life, "reissued" | "restarted">> {
-  await peer.kill(pod);
+  Deno.kill(await peer.processOf(pod), "SIGKILL");
   let times = await peer.containers(pod);
   await whenTrue(`${peer.name}: the container runs again`, async () => {
     times = await peer.containers(pod);

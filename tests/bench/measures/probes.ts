@@ -7,7 +7,7 @@ import type { Peer, Resident } from "../peers/peer.ts";
 import { type BenchPod, createPods, IMAGE } from "../pods.ts";
 import { readCpuSeconds } from "../procfs.ts";
 import { pause, whenTrue } from "../wait.ts";
-import { removeAll } from "./crowd.ts";
+import { removeAll } from "./removal.ts";
 
 export interface ProbeLoad {
   /** As counted by those who were asked. */

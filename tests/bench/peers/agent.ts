@@ -5,7 +5,7 @@
 import { errorText } from "../../../agent/model/errors.ts";
 import type { Pod } from "../../../agent/model/gen/v1.ts";
 import { type AgentUnderTest, createAgent } from "../../e2e/agent.ts";
-import type { BenchPod } from "../pods.ts";
+import { type BenchPod, CONTAINER, ONE_LOG_FILE } from "../pods.ts";
 import { openCri } from "./cri.ts";
 import type { Peer } from "./peer.ts";
 
@@ -50,7 +50,7 @@ async function shownPods(agent: AgentUnderTest): Promise<Pod[]> {
 }
 
 export async function createAgentPeer(): Promise<Peer> {
-  const agent: AgentUnderTest = await createAgent({ verbosity: 0 }); // debug messages cost what users do not pay
+  const agent: AgentUnderTest = await createAgent({ verbosity: 0, config: ONE_LOG_FILE }); // debug messages cost what users do not pay
   await agent.start();
   const { runtime } = await agent.api<{ runtime: { endpoint: string } }>("/status");
   const cri = openCri(runtime.endpoint.replace(/^unix:\/\//, ""));
@@ -69,7 +69,7 @@ export async function createAgentPeer(): Promise<Peer> {
     async knows(pods) {
       const names = new Set((await shownPods(agent)).map((p) => p.metadata?.name));
       if (pods.some((pod) => names.has(pod.name))) return true;
-      const left = await cri.podNames();
+      const left = await cri.alive();
       return pods.some((pod) => left.has(pod.name));
     },
     containers: (pod) => cri.containers(pod.name),
@@ -77,7 +77,19 @@ export async function createAgentPeer(): Promise<Peer> {
       const { code, stderr } = await agent.cli("exec", pod.name, "--", ...command);
       if (code !== 0) throw new Error(`agent exec ended with ${code}: ${stderr}`);
     },
-    kill: (pod) => cri.kill(pod.name),
+    processOf: (pod) => cri.processOf(pod.name),
+    async putConfigMap(name, text) {
+      await agent.write(`${name}.json`, {
+        apiVersion: "v1",
+        kind: "ConfigMap",
+        metadata: { name },
+        data: { text },
+      });
+    },
+    logs: ({ name }) => [
+      ...["--unix-socket", agent.socket],
+      `http://localhost/containerLogs/default/${name}/${CONTAINER}`,
+    ],
     async [Symbol.asyncDispose]() {
       cri.close();
       await agent[Symbol.asyncDispose]();

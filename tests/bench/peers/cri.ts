@@ -2,7 +2,12 @@
  * The one observer of all peers that use CRI: what containerd itself says of a pod, with its own time stamps, asked
  * after the fact so that looking costs the peer nothing. Not for: making pods (floor.ts).
  */
-import { ImageServiceDefinition, RuntimeServiceDefinition } from "../../../plugins/rpc/gen/cri.ts";
+import {
+  ContainerState,
+  ImageServiceDefinition,
+  PodSandboxState,
+  RuntimeServiceDefinition,
+} from "../../../plugins/rpc/gen/cri.ts";
 import { type Client, createChannel, createClient } from "../../../plugins/rpc/mod.ts";
 import { CONTAINER } from "../pods.ts";
 import type { ContainerTimes } from "./peer.ts";
@@ -15,9 +20,10 @@ export interface CriView {
   runtime: Client<RuntimeServiceDefinition>;
   images: Client<ImageServiceDefinition>;
   containers(podName: string): Promise<ContainerTimes[]>;
-  /** Names of the pods that have a sandbox or a container. */
-  podNames(): Promise<Set<string>>;
-  kill(podName: string): Promise<void>;
+  /** Names of the pods that have a sandbox that is ready, or a container that runs. */
+  alive(): Promise<Set<string>>;
+  /** Of the newest container. */
+  processOf(podName: string): Promise<number>;
   close(): void;
 }
 
@@ -44,20 +50,20 @@ export function openCri(socket: string): CriView {
     runtime,
     images: createClient(ImageServiceDefinition, channel),
     containers: async (podName) => Promise.all((await list(podName)).map((c) => times(c.id))),
-    async podNames() {
+    async alive() {
       const [{ items }, { containers }] = await Promise.all([
-        runtime.listPodSandbox({}, limit()),
-        runtime.listContainers({}, limit()),
+        runtime.listPodSandbox({ filter: { state: { state: PodSandboxState.SANDBOX_READY } } }, limit()),
+        runtime.listContainers({ filter: { state: { state: ContainerState.CONTAINER_RUNNING } } }, limit()),
       ]);
       return new Set([...items, ...containers].map((o) => o.labels[POD_NAME] ?? ""));
     },
-    async kill(podName) {
+    async processOf(podName) {
       const [newest] = await list(podName);
       if (newest === undefined) throw new Error(`pod ${podName} has no container`);
       const { info } = await runtime.containerStatus({ containerId: newest.id, verbose: true }, limit());
       const { pid } = JSON.parse(info["info"] ?? "{}") as { pid?: number };
       if (pid === undefined) throw new Error(`the runtime does not tell the process of ${newest.id}`);
-      Deno.kill(pid, "SIGKILL");
+      return pid;
     },
     close: () => channel.close(),
   };

@@ -58,7 +58,7 @@ export async function createFloor(): Promise<Peer> {
       return new Map(containers.map((c) => [c.labels[POD_NAME] ?? "", [c.id]]));
     },
     async knows(pods) {
-      const names = await cri.podNames();
+      const names = await cri.alive();
       return pods.some((pod) => names.has(pod.name));
     },
     containers: (pod) => cri.containers(pod.name),
@@ -67,7 +67,7 @@ export async function createFloor(): Promise<Peer> {
       const { exitCode } = await cri.runtime.execSync({ containerId: id, cmd, timeout: 60n }, limit());
       if (exitCode !== 0) throw new Error(`${cmd.join(" ")} ended with ${exitCode}`);
     },
-    kill: (pod) => cri.kill(pod.name),
+    processOf: (pod) => cri.processOf(pod.name),
     async [Symbol.asyncDispose]() {
       cri.close();
       await runtime[Symbol.asyncDispose]();

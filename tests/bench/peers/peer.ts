@@ -34,17 +34,30 @@ export interface Peer {
   whenRunning(pod: BenchPod): Promise<void>;
   /** What it calls Running now: name of the pod → ids of its containers. */
   running(): Promise<ReadonlyMap<string, readonly string[]>>;
-  /** Whether its API, and the runtime, still know any of the pods. */
+  /** Whether its API still knows any of the pods, or anything of one runs. */
   knows(pods: readonly BenchPod[]): Promise<boolean>;
   /** The container's attempts, newest first. */
   containers(pod: BenchPod): Promise<ContainerTimes[]>;
   /** Runs a command in the pod's container, as its users do; returns when it has ended well. */
   exec?(pod: BenchPod, command: string[]): Promise<void>;
-  /** SIGKILL to the main process of the pod's container. */
-  kill(pod: BenchPod): Promise<void>;
-  /** What it has asked of an API server until now: verb and resource of each request. */
-  requests?(): string[];
+  /** Number of the main process of the pod's container. */
+  processOf(pod: BenchPod): Promise<number>;
+  /** Makes or changes the ConfigMap, whose one key is `text`; absent where pods cannot use any. */
+  putConfigMap?(name: string, text: string): Promise<void>;
+  /** What curl is to be asked for all that the pod's container wrote. */
+  logs?(pod: BenchPod): string[];
+  /** What a node of a cluster is for its API server. */
+  readonly node?: NodeView;
   [Symbol.asyncDispose](): Promise<void>;
+}
+
+export interface NodeView {
+  /** What it has asked until now: verb and resource of each request. */
+  requests(): string[];
+  /** The control plane has not heard of it for long. */
+  loseSight(): Promise<void>;
+  /** Resolves when the Node is Ready. */
+  whenReady(): Promise<void>;
 }
 
 /** Why a peer cannot run on this machine. */

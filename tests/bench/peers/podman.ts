@@ -128,7 +128,7 @@ export async function createPodmanPeer(): Promise<Peer> {
     },
     containers: (pod) => containers(podman, pod),
     exec: async (pod, command) => void await podman.tell("exec", containerOf(pod), ...command),
-    kill: async (pod) => Deno.kill((await inspect(podman, pod)).State.Pid, "SIGKILL"),
+    processOf: async (pod) => (await inspect(podman, pod)).State.Pid,
     [Symbol.asyncDispose]: dispose,
   };
 }

@@ -28,6 +28,16 @@ export async function pauseArchive(directory: string): Promise<string> {
   return path;
 }
 
+/** A kubelet mounts its own directory onto itself; below that is what pods have that were not taken away. */
+async function unmountBelow(directory: string): Promise<void> {
+  const mounts = Deno.readTextFileSync("/proc/self/mounts").split("\n").map((line) =>
+    line.split(" ")[1] ?? ""
+  );
+  for (const mount of mounts.filter((m) => m.startsWith(`${directory}/`)).reverse()) {
+    await run("umount", mount);
+  }
+}
+
 export async function startRuntime(): Promise<BenchRuntime> {
   const directory = await Deno.makeTempDir({ prefix: "agent-bench-", dir: "/run" });
   const socket = `${directory}/containerd.sock`;
@@ -60,6 +70,7 @@ export async function startRuntime(): Promise<BenchRuntime> {
     cgroupRoot,
     async [Symbol.asyncDispose]() {
       await managed.stopForGood(AbortSignal.timeout(120_000));
+      await unmountBelow(directory);
       await Deno.remove(directory, { recursive: true });
     },
   };
