@@ -13,21 +13,13 @@ import {
 } from "../model/cri_log.ts";
 import type { StatusStore } from "../status_store.ts";
 import { containerNames, type Refusal } from "./lookup.ts";
+import { type FileId, type FilesInside, type OpenedFile, openInside } from "./open_inside.ts";
 import { streamOf } from "./stream.ts";
 
-/** An opened file stays the same file when its name is given to another. */
-export interface LogFile {
-  stat(): Promise<{ size: number; dev: number; ino: number }>;
-  /** Up to `length` bytes from `offset`; empty at the end. */
-  read(offset: number, length: number): Promise<Uint8Array>;
-  close(): void;
-}
-
 /** What reading logs needs of the host. */
-export interface LogFiles {
+export interface LogFiles extends FilesInside {
   list(path: string): Promise<string[] | undefined>;
-  stat(path: string): Promise<{ size: number; dev: number; ino: number } | undefined>;
-  openFile(path: string): Promise<LogFile | undefined>;
+  stat(path: string): Promise<FileId | undefined>;
   watch(directory: string, signal: AbortSignal): AsyncIterable<void>;
 }
 
@@ -35,7 +27,7 @@ const block = 64 * 1024;
 const newline = 10;
 
 /** Where the last `lines` lines begin. An entry that is only part of a line does not count as one. */
-export async function tailOffset(file: LogFile, size: number, lines: number): Promise<number> {
+export async function tailOffset(file: OpenedFile, size: number, lines: number): Promise<number> {
   let found = 0;
   let carry: Uint8Array = new Uint8Array();
   for (let end = size; end > 0;) {
@@ -57,6 +49,8 @@ export async function tailOffset(file: LogFile, size: number, lines: number): Pr
 }
 
 export interface LogSource {
+  /** Holds the logs of all pods: what a link leads out of it to is no log. */
+  root: string;
   /** `…/pods/NAMESPACE_NAME_UID/CONTAINER` */
   directory: string;
   /** `0.log`: the file of one attempt. */
@@ -83,7 +77,7 @@ function createBell() {
   };
 }
 
-async function* readTo(file: LogFile, from: number, to: number): AsyncGenerator<Uint8Array> {
+async function* readTo(file: OpenedFile, from: number, to: number): AsyncGenerator<Uint8Array> {
   for (let at = from; at < to;) {
     const bytes = await file.read(at, Math.min(block, to - at));
     if (bytes.length === 0) return;
@@ -96,7 +90,7 @@ async function* readTo(file: LogFile, from: number, to: number): AsyncGenerator<
 async function* followFile(
   files: LogFiles,
   source: LogSource,
-  first: LogFile,
+  first: OpenedFile,
   from: number,
   signal: AbortSignal,
 ): AsyncGenerator<Uint8Array> {
@@ -123,8 +117,11 @@ async function* followFile(
       const named = await files.stat(path);
       if (named !== undefined && (named.dev !== dev || named.ino !== ino)) {
         // Rotated: what the writer still put into the old file before it opened the new one.
-        for await (const bytes of readTo(file, at, (await file.stat()).size)) yield bytes;
-        const next = await files.openFile(path);
+        for await (const bytes of readTo(file, at, (await file.stat()).size)) {
+          at += bytes.length;
+          yield bytes;
+        }
+        const next = await openInside(files, source.root, path);
         if (next !== undefined) {
           file.close();
           [file, at] = [next, 0];
@@ -142,7 +139,7 @@ async function* followFile(
 }
 
 /** Following closes a file when it was rotated away, so that its space can be freed; reading closes it at the end. */
-function closedOnce(file: LogFile): LogFile {
+function closedOnce(file: OpenedFile): OpenedFile {
   let open = true;
   const close = () => {
     if (open) file.close();
@@ -160,7 +157,7 @@ export async function* readLog(
 ): AsyncGenerator<Uint8Array> {
   const stop = new AbortController();
   const ended = AbortSignal.any([signal, stop.signal]);
-  const opened = await files.openFile(`${source.directory}/${source.file}`);
+  const opened = await openInside(files, source.root, `${source.directory}/${source.file}`);
   if (opened === undefined) return;
   const file = closedOnce(opened);
   let left = options.limitBytes ?? Infinity;
@@ -209,6 +206,7 @@ export function logBody(
 ): ReadableStream<Uint8Array> {
   const newest = () => o.store.pods().find((p) => p.metadata?.uid === pod.metadata?.uid);
   const source: LogSource = {
+    root: o.logs.directory,
     directory,
     file: `${attempt}.log`,
     ended: () => attemptEnded(newest(), container, attempt),

@@ -2,28 +2,12 @@
  * /logs/: the files of a directory, /var/log, as Go's file server shows them. Nothing outside of it is shown, whatever the
  * links in it say: pods may have it mounted. Not for: logs of containers.
  */
-import type { KubeletRequest, Route } from "./routes.ts";
-import { text } from "./routes.ts";
+import { type FilesInside, openInside, resolveInside } from "../open_inside.ts";
+import { type KubeletRequest, type Route, text } from "./routes.ts";
 
 /** What is needed of the host. */
-export interface SystemLogFiles {
+export interface SystemLogFiles extends FilesInside {
   list(path: string): Promise<string[] | undefined>;
-  lstat(path: string): Promise<FileFacts | undefined>;
-  realPath(path: string): Promise<string | undefined>;
-  openFile(path: string): Promise<OpenedFile | undefined>;
-}
-
-interface FileFacts {
-  kind: string;
-  size: number;
-  dev: number;
-  ino: number;
-}
-
-interface OpenedFile {
-  stat(): Promise<{ size: number; dev: number; ino: number }>;
-  read(offset: number, length: number): Promise<Uint8Array>;
-  close(): void;
 }
 
 const block = 64 * 1024;
@@ -40,9 +24,8 @@ async function show(files: SystemLogFiles, directory: string, request: KubeletRe
   if (rest.split("/").some((part) => part === "..") || rest.includes("\0")) {
     return text(400, "invalid URL path\n");
   }
-  const root = await files.realPath(directory);
-  const real = root === undefined ? undefined : await files.realPath(`${directory}/${rest}`);
-  if (root === undefined || real === undefined || !isInside(root, real)) return missing();
+  const real = await resolveInside(files, directory, `${directory}/${rest}`);
+  if (real === undefined) return missing();
   const facts = await files.lstat(real);
   if (facts?.kind === "directory") {
     if (!path.endsWith("/")) return moved(`${path.split("/").at(-1)}/`);
@@ -50,10 +33,8 @@ async function show(files: SystemLogFiles, directory: string, request: KubeletRe
   }
   if (facts?.kind !== "file") return missing();
   if (path.endsWith("/")) return moved(`../${path.split("/").at(-2)}`);
-  return await content(files, root, real);
+  return await content(files, directory, real);
 }
-
-const isInside = (root: string, path: string): boolean => path === root || path.startsWith(`${root}/`);
 
 const moved = (location: string) =>
   new Response(null, { status: 301, headers: { location: encodeURI(location) } });
@@ -82,28 +63,20 @@ const entities: Readonly<Record<string, string>> = {
 const escaped = (name: string) => name.replace(/[&<>"']/g, (c) => entities[c]!);
 
 /** As long as it was when it was opened. */
-async function content(files: SystemLogFiles, root: string, real: string): Promise<Response> {
-  const file = await files.openFile(real);
+async function content(files: SystemLogFiles, directory: string, real: string): Promise<Response> {
+  const file = await openInside(files, directory, real);
   if (file === undefined) return missing();
-  const opened = await file.stat();
-  // What has been put in its place, or in that of a directory above it, between looking and opening is not shown.
-  const [again, named] = await Promise.all([files.realPath(real), files.lstat(real)]);
-  const same = again === real && isInside(root, real) && named?.kind === "file" && named.dev === opened.dev &&
-    named.ino === opened.ino;
-  if (!same) {
-    file.close();
-    return missing();
-  }
+  const { size } = await file.stat();
   let at = 0;
   const body = new ReadableStream<Uint8Array>({
     async pull(controller) {
-      const bytes = await file.read(at, Math.min(block, opened.size - at));
+      const bytes = await file.read(at, Math.min(block, size - at));
       at += bytes.length;
       if (bytes.length > 0) controller.enqueue(bytes);
-      if (bytes.length > 0 && at < opened.size) return;
+      if (bytes.length > 0 && at < size) return;
       file.close();
       // What was announced cannot be kept: the connection ends, or the next answer would be read as this one's.
-      if (at < opened.size) controller.error(new Error(`${real} became shorter while it was read`));
+      if (at < size) controller.error(new Error(`${real} became shorter while it was read`));
       else controller.close();
     },
     cancel: () => file.close(),
@@ -111,5 +84,5 @@ async function content(files: SystemLogFiles, root: string, real: string): Promi
   const type = /\.(gz|xz|zst|journal|db)$/.test(real)
     ? "application/octet-stream"
     : "text/plain; charset=utf-8";
-  return new Response(body, { headers: { "content-type": type, "content-length": String(opened.size) } });
+  return new Response(body, { headers: { "content-type": type, "content-length": String(size) } });
 }

@@ -3,8 +3,10 @@
  * replace at any time, or of the node's own authority. Not for: serving (mod.ts).
  */
 import { dirname } from "@std/path";
+import { wrongKey } from "../../api/kubelet/given_key.ts";
 import type { ServerIdentity } from "../../api/kubelet/server.ts";
 import type { AltNames } from "../../cluster/certificates/certificate.ts";
+import { wrongAuthorities } from "../../cluster/certificates/given.ts";
 import { type KeyPair, localIdentities } from "../../cluster/certificates/local_authority.ts";
 import type { Config } from "../../config/config.ts";
 import { watchForEver } from "../../lib/hints.ts";
@@ -43,14 +45,14 @@ export async function followIdentity(
     for await (const _ of watchForEver(o.host, () => directory, signal)) wake();
   });
   o.changes.subscribe(() => wake(), signal);
-  let shown: string | undefined;
+  let shown: ServerIdentity | undefined;
   while (!signal.aborted) {
     const woken = new AbortController();
     wake = () => woken.abort();
-    const { identity, problems, again } = await lookAt(o);
+    const { identity, problems, again } = await lookAt(o, shown);
     o.report(problems);
-    if (identity !== undefined && JSON.stringify(identity) !== shown) {
-      shown = JSON.stringify(identity);
+    if (identity !== undefined && JSON.stringify(identity) !== JSON.stringify(shown)) {
+      shown = identity;
       changed(identity);
     }
     await o.host.sleep(again, AbortSignal.any([signal, woken.signal])).catch(() => {});
@@ -64,30 +66,18 @@ interface Look {
   again: number;
 }
 
-async function lookAt(o: IdentityOptions): Promise<Look> {
-  const { config, host, joined } = o;
-  const { certFile, keyFile, clientCAFile } = config.kubeletApi;
+/** @param before what is shown: authorities that cannot be read now are believed on. */
+async function lookAt(o: IdentityOptions, before: ServerIdentity | undefined): Promise<Look> {
+  const { config, joined } = o;
+  const { certFile, clientCAFile } = config.kubeletApi;
   const problems: Problem[] = [];
-  const read = async (path: string, field: string): Promise<string | undefined> => {
-    const text = await host.readText(path).catch(() => undefined);
-    if (text?.includes("-----BEGIN ")) return text;
-    problems.push({
-      severity: "warning",
-      file: path,
-      field,
-      message: `${text === undefined ? "cannot be read" : "holds no PEM"}; expected a certificate or its key`,
-    });
-    return undefined;
-  };
-  const given = certFile === "" ? undefined : await pairOf(
-    await read(certFile, "tlsCertFile"),
-    await read(keyFile, "tlsPrivateKeyFile"),
-  );
+  const given = certFile === "" ? undefined : await givenPair(o, problems);
   const signed = o.signed?.();
   const needsLocal = (certFile === "" && signed === undefined) || (!joined && clientCAFile === "");
   const local = needsLocal ? await ownIdentities(o, problems) : undefined;
   const clientCA = clientCAFile !== ""
-    ? await read(clientCAFile, "authentication.x509.clientCAFile")
+    ? await readCertificates(o, problems, clientCAFile, "authentication.x509.clientCAFile") ??
+      before?.clientCA
     : joined
     ? undefined
     : local?.ca;
@@ -99,8 +89,35 @@ async function lookAt(o: IdentityOptions): Promise<Look> {
   };
 }
 
-const pairOf = (cert: string | undefined, key: string | undefined): KeyPair | undefined =>
-  cert === undefined || key === undefined ? undefined : { cert, key };
+async function readCertificates(
+  { host }: IdentityOptions,
+  problems: Problem[],
+  file: string,
+  field: string,
+): Promise<string | undefined> {
+  const text = await host.readText(file).catch(() => undefined);
+  const wrong = text === undefined ? "cannot be read" : wrongAuthorities(text);
+  if (wrong === undefined) return text;
+  problems.push({ severity: "warning", file, field, message: `${wrong}; expected certificates as PEM` });
+  return undefined;
+}
+
+/** The files may be replaced one after the other: until they fit again, those before them are shown. */
+async function givenPair(o: IdentityOptions, problems: Problem[]): Promise<KeyPair | undefined> {
+  const { certFile, keyFile: file } = o.config.kubeletApi;
+  const cert = await readCertificates(o, problems, certFile, "tlsCertFile");
+  const key = await o.host.readText(file).catch(() => undefined);
+  const wrong = key === undefined
+    ? "cannot be read"
+    : cert === undefined
+    ? undefined
+    : await wrongKey(cert, key);
+  if (wrong !== undefined) {
+    const message = `${wrong}; expected the key of ${certFile} as PEM`;
+    problems.push({ severity: "warning", file, field: "tlsPrivateKeyFile", message });
+  }
+  return cert === undefined || key === undefined || wrong !== undefined ? undefined : { cert, key };
+}
 
 async function ownIdentities({ config, host, names }: IdentityOptions, problems: Problem[]) {
   const { nodeName, cluster: { certDir } } = config;

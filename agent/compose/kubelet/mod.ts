@@ -135,13 +135,16 @@ async function openPatiently(
 ): Promise<KubeletServer | undefined> {
   const report = (problems: Problem[]) => store.setProblems(`kubelet API, ${flag}`, problems);
   while (!signal.aborted) {
+    let early: EarlyConnection[] = [];
     try {
       const door = holdPort(address, port, signal);
       report([]);
       log.debug("the kubelet's API can be asked", { address, port });
       if (!await door.someone()) return undefined;
-      return await serve(await door.open());
+      early = await door.open();
+      return await serve(early);
     } catch (error) {
+      for (const { socket } of early) socket.destroy();
       report([portProblem(`${address}:${port}`, flag, error)]);
       await pause(retryMs, signal);
     }

@@ -15,6 +15,7 @@ function createSource(directory: string) {
   const listeners = new Set<() => void>();
   return {
     source: {
+      root: directory,
       directory,
       file: "0.log",
       ended: () => over,
@@ -83,8 +84,21 @@ Deno.test("since, timestamps and the limit of bytes", () =>
     assertEquals(await readAll(directory, { limitBytes: 6 }), "old\nne");
   }));
 
-Deno.test("a log that is not there is empty", () =>
-  withLog(async (directory) => assertEquals(await readAll(directory, {}), "")));
+Deno.test("a log that is not there is empty, as is one that a pod has put in its place", () =>
+  withLog(async (directory, path) => {
+    assertEquals(await readAll(directory, {}), "");
+    await withLog(async (elsewhere, secret) => {
+      await Deno.writeTextFile(secret, entry("secret"));
+      await Deno.symlink(secret, path);
+      assertEquals(await readAll(directory, {}), "");
+      await Deno.remove(path);
+      await Deno.symlink(elsewhere, `${directory}/container`);
+      const { source } = createSource(directory);
+      const { signal } = new AbortController();
+      const led = readLog(host, { ...source, directory: `${directory}/container` }, plain, signal);
+      assertEquals(await Array.fromAsync(led), []);
+    });
+  }));
 
 /** Reads until the text so far satisfies the test. */
 async function until(chunks: AsyncGenerator<Uint8Array>, enough: (text: string) => boolean): Promise<string> {

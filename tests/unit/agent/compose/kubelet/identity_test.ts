@@ -5,6 +5,8 @@ import { followIdentity } from "../../../../../agent/compose/kubelet/identity.ts
 import { parseConfig } from "../../../../../agent/config/config.ts";
 import { createListeners } from "../../../../../agent/lib/listeners.ts";
 import type { Problem } from "../../../../../agent/model/errors.ts";
+import { createAuthority } from "../../../../fakes/cluster/authority.ts";
+import { until } from "../../../../fakes/until.ts";
 import { createFakeHost, type FakeHost } from "../../../../fakes/host.ts";
 
 const pem = (text: string) => `-----BEGIN CERTIFICATE-----\n${text}\n-----END CERTIFICATE-----\n`;
@@ -54,25 +56,32 @@ const flags = {
   "client-ca-file": "/ca.crt",
 };
 
-Deno.test("replaced files are a new identity; a file that is missing is told, and what was stays until it is back", async () => {
+Deno.test("replaced files are a new identity; what is missing, nonsense or of another pair is told, and what was stays", async () => {
+  const authority = await createAuthority();
+  const pair = () => authority.identity({ commonName: "box", organizations: [] }, "server");
+  const [first, second] = [await pair(), await pair()];
   const host = createFakeHost({
-    files: { "/tls/cert": pem("1"), "/tls/key": pem("k"), "/ca.crt": pem("ca") },
+    files: { "/tls/cert": first.cert, "/tls/key": first.key, "/ca.crt": authority.cert },
   });
   await using it = follow(host, flags);
-  await host.settle();
-  assertEquals(it.seen, [{ cert: pem("1"), key: pem("k"), clientCA: pem("ca") }]);
-  await host.writeFile("/tls/cert", pem("2"));
-  await host.settle();
-  assertEquals([it.seen.length, it.seen[1]?.cert], [2, pem("2")]);
+  const shows = (cert: string) => until("it is shown", () => it.seen.at(-1)?.cert === cert);
+  const says = (text: string) => until(text, () => it.problems().join("; ").includes(text));
+  await shows(first.cert);
+  assertEquals(it.seen, [{ ...first, clientCA: authority.cert }]);
+  await host.writeFile("/tls/cert", second.cert);
+  await says(
+    "/tls/key: tlsPrivateKeyFile: is the key of another certificate; expected the key of /tls/cert as PEM",
+  );
   await host.writeFile("/tls/key", "nonsense");
-  await host.settle();
-  assertEquals(it.problems(), [
-    "/tls/key: tlsPrivateKeyFile: holds no PEM; expected a certificate or its key",
-  ]);
-  assertEquals(it.seen.length, 2);
-  await host.writeFile("/tls/key", pem("k2"));
-  await host.settle();
-  assertEquals([it.problems(), it.seen.length], [[], 3]);
+  await says("/tls/key: tlsPrivateKeyFile: holds no private key that can be used");
+  await host.writeFile("/ca.crt", pem("YWJj"));
+  await says("/ca.crt: authentication.x509.clientCAFile: holds something that is no certificate");
+  assertEquals(it.seen.length, 1);
+  await host.writeFile("/tls/key", second.key);
+  await shows(second.cert);
+  assertEquals(it.seen.at(-1), { ...second, clientCA: authority.cert });
+  await host.writeFile("/ca.crt", authority.cert);
+  await until("all is well", () => it.problems().length === 0);
 });
 
 Deno.test("on a node of a cluster nobody is believed but whom its configuration names, and what the cluster signs is shown", async () => {
