@@ -14,9 +14,10 @@ import { joinCluster } from "./compose/join/join.ts";
 import { resetNode } from "./compose/join/reset.ts";
 import { createCniTool } from "./compose/networks.ts";
 import { createServices } from "./compose/run.ts";
+import { runtimeSocket } from "./compose/runtime.ts";
 import { endClusterPods, teardown } from "./compose/teardown.ts";
 import { readMachine } from "./compose/machine.ts";
-import type { ParsedConfig } from "./config/config.ts";
+import type { Config, ParsedConfig } from "./config/config.ts";
 import { configFlags } from "./config/flags.ts";
 import { createHost } from "./host.ts";
 import { createLog, type Log, silentLog } from "./lib/log.ts";
@@ -123,7 +124,10 @@ async function joinCommand(
 ): Promise<JoinOutcome | undefined> {
   const parsed = await readConfig(instanceOnly(args), { quiet: true });
   if (parsed === undefined) return undefined;
-  const options = { host, log: silentLog, parsed, input: surroundings(), cwd: Deno.cwd(), tell };
+  const options = {
+    ...{ host, log: silentLog, parsed, input: surroundings(), cwd: Deno.cwd(), tell },
+    runtimeSocket: (config: Config) => runtimeSocket({ config, host, log: silentLog }, io.signal),
+  };
   return await joinCluster(options, asked, io.signal);
 }
 

@@ -65,7 +65,7 @@ publish() {
     new=$target
   else
     new=$base/.new-$$-${1##*/}
-    tail -c "+$4" "$self" | head -c "$3" | gzip -dc >"$new" 2>/dev/null && [ "$(sum_of "$new")" = "$2" ] || {
+    tail -c "+$4" "$self" 2>/dev/null | head -c "$3" | gzip -dc >"$new" 2>/dev/null && [ "$(sum_of "$new")" = "$2" ] || {
       rm -f "$new"
       why="cannot unpack into $base (no space, or $self is damaged)"
       return 1

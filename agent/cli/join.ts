@@ -1,6 +1,7 @@
 /** `agent join`: this host becomes a node of a Kubernetes cluster. The flags are kubeadm's. */
 import { type Command, type Flag, type ParsedArgs, UsageError } from "./command.ts";
 import { type Io, wantsColour } from "./io.ts";
+import { joinPhases } from "../model/join_flags.ts";
 import type { JoinAsked, JoinOutcome } from "./join_steps.ts";
 import { objectOutput, toJson, toYaml } from "./output.ts";
 import { showSteps } from "./render/steps.ts";
@@ -14,8 +15,6 @@ const text = (name: string, placeholder: string, summary: string, more: Partial<
   complete: "none",
   ...more,
 });
-
-const phases = ["preflight", "kubelet-start", "kubelet-wait-bootstrap"] as const;
 
 /** Of kubeadm join; those of a control plane are refused with a word. */
 const kubeadmFlags: readonly Flag[] = [
@@ -43,7 +42,7 @@ const kubeadmFlags: readonly Flag[] = [
   text("ignore-preflight-errors", "CHECKS", "checks whose errors are passed over, or all", {
     repeated: true,
   }),
-  text("skip-phases", "PHASES", `what is left out: ${phases.join(", ")}`, { repeated: true }),
+  text("skip-phases", "PHASES", `what is left out: ${joinPhases.join(", ")}`, { repeated: true }),
   { name: "dry-run", kind: "boolean", summary: "check and find the cluster, and change nothing" },
   {
     name: "control-plane",
@@ -59,9 +58,9 @@ const lists = (values: readonly string[]) => values.flatMap((v) => v.split(","))
 
 function askedOf(args: ParsedArgs): JoinAsked {
   const skipPhases = lists(args.texts("skip-phases"));
-  const unknown = skipPhases.find((phase) => !phases.some((known) => known === phase));
+  const unknown = skipPhases.find((phase) => !joinPhases.some((known) => known === phase));
   if (unknown !== undefined) {
-    throw new UsageError(`--skip-phases: expected some of ${phases.join(", ")}, found "${unknown}"`);
+    throw new UsageError(`--skip-phases: expected some of ${joinPhases.join(", ")}, found "${unknown}"`);
   }
   if (args.text("config") !== undefined) {
     const instead = [

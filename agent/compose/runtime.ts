@@ -47,6 +47,7 @@ export async function chooseRuntime(
   const choice = managed ? { kind: "managed" as const } : await chooseEndpoint(
     {
       configured: config.containerRuntimeEndpoint,
+      managedSocket: config.managedRuntime.socket,
       privateInstance: config.isPrivate,
       managedBefore: await host.stat(config.managedRuntime.configPath) !== undefined,
     },
@@ -55,6 +56,21 @@ export async function chooseRuntime(
   );
   if (choice.kind === "managed") return await createManaged(o);
   return { endpoint: choice.endpoint, cri: connect(config, choice.endpoint) };
+}
+
+/** Path of the socket of the runtime that would be chosen; absent where there is none and none can be started. */
+export async function runtimeSocket(
+  o: { config: Config; host: Host; log: Log },
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  try {
+    const { cri, endpoint } = await chooseRuntime(o, signal);
+    cri.close();
+    return endpoint;
+  } catch {
+    signal.throwIfAborted();
+    return undefined;
+  }
 }
 
 const connect = (config: Config, endpoint: string, ctr?: string): Cri =>

@@ -42,6 +42,8 @@ export interface KeySpec {
   readonly meaning: string;
   /** Accepted, checked and without effect when false. */
   readonly supported: boolean;
+  /** Of a key without effect: the value that asks for what is done anyway. */
+  readonly anyway?: unknown;
   readonly oneOf?: readonly string[];
   readonly min?: number;
   readonly max?: number;
@@ -49,7 +51,7 @@ export interface KeySpec {
   readonly owner: "kubelet" | "agent";
 }
 
-type Limits = Partial<Pick<KeySpec, "oneOf" | "min" | "max">>;
+type Limits = Partial<Pick<KeySpec, "oneOf" | "min" | "max" | "anyway">>;
 type Row = [key: string, type: ValueType, value: unknown, flag: string, meaning: string, limits?: Limits];
 
 const table = (owner: KeySpec["owner"], supported: boolean, rows: readonly Row[]): KeySpec[] =>
@@ -198,7 +200,7 @@ const resources = table("kubelet", false, [
   ["qosReserved", "textMap", {}, "qos-reserved", "memory kept for better quality of service"],
   ["maxOpenFiles", "int", 1000000, "max-open-files", "open files of the agent", natural],
   ["memorySwap.swapBehavior", "text", "", "", "whether pods may swap", { oneOf: ["", "NoSwap", "LimitedSwap"]}],
-  ["failSwapOn", "bool", true, "fail-swap-on", "refuse to run on a host with swap"],
+  ["failSwapOn", "bool", true, "fail-swap-on", "refuse to run on a host with swap", { anyway: false }],
   ["systemReservedCgroup", "text", "", "system-reserved-cgroup", "cgroup that systemReserved is enforced on"],
   ["kubeReservedCgroup", "text", "", "kube-reserved-cgroup", "cgroup that kubeReserved is enforced on"],
   ["enforceNodeAllocatable", "texts", ["pods"], "enforce-node-allocatable", "what reservations are enforced on"],
@@ -222,7 +224,7 @@ const host = table("kubelet", false, [
   ["containerLogMonitorInterval", "duration", "10s", "", "how often log sizes are looked at"],
   ["defaultPodSysctls", "textMap", {}, "", "sysctls of every pod"],
   ["volumePluginDir", "path", "/usr/libexec/kubernetes/kubelet-plugins/volume/exec/", "volume-plugin-dir", "directory of flexvolume drivers"],
-  ["failCgroupV1", "bool", true, "", "refuse to run on cgroup v1"],
+  ["failCgroupV1", "bool", true, "", "refuse to run on cgroup v1", { anyway: false }],
   ["shutdownGracePeriod", "duration", "0s", "", "how long a shutdown of the host waits for pods"],
   ["shutdownGracePeriodCriticalPods", "duration", "0s", "", "how much of that is for critical pods"],
   ["shutdownGracePeriodByPodPriority", "mappings", [], "", "how long a shutdown waits, by priority"],

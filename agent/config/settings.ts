@@ -51,9 +51,10 @@ function meansUnset({ spec, value }: Setting): boolean {
   return value === "" && spec.default !== "" && !emptyIsMeant.has(spec.key);
 }
 
-/** What was asked for and has no effect, unless it asks for what is the default anyway. */
+/** What was asked for and has no effect, unless it asks for what is done anyway, or for nothing. */
 export function unsupportedWarnings(settings: readonly Setting[]): Problem[] {
-  return settings.filter((s) => !s.spec.supported && !meansUnset(s) && !isDefault(s)).map((s) => ({
+  const says = (s: Setting) => !meansUnset(s) && !isDefault(s) && !(isMapping(s.value) && isZero(s.value));
+  return settings.filter((s) => !s.spec.supported && says(s)).map((s) => ({
     severity: "warning",
     ...s.place,
     field: s.spec.key,
@@ -61,7 +62,12 @@ export function unsupportedWarnings(settings: readonly Setting[]): Problem[] {
   }));
 }
 
+/** What Go writes where nobody said anything: `options: { json: { infoBufferSize: "0" } }`. */
+const isZero = (value: unknown): boolean =>
+  isMapping(value) ? Object.values(value).every(isZero) : [0, "0", "", false, null].some((z) => z === value);
+
 function isDefault({ spec, value }: Setting): boolean {
+  if (spec.anyway !== undefined && spec.anyway === value) return true;
   const reading = spec.default === undefined ? { value: undefined } : readValue(spec, spec.default);
   return "value" in reading && canonical(value) === canonical(reading.value);
 }

@@ -1,4 +1,7 @@
-/** What is typed to join a cluster, as kubeadm join has it. A type alone: the command line and what carries it out share it. */
+/** What is typed to join a cluster, as kubeadm join has it: the command line and what carries it out share it. */
+
+/** Of kubeadm's phases of a join those that can be left out here. */
+export const joinPhases = ["preflight", "kubelet-start", "kubelet-wait-bootstrap"] as const;
 
 export interface JoinFlags {
   /** `HOST:PORT` of the API server. */

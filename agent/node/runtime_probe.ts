@@ -9,6 +9,8 @@ export type RuntimeChoice = { kind: "external"; endpoint: string } | { kind: "ma
 export interface RuntimeFacts {
   /** `--container-runtime-endpoint`, "" when not given; with or without `unix://`. */
   configured: string;
+  /** Path of the socket of a runtime of the agent's own: named or found, it is that one. */
+  managedSocket: string;
   /** Paths that are not the defaults: such an instance shares nothing with the machine. */
   privateInstance: boolean;
   /** A runtime of the agent's own was used here before: its containers are found only there. */
@@ -26,7 +28,8 @@ export const USUAL_SOCKETS: readonly string[] = [
 /** A choice that needs no look at the sockets, or `undefined`. */
 export function chooseByFacts(facts: RuntimeFacts): RuntimeChoice | undefined {
   if (facts.configured !== "") {
-    return { kind: "external", endpoint: facts.configured.replace(/^unix:(\/\/)?/, "") };
+    const endpoint = facts.configured.replace(/^unix:(\/\/)?/, "");
+    return endpoint === facts.managedSocket ? { kind: "managed" } : { kind: "external", endpoint };
   }
   return facts.privateInstance || facts.managedBefore ? { kind: "managed" } : undefined;
 }

@@ -4,6 +4,7 @@
  */
 import type { TypeTable } from "../../model/decode.ts";
 import { parseDuration } from "../../model/duration.ts";
+import { joinPhases } from "../../model/join_flags.ts";
 import { didYouMean } from "../../model/suggest.ts";
 import type { PlacedProblem } from "../../model/finding.ts";
 import { isPin, parseBootstrapToken } from "./cluster_info.ts";
@@ -30,6 +31,8 @@ export interface JoinConfiguration {
   /** Flags of the kubelet's, without dashes, in order. */
   kubeletArgs: { name: string; value: string }[];
   ignorePreflightErrors: string[];
+  skipPhases: string[];
+  dryRun: boolean;
 }
 
 const common: TypeTable = {
@@ -164,9 +167,9 @@ export function joinOf(written: Written, complain: Complaint): JoinConfiguration
       "not supported: the agent joins as a worker; a control plane node needs kubeadm and its kubelet",
     );
   }
-  if (written.dryRun === true) complain(["dryRun"], "not supported");
-  if ((written.skipPhases ?? []).length > 0) {
-    complain(["skipPhases"], "not supported: the agent has no phases of kubeadm's");
+  for (const [i, phase] of (written.skipPhases ?? []).entries()) {
+    if (joinPhases.some((known) => known === phase)) continue;
+    complain(["skipPhases", i], `expected one of ${joinPhases.join(", ")}, got "${phase}"`);
   }
   if ((written.patches?.directory ?? "") !== "") {
     complain(["patches", "directory"], "not supported: use --config-dir for drop-ins");
@@ -197,6 +200,8 @@ export function joinOf(written: Written, complain: Complaint): JoinConfiguration
     taints: node.taints ?? [],
     kubeletArgs: Array.isArray(args) ? args : Object.entries(args).map(([name, value]) => ({ name, value })),
     ignorePreflightErrors: node.ignorePreflightErrors ?? [],
+    skipPhases: written.skipPhases ?? [],
+    dryRun: written.dryRun ?? false,
   };
 }
 
@@ -224,7 +229,7 @@ function discoveryOf(
   }
   for (const [i, pin] of pins.entries()) {
     if (!isPin(pin)) {
-      complain([...path, "caCertHashes", String(i)], "expected sha256: and 64 hexadecimal digits");
+      complain([...path, "caCertHashes", i], "expected sha256: and 64 hexadecimal digits");
     }
   }
   if (pins.length === 0 && unsafeSkipCAVerification !== true) {

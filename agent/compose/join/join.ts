@@ -12,13 +12,14 @@ import { JoinFailure } from "../../cluster/join/join_failure.ts";
 import { preflight } from "../../cluster/join/preflight.ts";
 import { createCredentials, fixedCredentials } from "../../cluster/client/credentials.ts";
 import type { Credentials } from "../../cluster/client/api.ts";
-import { type ConfigInput, parseConfig, type ParsedConfig } from "../../config/config.ts";
+import { type Config, type ConfigInput, parseConfig, type ParsedConfig } from "../../config/config.ts";
 import type { Log } from "../../lib/log.ts";
 import { formatProblem } from "../../model/errors.ts";
 import type { Host } from "../../ports.ts";
 import { readJoin } from "./asked.ts";
 import { answers, readHostFacts } from "./host_facts.ts";
 import { joinPlaces, nodeSettings } from "./joined.ts";
+import { kubeadmFiles } from "./kubeadm_files.ts";
 import { hasSystemd, startService } from "./service.ts";
 import { Refusal, step, Stopped } from "./steps.ts";
 import { waitUntilReady } from "./wait_ready.ts";
@@ -32,6 +33,8 @@ export interface JoinOptions {
   input: Pick<ConfigInput, "env" | "hostname">;
   cwd: string;
   tell: TellStep;
+  /** Path of the socket of the runtime that the agent would take; absent where there is none. */
+  runtimeSocket(config: Config): Promise<string | undefined>;
 }
 
 interface Joining extends JoinOptions {
@@ -65,7 +68,12 @@ export async function joinCluster(
     const nodeName = (join.nodeName ?? given ?? o.parsed.config.nodeName).trim().toLowerCase();
     const defaultCa = "/etc/kubernetes/pki/ca.crt";
     const places = joinPlaces(o.parsed.config, join.caCertPath === defaultCa ? undefined : join.caCertPath);
-    return await joinSteps({ ...o, asked, join, places, nodeName }, signal);
+    const both = {
+      ...asked,
+      skipPhases: [...join.skipPhases, ...asked.skipPhases],
+      dryRun: join.dryRun || asked.dryRun,
+    };
+    return await joinSteps({ ...o, asked: both, join, places, nodeName }, signal);
   } catch (error) {
     if (error instanceof Stopped) return stopped;
     throw error;
@@ -206,7 +214,11 @@ async function writeConfiguration(o: Joining, enrolled: Enrolled, signal: AbortS
       "look at `kubectl -n kube-system get configmap kubelet-config -o yaml`, and at what was given for this node",
     );
   }
-  for (const { path, text } of files) {
+  const socket = await o.runtimeSocket(read.config);
+  const kubeadms = parsed.config.isPrivate || socket === undefined
+    ? []
+    : kubeadmFiles(places, socket, settings.args);
+  for (const { path, text } of [...files, ...kubeadms]) {
     if (await host.readText(path) === text) continue;
     await host.mkdir(dirname(path), path === places.joined ? 0o700 : 0o755);
     await host.writeFileAtomic(path, text, path === places.joined ? 0o600 : 0o644);

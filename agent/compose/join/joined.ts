@@ -25,6 +25,9 @@ export function joinPlaces({ rootDir, stateDir, isPrivate }: Places, caCertPath?
     certificates: join(rootDir, "pki"),
     /** What the cluster says about kubelets. */
     clusterConfig: join(rootDir, "config.yaml"),
+    /** What kubeadm leaves beside it. */
+    kubeadmFlags: join(rootDir, "kubeadm-flags.env"),
+    instanceConfig: join(rootDir, "instance-config.yaml"),
     /** That this host has joined by `agent join`, and what its agent goes by. */
     joined: join(stateDir, "joined.yaml"),
   };
@@ -55,6 +58,8 @@ export interface NodeWishes {
 export interface NodeSettings {
   /** Of the file. */
   text: string;
+  /** The same as flags of a kubelet's, but for where the cluster and the runtime are. */
+  args: ReadonlyMap<string, readonly string[]>;
   /** What is otherwise here than the cluster asks for. */
   notes: string[];
   problems: Problem[];
@@ -75,6 +80,8 @@ export function nodeSettings(
   for (const [name, values] of Object.entries(flags)) if (values.length > 0) args.set(name, [...values]);
   if (asked.nodeName !== undefined) args.set("hostname-override", [asked.nodeName]);
   if (asked.criSocket !== undefined) args.set("container-runtime-endpoint", [asked.criSocket]);
+  const alone = new Map(args);
+  alone.delete("container-runtime-endpoint");
   args.set("kubeconfig", [kubeconfig]);
   const read = settingsFromFlags(Object.fromEntries(args));
   const values = new Map<string, unknown>(Object.entries(ownToInstance(config, ca)));
@@ -84,11 +91,15 @@ export function nodeSettings(
   const taints = [...asked.taints, ...(values.get("registerWithTaints") ?? []) as (string | Taint)[]].map(
     taintOf,
   );
-  if (taints.length > 0) values.set("registerWithTaints", taints);
+  if (taints.length > 0) {
+    values.set("registerWithTaints", taints);
+    alone.set("register-with-taints", [taints.map(taintText).join(",")]);
+  }
   const unknown = [...args.keys()].filter((name) => !configFlags.some((flag) => flag.name === name));
   return {
     text: "# Written by `agent join`, taken away by `agent reset`. Options of `agent run` go over it.\n" +
       formatConfig({ values, origin: {} }, "yaml"),
+    args: alone,
     notes,
     problems: [
       ...read.problems,
@@ -107,6 +118,9 @@ function taintOf(written: string | Taint): Taint {
   const [, key = written, value, effect = ""] = /^([^=:]+)(?:=([^:]*))?:(.*)$/.exec(written) ?? [];
   return { key, ...(value === undefined ? {} : { value }), effect };
 }
+
+const taintText = ({ key, value, effect }: Taint): string =>
+  `${key}${value === undefined ? "" : `=${value}`}:${effect}`;
 
 /** The cluster's configuration names the places of the node's one agent: a private instance keeps its own. */
 function ownToInstance(config: Places, ca: string): Record<string, unknown> {

@@ -140,6 +140,8 @@ async function removeFiles({ host, config, places, kubeconfig }: Leaving) {
     ...certificates.filter((name) => own.test(name)).map((name) => join(places.certificates, name)),
     ...(isOurs ? [places.ca] : []),
     places.clusterConfig,
+    places.kubeadmFlags,
+    places.instanceConfig,
     cachePath(config.stateDir),
     keyPath(config.stateDir),
     // Last: as long as it is there, this can be run again.

@@ -59,6 +59,14 @@ hostnameOverride: "bad name"
   );
 });
 
+Deno.test("what asks for nothing, or for what is done anyway, is no problem: kubeadm writes such things", () => {
+  const logging = (size: string) => `logging:\n  options: { json: { infoBufferSize: "${size}" } }\n`;
+  assertEquals(lines({ text: `${kubelet}failSwapOn: false\nfailCgroupV1: false\n${logging("0")}` }), []);
+  assertEquals(lines({ text: kubelet + logging("8Ki") }), [
+    "/etc/agent.yaml:4:3: warning: logging.options: is not supported yet and has no effect",
+  ]);
+});
+
 const broken: [string, string, string][] = [
   ["not YAML", `${kubelet}a: [1\n`, "/etc/agent.yaml:4:1: is not YAML: Cannot read flow collection"],
   ["a tab", `${kubelet}logging:\n\tformat: json\n`, "/etc/agent.yaml:4:1: a tab indents this line"],

@@ -1,7 +1,12 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { chooseEndpoint } from "../../../../agent/node/runtime_probe.ts";
 
-const FACTS = { configured: "", privateInstance: false, managedBefore: false };
+const FACTS = {
+  configured: "",
+  managedSocket: "/run/agent/containerd/containerd.sock",
+  privateInstance: false,
+  managedBefore: false,
+};
 const NEVER = new AbortController().signal;
 
 function answering(...sockets: string[]) {
@@ -20,6 +25,16 @@ Deno.test("a configured endpoint is taken without a question", async () => {
     assertEquals(choice, { kind: "external", endpoint: "/run/own.sock" });
   }
   assertEquals(asked, []);
+});
+
+Deno.test("the socket of the agent's own runtime is its own, also where a configuration names it", async () => {
+  const { asked, answers } = answering(FACTS.managedSocket);
+  const choice = await chooseEndpoint(
+    { ...FACTS, configured: `unix://${FACTS.managedSocket}` },
+    answers,
+    NEVER,
+  );
+  assertEquals([choice, asked], [{ kind: "managed" }, []]);
 });
 
 Deno.test("without one, the first usual socket that answers", async () => {

@@ -26,6 +26,8 @@ Deno.test("both versions of kubeadm's form say the same; other documents are lef
     taints: [{ key: "a", effect: "NoSchedule" }],
     kubeletArgs: [{ name: "node-ip", value: "192.0.2.7" }],
     ignorePreflightErrors: ["Swap"],
+    skipPhases: [],
+    dryRun: false,
   };
   const registration = `nodeRegistration:
   name: box
@@ -69,12 +71,12 @@ Deno.test("all that is wrong is told at once, with its field, and no token is sh
   ]);
   const wrong = problemsOf(
     head("v1beta4") +
-      "controlPlane: {}\ndryRun: yes\ndiscovery:\n  bootstrapToken: { token: s3cret, apiServerEndpoint: a }\n" +
+      "controlPlane: {}\nskipPhases: [preflight, etcd]\ndiscovery:\n  bootstrapToken: { token: s3cret, apiServerEndpoint: a }\n" +
       "timeouts: { discovery: soon }\n",
   );
   assertEquals(wrong.map((w) => w.slice(0, w.indexOf(":"))), [
     "controlPlane",
-    "dryRun",
+    "skipPhases[1]",
     "discovery.bootstrapToken.token",
     "discovery.bootstrapToken.apiServerEndpoint",
     "discovery.bootstrapToken.caCertHashes",

@@ -21,6 +21,8 @@ Deno.test("endpoint, token and pin, as kubeadm prints them", () => {
     taints: [],
     kubeletArgs: [],
     ignorePreflightErrors: [],
+    skipPhases: [],
+    dryRun: false,
   });
 });
 

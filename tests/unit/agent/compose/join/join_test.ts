@@ -32,6 +32,24 @@ Deno.test("what the cluster says about kubelets becomes the agent's configuratio
   assertEquals((await configOf(host, { "max-pods": "7" })).config.maxPods, 7);
 });
 
+Deno.test("kubeadm finds what it looks for: the runtime's socket and this node's own flags, but not in a private instance", async () => {
+  await using cluster = await startCluster();
+  const host = hostOf();
+  const nodeFlags = { "node-labels": ["zone=attic"], "register-with-taints": ["only=me:NoSchedule"] };
+  await join(host, await asking(cluster, { nodeFlags, nodeName: "attic" }));
+  assertEquals(
+    host.text("/var/lib/kubelet/kubeadm-flags.env"),
+    'KUBELET_KUBEADM_ARGS="--node-labels=zone=attic --register-with-taints=only=me:NoSchedule --hostname-override=attic"\n',
+  );
+  assertEquals(
+    host.text("/var/lib/kubelet/instance-config.yaml"),
+    'containerRuntimeEndpoint: "unix:///run/containerd/containerd.sock"\n',
+  );
+  const other = hostOf();
+  await join(other, await asking(cluster), { "root-dir": "/srv/a" });
+  assertEquals(other.text("/srv/a/instance-config.yaml"), undefined);
+});
+
 Deno.test("joining twice asks for one certificate and writes nothing again", async () => {
   await using cluster = await startCluster();
   const host = hostOf();
@@ -96,6 +114,26 @@ Deno.test("a dry run finds the cluster and leaves nothing", async () => {
   const { outcome } = await join(host, await asking(cluster, { dryRun: true }));
   assertEquals(outcome.server, cluster.url);
   assertEquals([host.changes, cluster.world.store.list(kinds.request)], [[], []]);
+});
+
+Deno.test("a JoinConfiguration may ask for a dry run and leave phases out", async () => {
+  await using cluster = await startCluster();
+  const { endpoint, token, pins } = await asking(cluster);
+  const written = (more: string) =>
+    "apiVersion: kubeadm.k8s.io/v1beta4\nkind: JoinConfiguration\n" + more +
+    "discovery:\n  bootstrapToken: " +
+    JSON.stringify({ token, apiServerEndpoint: endpoint, caCertHashes: pins });
+  const files = {
+    "/root/dry.yaml": written("dryRun: true\nskipPhases: [preflight]\n"),
+    "/root/skip.yaml": written("skipPhases: [preflight, kubelet-start]\n"),
+  };
+  const host = hostOf({ files: { ...files, "/run/systemd/system/x": "" } });
+  const asked = (configFile: string) => asking(cluster, { configFile, skipPhases: [] });
+  const dry = await join(host, await asked("dry.yaml"));
+  assertEquals([dry.outcome.done, dry.outcome.server, host.changes], [false, cluster.url, []]);
+  const skipping = await join(host, await asked("skip.yaml"));
+  assertStringIncludes(skipping.outcome.next[0]!, "Start the agent");
+  assertEquals(skipping.steps.filter((s) => ["preflight", "service"].includes(s.name)), []);
 });
 
 Deno.test("failures say what to do: another pin, a token that has ended, a JoinConfiguration with a fault", async () => {

@@ -47,6 +47,7 @@ export async function join(host: FakeHost, asked: JoinAsked, flags = {}) {
     input: environment,
     cwd: "/root",
     tell: (s: JoinStep) => void steps.push(s),
+    runtimeSocket: () => Promise.resolve("/run/containerd/containerd.sock"),
   };
   const outcome = await joinCluster(options, asked, never());
   return { outcome, steps, ended: (name: string) => steps.findLast((s) => s.name === name) };

@@ -47,6 +47,8 @@ Deno.test("what the cluster brought goes, and nothing else; then there is nothin
       "/etc/kubernetes/kubelet.conf",
       "/etc/kubernetes/pki/ca.crt",
       "/var/lib/kubelet/config.yaml",
+      "/var/lib/kubelet/kubeadm-flags.env",
+      "/var/lib/kubelet/instance-config.yaml",
       "/var/lib/kubelet/agent/offline.sealed",
     ]
   ) {
