@@ -1,211 +1,104 @@
 /**
  * The kubelet's /metrics/cadvisor: the families that dashboards and alerts commonly use. Pure. Source: cAdvisor,
- * metrics/prometheus.go, and the labels that the kubelet gives (pkg/kubelet/server). Not for: reading cgroups.
+ * metrics/prometheus.go and prometheus_machine.go, and the labels that the kubelet gives (pkg/kubelet/server). Left out:
+ * what cAdvisor does not measure under a kubelet and tells as 0 (container_tasks_state, container_cpu_load_…, machine_nvm_…),
+ * sockets (each open file would have to be looked at). Not for: reading cgroups.
  */
+import { cgroupFamilies, type Labels, type Row } from "./cadvisor_families.ts";
 import type { CgroupReading, InterfaceReading, PodReading, Traffic } from "./cgroup_reading.ts";
 import type { ContainerStatus, Pod } from "./gen/v1.ts";
 import { family, type Sample } from "./resource_metrics.ts";
+import type { NodeReading } from "./stats_node.ts";
 import type { Capacity } from "./stats_parts.ts";
-import type { NodeUsage } from "./usage.ts";
+import type { NodeUsage, SystemReading } from "./usage.ts";
 
 export interface CadvisorFacts {
   usage: NodeUsage;
+  node: NodeReading;
   readings: readonly PodReading[];
+  system: readonly SystemReading[];
   pods: readonly Pod[];
-  /** Of the node. */
-  network: readonly InterfaceReading[];
+  /** By id of the container. */
+  fileDescriptors: ReadonlyMap<string, number>;
   /** Where pods lie. */
-  disk: Capacity | undefined;
+  disk: { device: string; capacity: Capacity | undefined };
+  /** Paths of block devices, by `MAJOR:MINOR`. */
+  devices: ReadonlyMap<string, string>;
   machine: {
     cpus: number;
+    /** Where they are known. */
+    cores?: number;
+    sockets?: number;
+    /** Bytes. */
     memory: number;
+    kernel: string;
+    system: string;
     ids: Readonly<Record<"boot_id" | "machine_id" | "system_uuid", string>>;
   };
 }
 
-type Labels = Record<string, string>;
-
-/** One row: a pod as a whole, or a container of it. */
-interface Row {
-  labels: Labels;
-  reading: CgroupReading;
-  disk?: number;
-  startedAt?: number;
-}
-
 const none: Labels = { container: "", image: "", name: "", namespace: "", pod: "" };
 
-function rowsOf({ usage, readings, pods }: CadvisorFacts): Row[] {
-  return pods.flatMap((pod): Row[] => {
-    const { name = "", namespace = "", uid = "" } = pod.metadata ?? {};
-    const reading = readings.find((r) => r.uid === uid);
-    if (reading === undefined) return [];
-    const own = { ...none, namespace, pod: name };
-    const disks = usage.pods.find((p) => p.uid === uid)?.containers ?? [];
-    const containers = statusesOf(pod).flatMap((status): Row[] => {
-      const id = status.containerID?.replace(/^.*:\/\//, "") ?? "";
-      const found = reading.containers.get(id);
-      if (found === undefined) return [];
-      const startedAt = Date.parse(status.state?.running?.startedAt ?? "") / 1000;
-      const disk = disks.find((d) => d.id === id)?.disk?.bytes;
-      return [{
-        labels: { ...own, container: status.name, id: found.path, image: status.image, name: id },
-        reading: found,
-        ...(disk === undefined ? {} : { disk }),
-        ...(Number.isNaN(startedAt) ? {} : { startedAt }),
-      }];
-    });
-    return [{ labels: { ...own, id: reading.whole.path }, reading: reading.whole }, ...containers];
-  });
+/** The root of the cgroups, which is the node. */
+function nodeRow({ usage, node, disk, devices, machine }: CadvisorFacts): Row {
+  const { capacity, device } = disk;
+  return {
+    labels: { ...none, id: "/" },
+    reading: {
+      ...usage.node,
+      ...{ pageFaults: node.pageFaults, majorPageFaults: node.majorPageFaults, pressure: node.pressure },
+      swap: node.swap.used,
+      ...(node.tasks.now === undefined ? {} : { threads: node.tasks.now }),
+      limits: { cpuShares: 1024, cpuPeriod: 100_000, memory: machine.memory },
+    },
+    fs: {
+      device,
+      capacity,
+      ...(capacity === undefined ? {} : { used: capacity.capacity - capacity.available }),
+    },
+    startedAt: Math.floor(node.bootedAt / 1000),
+    devices,
+  };
 }
+
+function podRows(facts: CadvisorFacts, pod: Pod): Row[] {
+  const { usage, readings, devices, fileDescriptors } = facts;
+  const { name = "", namespace = "", uid = "" } = pod.metadata ?? {};
+  const reading = readings.find((r) => r.uid === uid);
+  if (reading === undefined) return [];
+  const own = { ...none, namespace, pod: name };
+  const disks = usage.pods.find((p) => p.uid === uid)?.containers ?? [];
+  const containers = statusesOf(pod).flatMap((status): Row[] => {
+    const id = status.containerID?.replace(/^.*:\/\//, "") ?? "";
+    const found = reading.containers.get(id);
+    if (found === undefined) return [];
+    const startedAt = Date.parse(status.state?.running?.startedAt ?? "") / 1000;
+    const used = disks.find((d) => d.id === id)?.disk?.bytes;
+    const open = fileDescriptors.get(id);
+    return [{
+      labels: { ...own, container: status.name, id: found.path, image: status.image, name: id },
+      reading: found,
+      devices,
+      ...(used === undefined ? {} : { fs: { device: facts.disk.device, used } }),
+      ...(Number.isNaN(startedAt) ? {} : { startedAt }),
+      ...(open === undefined ? {} : { fileDescriptors: open }),
+    }];
+  });
+  return [{ labels: { ...own, id: reading.whole.path }, reading: reading.whole, devices }, ...containers];
+}
+
+const rowsOf = (facts: CadvisorFacts): Row[] => [
+  nodeRow(facts),
+  ...facts.system.map(({ reading }: { reading: CgroupReading }): Row => ({
+    ...{ labels: { ...none, id: reading.path }, reading, devices: facts.devices },
+  })),
+  ...facts.pods.flatMap((pod) => podRows(facts, pod)),
+];
 
 const statusesOf = ({ status }: Pod): ContainerStatus[] => [
   ...status?.initContainerStatuses ?? [],
   ...status?.containerStatuses ?? [],
   ...status?.ephemeralContainerStatuses ?? [],
-];
-
-interface Told {
-  name: string;
-  type: "counter" | "gauge";
-  help: string;
-  of(row: Row): number | undefined;
-  /** Beside the row's. */
-  labels?: Labels;
-}
-
-const seconds = (nanoseconds: number) => nanoseconds / 1e9;
-const limited = (row: Row) => (row.reading.limits?.cpuQuota ?? -1) > 0;
-
-const told: readonly Told[] = [
-  {
-    name: "container_cpu_usage_seconds_total",
-    type: "counter",
-    help: "Cumulative cpu time consumed in seconds.",
-    labels: { cpu: "total" },
-    of: ({ reading }) => seconds(reading.cpu),
-  },
-  {
-    name: "container_cpu_user_seconds_total",
-    type: "counter",
-    help: "Cumulative user cpu time consumed in seconds.",
-    of: ({ reading }) => seconds(reading.user),
-  },
-  {
-    name: "container_cpu_system_seconds_total",
-    type: "counter",
-    help: "Cumulative system cpu time consumed in seconds.",
-    of: ({ reading }) => seconds(reading.system),
-  },
-  {
-    name: "container_cpu_cfs_periods_total",
-    type: "counter",
-    help: "Number of elapsed enforcement period intervals.",
-    of: (row) => limited(row) ? row.reading.periods : undefined,
-  },
-  {
-    name: "container_cpu_cfs_throttled_periods_total",
-    type: "counter",
-    help: "Number of throttled period intervals.",
-    of: (row) => limited(row) ? row.reading.throttledPeriods : undefined,
-  },
-  {
-    name: "container_cpu_cfs_throttled_seconds_total",
-    type: "counter",
-    help: "Total time duration the container has been throttled.",
-    of: (row) => limited(row) ? seconds(row.reading.throttled) : undefined,
-  },
-  {
-    name: "container_memory_usage_bytes",
-    type: "gauge",
-    help: "Current memory usage in bytes, including all memory regardless of when it was accessed.",
-    of: ({ reading }) => reading.memory,
-  },
-  {
-    name: "container_memory_working_set_bytes",
-    type: "gauge",
-    help: "Current working set in bytes.",
-    of: ({ reading }) => reading.workingSet,
-  },
-  {
-    name: "container_memory_rss",
-    type: "gauge",
-    help: "Size of RSS in bytes.",
-    of: ({ reading }) => reading.rss,
-  },
-  {
-    name: "container_memory_cache",
-    type: "gauge",
-    help: "Number of bytes of page cache memory.",
-    of: ({ reading }) => reading.cache,
-  },
-  {
-    name: "container_memory_mapped_file",
-    type: "gauge",
-    help: "Size of memory mapped files in bytes.",
-    of: ({ reading }) => reading.mapped,
-  },
-  {
-    name: "container_memory_swap",
-    type: "gauge",
-    help: "Container swap usage in bytes.",
-    of: ({ reading }) => reading.swap,
-  },
-  {
-    name: "container_memory_failcnt",
-    type: "counter",
-    help: "Number of memory usage hits limits.",
-    of: ({ reading }) => reading.failures,
-  },
-  {
-    name: "container_processes",
-    type: "gauge",
-    help: "Number of processes running inside the container.",
-    of: ({ reading }) => reading.pids.length,
-  },
-  {
-    name: "container_fs_usage_bytes",
-    type: "gauge",
-    help: "Number of bytes that are consumed by the container on this filesystem.",
-    labels: { device: "" },
-    of: ({ disk }) => disk,
-  },
-  {
-    name: "container_start_time_seconds",
-    type: "gauge",
-    help: "Start time of the container since unix epoch in seconds.",
-    of: ({ startedAt }) => startedAt,
-  },
-  {
-    name: "container_last_seen",
-    type: "gauge",
-    help: "Last time a container was seen by the exporter",
-    of: ({ reading }) => Math.floor(reading.at / 1000),
-  },
-  {
-    name: "container_spec_cpu_shares",
-    type: "gauge",
-    help: "CPU share of the container.",
-    of: ({ reading }) => reading.limits?.cpuShares,
-  },
-  {
-    name: "container_spec_cpu_period",
-    type: "gauge",
-    help: "CPU period of the container.",
-    of: ({ reading }) => reading.limits?.cpuPeriod,
-  },
-  {
-    name: "container_spec_cpu_quota",
-    type: "gauge",
-    help: "CPU quota of the container.",
-    of: ({ reading }) => reading.limits?.cpuQuota,
-  },
-  {
-    name: "container_spec_memory_limit_bytes",
-    type: "gauge",
-    help: "Memory limit for the container.",
-    of: ({ reading }) => reading.limits === undefined ? undefined : reading.limits.memory ?? 0,
-  },
 ];
 
 const directions = ["receive", "transmit"] as const;
@@ -215,7 +108,7 @@ function networkFamilies(facts: CadvisorFacts, rows: readonly Row[]): string[] {
   const of = (labels: Labels, at: number, found: readonly InterfaceReading[]) =>
     found.map((device) => ({ labels: { ...labels, interface: device.name }, at, device }));
   const samples = [
-    ...of({ ...none, id: "/" }, facts.usage.at, facts.network),
+    ...of({ ...none, id: "/" }, facts.node.at, facts.node.network),
     ...facts.readings.flatMap((pod) => {
       const row = rows.find((r) => r.reading === pod.whole);
       return row === undefined ? [] : of(row.labels, pod.whole.at, pod.network);
@@ -236,40 +129,40 @@ function networkFamilies(facts: CadvisorFacts, rows: readonly Row[]): string[] {
   );
 }
 
-/** Prometheus text. */
-export function cadvisorMetrics(facts: CadvisorFacts): string {
-  const rows = rowsOf(facts);
-  const { node } = facts.usage;
-  const root = { ...none, id: "/" };
-  const ofNode: Record<string, number | undefined> = {
-    container_cpu_usage_seconds_total: seconds(node.cpu),
-    container_memory_usage_bytes: node.memory,
-    container_memory_working_set_bytes: node.workingSet,
-    container_memory_rss: node.rss,
-    container_fs_usage_bytes: facts.disk && facts.disk.capacity - facts.disk.available,
+function machineFamilies({ machine, node }: CadvisorFacts): string[] {
+  const { ids, kernel, system } = machine;
+  const of = (name: string, help: string, value: number | undefined) =>
+    family(name, "gauge", help, value === undefined ? [] : [[ids, value]]);
+  const version = {
+    cadvisorRevision: "",
+    cadvisorVersion: "",
+    dockerVersion: "",
+    kernelVersion: kernel,
+    osVersion: system,
   };
-  const families = told.map(({ name, type, help, of, labels = {} }) => {
-    const whole = ofNode[name];
-    return family(name, type, help, [
-      ...whole === undefined ? [] : [[{ ...root, ...labels }, whole, node.at] as Sample],
-      ...rows.flatMap((row): Sample[] => {
-        const value = of(row);
-        return value === undefined ? [] : [[{ ...row.labels, ...labels }, value, row.reading.at]];
-      }),
-    ]);
-  });
-  const { ids, cpus, memory } = facts.machine;
-  const limit = facts.disk === undefined
-    ? []
-    : [[{ ...root, device: "" }, facts.disk.capacity, node.at] as Sample];
   return [
-    ...families,
-    ...networkFamilies(facts, rows),
     family(
-      "container_fs_limit_bytes",
+      "cadvisor_version_info",
       "gauge",
-      "Number of bytes that can be consumed on this filesystem.",
-      limit,
+      "A metric with a constant '1' value labeled by kernel version, OS version, docker version, cadvisor version & cadvisor revision.",
+      [[version, 1]],
+    ),
+    of("machine_cpu_cores", "Number of logical CPU cores.", machine.cpus),
+    of("machine_cpu_physical_cores", "Number of physical CPU cores.", machine.cores),
+    of("machine_cpu_sockets", "Number of CPU sockets.", machine.sockets),
+    of("machine_memory_bytes", "Amount of memory installed on the machine.", machine.memory),
+    of(
+      "machine_swap_bytes",
+      "Amount of swap memory available on the machine.",
+      node.swap.used + node.swap.free,
+    ),
+    family(
+      "machine_scrape_error",
+      "gauge",
+      "1 if there was an error while getting machine metrics, 0 otherwise.",
+      [
+        [{}, 0],
+      ],
     ),
     family(
       "container_scrape_error",
@@ -279,15 +172,21 @@ export function cadvisorMetrics(facts: CadvisorFacts): string {
         [{}, 0],
       ],
     ),
-    family("machine_cpu_cores", "gauge", "Number of logical CPU cores.", [[ids, cpus]]),
-    family("machine_memory_bytes", "gauge", "Amount of memory installed on the machine.", [[ids, memory]]),
+  ];
+}
+
+/** Prometheus text. */
+export function cadvisorMetrics(facts: CadvisorFacts): string {
+  const rows = rowsOf(facts);
+  const families = cgroupFamilies.map(({ name, type, help, of }) =>
     family(
-      "machine_scrape_error",
-      "gauge",
-      "1 if there was an error while getting machine metrics, 0 otherwise.",
-      [
-        [{}, 0],
-      ],
-    ),
-  ].join("");
+      name,
+      type,
+      help,
+      rows.flatMap((row) =>
+        of(row).map(([labels, value]): Sample => [{ ...row.labels, ...labels }, value, row.reading.at])
+      ),
+    )
+  );
+  return [...families, ...networkFamilies(facts, rows), ...machineFamilies(facts)].join("");
 }

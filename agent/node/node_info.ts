@@ -33,6 +33,23 @@ export async function readMachineInfo(
   };
 }
 
+/** As often as cAdvisor looks again: an upgrade of the system or more swap are told within five minutes. */
+const holdsMs = 300_000;
+
+/** The same, which reads nothing while it holds. */
+export function createMachineInfo(
+  host: Pick<Host, "readText" | "monotonic">,
+  machine: { kernel: string; arch: string },
+): () => Promise<MachineInfo> {
+  let known: { info: Promise<MachineInfo>; until: number } | undefined;
+  return () => {
+    if (known === undefined || host.monotonic() >= known.until) {
+      known = { info: readMachineInfo(host, machine), until: host.monotonic() + holdsMs };
+    }
+    return known.info;
+  };
+}
+
 /** Bytes. */
 const swapOf = (meminfo: string): number => 1024 * Number(/^SwapTotal: +(\d+) kB$/m.exec(meminfo)?.[1] ?? 0);
 

@@ -106,6 +106,10 @@ async function checkMetrics(agent: AgentUnderTest, curl: Curl): Promise<void> {
       "container_memory_working_set_bytes",
       "container_memory_usage_bytes",
       "container_last_seen",
+      "container_processes",
+      "container_threads",
+      "container_file_descriptors",
+      "container_memory_failures_total",
     ]
   ) {
     assertMatch(cadvisor.body, labels(family, main));

@@ -10,7 +10,7 @@ import type { NodeRuntimeHandler } from "../../model/gen/v1.ts";
 import { kubeletVersion } from "../../model/kubernetes_version.ts";
 import { nodeLabels } from "../../model/node_affinity.ts";
 import type { NodeView } from "../../model/node_status.ts";
-import { readMachineInfo } from "../../node/node_info.ts";
+import { createMachineInfo } from "../../node/node_info.ts";
 import type { RuntimeView } from "../../node/status.ts";
 import type { ImageStatus } from "../../ports.ts";
 import type { Loop } from "../loop.ts";
@@ -130,6 +130,7 @@ const imagesAgeMs = 30_000;
 
 function createLook(context: ClusterContext, machine: Machine): (signal: AbortSignal) => Promise<NodeView> {
   const { config, host, parts, store } = context;
+  const machineInfo = createMachineInfo(host, machine);
   let images: { at: number; list: ImageStatus[] } = { at: -Infinity, list: [] };
 
   async function newestImages(signal: AbortSignal): Promise<ImageStatus[]> {
@@ -142,7 +143,7 @@ function createLook(context: ClusterContext, machine: Machine): (signal: AbortSi
   }
 
   return async (signal) => {
-    const [info, list] = await Promise.all([readMachineInfo(host, machine), newestImages(signal)]);
+    const [info, list] = await Promise.all([machineInfo(), newestImages(signal)]);
     const view = context.runtimeView();
     const status = store.status();
     const ready = status?.conditions.find(({ type }) => type === "Ready");

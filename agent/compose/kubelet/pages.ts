@@ -7,10 +7,9 @@ import type { Route } from "../../api/kubelet/routes.ts";
 import { findPod } from "../../api/lookup.ts";
 import { systemLogRoutes } from "../../api/kubelet/system_logs.ts";
 import { kubeletConfiguration } from "../../config/format.ts";
-import { cadvisorMetrics } from "../../model/cadvisor_metrics.ts";
 import { probeMetrics } from "../../model/probe_metrics.ts";
 import { runningPods } from "../../model/running_pods.ts";
-import { readNodeNetwork } from "../../node/cgroup_readings.ts";
+import { cadvisorPage } from "./cadvisor.ts";
 import type { KubeletApiOptions } from "./mod.ts";
 import { sessionRoutes } from "./sessions.ts";
 
@@ -43,7 +42,7 @@ function pagesOf(o: KubeletApiOptions): PageOptions {
     metrics: {
       "/metrics": pages.metrics,
       "/metrics/resource": pages.usage.resource,
-      "/metrics/cadvisor": (signal) => cadvisor(o, signal),
+      "/metrics/cadvisor": cadvisorPage(o),
       "/metrics/probes": () => probeMetrics(store.pods(), (uid) => parts.reconciler.probes(uid), startedAt),
       "/metrics/slis": () => sliMetrics(heartbeat.live().ok),
     },
@@ -56,33 +55,6 @@ const sliMetrics = (ok: boolean): string =>
   "# TYPE kubernetes_healthcheck gauge\n" +
   `kubernetes_healthcheck{name="ping",type="healthz"} 1\n` +
   `kubernetes_healthcheck{name="syncloop",type="healthz"} ${ok ? 1 : 0}\n`;
-
-async function cadvisor({ host, store, parts }: KubeletApiOptions, signal: AbortSignal): Promise<string> {
-  const pods = store.pods();
-  const cgroups = await parts.cgroups();
-  const text = async (path: string) => (await host.readText(path).catch(() => undefined) ?? "").trim();
-  const [usage, readings, network, disk, bootId, machineId, systemUuid] = await Promise.all([
-    parts.usage.look(signal),
-    Promise.all(pods.map((pod) => cgroups.read({ pod, uid: pod.metadata?.uid ?? "" }))),
-    readNodeNetwork(host),
-    parts.usage.capacity(),
-    text("/proc/sys/kernel/random/boot_id"),
-    text("/etc/machine-id"),
-    text("/sys/class/dmi/id/product_uuid"),
-  ]);
-  return cadvisorMetrics({
-    usage,
-    readings: readings.filter((reading) => reading !== undefined),
-    pods,
-    network,
-    disk,
-    machine: {
-      cpus: navigator.hardwareConcurrency,
-      memory: parts.node.memoryCapacity,
-      ids: { boot_id: bootId, machine_id: machineId, system_uuid: systemUuid },
-    },
-  });
-}
 
 /** Where the kubelet keeps them. */
 function checkpoints({ config, host, store, parts, chosen }: KubeletApiOptions): CheckpointOptions {

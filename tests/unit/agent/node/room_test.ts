@@ -1,6 +1,6 @@
 /** What is left on a node, and what its machine is, from the files that tell it. */
 import { assertEquals } from "@std/assert";
-import { readMachineInfo } from "../../../../agent/node/node_info.ts";
+import { createMachineInfo, readMachineInfo } from "../../../../agent/node/node_info.ts";
 import { readRooms } from "../../../../agent/node/room.ts";
 import { createFakeHost } from "../../../fakes/host.ts";
 
@@ -52,4 +52,21 @@ Deno.test("a machine without DMI is known by its machine id", async () => {
     architecture: "arm64",
     swap: { capacity: 8192 },
   });
+});
+
+Deno.test("what is told of the machine is read again after five minutes, and not before", async () => {
+  const host = createFakeHost({ files });
+  let reads = 0;
+  const counting = { ...host, readText: (path: string) => (reads++, host.readText(path)) };
+  const info = createMachineInfo(counting, { kernel: "6.1", arch: "arm64" });
+  await info();
+  const once = reads;
+  for (let round = 0; round < 29; round++) {
+    await host.advance(10_000);
+    assertEquals((await info()).bootID, "boot");
+  }
+  assertEquals(reads, once);
+  await host.advance(10_000);
+  await info();
+  assertEquals(reads, 2 * once);
 });
