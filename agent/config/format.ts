@@ -30,9 +30,17 @@ function cell(value: unknown): string {
   return value === "" ? '""' : typeof value === "object" ? JSON.stringify(value) : String(value);
 }
 
-/** As the kubelet shows its own (/configz). */
-export const kubeletConfiguration = (values: Readonly<Record<string, unknown>>): Record<string, unknown> =>
-  toDocument(new Map(Object.entries(values)), "kubelet");
+/**
+ * As the kubelet shows its own (/configz): whole, so that who changes a value and writes it back loses nothing. What has no
+ * effect here is shown as it is by default.
+ */
+export function kubeletConfiguration(values: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  const others = keys.filter((k) => !k.supported && k.default !== undefined && k.default !== "");
+  return toDocument(
+    new Map([...others.map((k) => [k.key, k.default] as const), ...Object.entries(values)]),
+    "kubelet",
+  );
+}
 
 function toDocument(values: ReadonlyMap<string, unknown>, owner: KeySpec["owner"]): Record<string, unknown> {
   const document: Record<string, unknown> = { ...documentKinds[owner] };

@@ -1,7 +1,7 @@
 // parseConfig as a whole: precedence, defaults, private instances; and what formatConfig prints of it.
 import { assert, assertEquals, assertNotEquals } from "@std/assert";
 import { type ConfigInput, parseConfig } from "../../../../agent/config/config.ts";
-import { formatConfig } from "../../../../agent/config/format.ts";
+import { formatConfig, kubeletConfiguration } from "../../../../agent/config/format.ts";
 
 const kubelet = "apiVersion: kubelet.config.k8s.io/v1beta1\nkind: KubeletConfiguration\n";
 const agent = "apiVersion: agent/v1alpha1\nkind: AgentConfiguration\n";
@@ -323,6 +323,18 @@ Deno.test("what is printed as YAML or JSON, read again, is the same configuratio
   const items: unknown[] = JSON.parse(formatConfig(first, "json")).items;
   const json = parse({ text: items.map((i) => JSON.stringify(i)).join("\n---\n") });
   assertEquals([json.problems, json.config], [[], first.config]);
+});
+
+Deno.test("what the kubelet's API shows is whole, and may be changed and written back", () => {
+  const first = parse({ text: `${kubelet}maxPods: 7\nfailSwapOn: false\n` });
+  const shown = kubeletConfiguration(Object.fromEntries(first.values));
+  assertEquals([shown.maxPods, shown.hairpinMode, shown.kind], [
+    7,
+    "promiscuous-bridge",
+    "KubeletConfiguration",
+  ]);
+  const again = parse({ text: JSON.stringify({ ...shown, maxPods: 8 }) });
+  assertEquals([again.problems, again.config.maxPods], [[], 8]);
 });
 
 Deno.test("the table says where values come from", () => {
