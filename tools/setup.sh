@@ -26,6 +26,7 @@ programs_of() {
       echo 'kubectl kubernetes-client'
       echo 'curl curl'
       echo 'openssl openssl'
+      echo 'faketime faketime'
       ;;
     gpu)
       programs_of run

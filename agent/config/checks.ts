@@ -122,6 +122,7 @@ const checks: readonly Check[] = [
     "crashLoopBackOff.maxContainerRestartPeriod",
     (get) => checkPeriod(String(get("crashLoopBackOff.maxContainerRestartPeriod"))),
   ],
+  ["offline.maxSilence", checkSilence],
   ["cpuCFSQuotaPeriod", (get) => checkQuotaPeriod(String(get("cpuCFSQuotaPeriod")))],
   ["cpuManagerPolicy", (get) => checkStaticPolicy(get)],
   ["cpuManagerPolicyOptions", (get) => checkCpuOptions(get)],
@@ -151,6 +152,18 @@ const checks: readonly Check[] = [
         : undefined,
   ],
 ];
+
+/** At rest the API server is heard of when the Lease is renewed: after a quarter of its duration, or a little later. */
+function checkSilence(get: Get): string | undefined {
+  const silence = parseDuration(String(get("offline.maxSilence"))) ?? 0;
+  const least = Number(get("nodeLeaseDurationSeconds")) / 2;
+  return silence > 0 && silence < least * 1000
+    ? `is ${
+      get("offline.maxSilence")
+    }: expected 0s, or at least ${least}s (half of nodeLeaseDurationSeconds), ` +
+      "since the API server is not heard of more often"
+    : undefined;
+}
 
 function checkNodeIPs(addresses: readonly string[]): string | undefined {
   const families = addresses.map(ipVersion);

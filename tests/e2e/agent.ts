@@ -40,6 +40,8 @@ export interface AgentOptions {
   rootSize?: number;
   /** Name of the network namespace that it lives in, with its runtime; default: the machine's. */
   networkNamespace?: string;
+  /** Of its process. */
+  environment?: Record<string, string>;
 }
 
 export interface AgentUnderTest {
@@ -202,8 +204,8 @@ export async function createAgent(options: AgentOptions = {}): Promise<AgentUnde
       `'${a}'`
     )
       .join(" ");
-    child = new Deno.Command("sh", { args: ["-c", `exec ${command} >>'${logPath}' 2>&1`], stdin: "null" })
-      .spawn();
+    const args = ["-c", `exec ${command} >>'${logPath}' 2>&1`];
+    child = new Deno.Command("sh", { args, env: options.environment ?? {}, stdin: "null" }).spawn();
     let ended = false;
     child.status.then(() => ended = true);
     await until("the agent is ready", async () => {

@@ -10,6 +10,7 @@ import type { Json, Stored } from "../fakes/cluster/objects.ts";
 import { find } from "../fakes/cluster/world.ts";
 import { groupVersion } from "../fakes/cluster/resources.ts";
 import { type Kubectl, kubectlOf } from "../fakes/kubectl.ts";
+import { until } from "../fakes/until.ts";
 import { type AgentOptions, type AgentUnderTest, createAgent } from "./agent.ts";
 
 /** What kubectl would apply. */
@@ -59,7 +60,7 @@ export async function userOf(cluster: Cluster): Promise<ClusterUser> {
     const resource = find(kind);
     return store.get(resource, resource.namespaced ? "default" : undefined, name) as T | undefined;
   };
-  async function until<T>(
+  async function untilObject<T>(
     kind: string,
     name: string,
     what: string,
@@ -102,11 +103,11 @@ export async function userOf(cluster: Cluster): Promise<ClusterUser> {
     },
     get,
     pod: (name) => get<Pod>("Pod", name),
-    until,
+    until: untilObject,
     untilPod: (name, what, condition, limitMs) =>
-      until<Pod>("Pod", name, what, (pod) => pod !== undefined && condition(pod), limitMs),
+      untilObject<Pod>("Pod", name, what, (pod) => pod !== undefined && condition(pod), limitMs),
     async untilGone(kind, name, limitMs) {
-      await until(kind, name, "gone", (object) => object === undefined, limitMs);
+      await untilObject(kind, name, "gone", (object) => object === undefined, limitMs);
     },
     [Symbol.dispose]: () => api.close(),
   };
@@ -169,4 +170,13 @@ export async function startClusterOfOne(
   await node.start();
   const kept = stack.move();
   return { cluster, user, node, kubectl, [Symbol.asyncDispose]: () => kept.disposeAsync() };
+}
+
+/** All that the API server has told so far of a pod, and before, is kept for a start without it. */
+export async function untilKept({ user, node: { agent } }: ClusterOfOne, pod: string): Promise<void> {
+  const keptAt = () =>
+    Deno.stat(`${agent.root}/agent/offline.sealed`).then(({ mtime }) => mtime!.getTime(), () => 0);
+  const settled = Date.now();
+  await user.patch("Pod", pod, { metadata: { labels: { last: "change" } } });
+  await until("all of it is kept", async () => await keptAt() > settled);
 }

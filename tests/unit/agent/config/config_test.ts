@@ -279,6 +279,16 @@ Deno.test("CPUs of their own: what is kept for the host, options and what contra
   }
 });
 
+Deno.test("a silence that is shorter than the Lease's pauses is refused", () => {
+  const wrong = (silence: string, lease = 40) =>
+    parse({
+      text: `${kubelet}nodeLeaseDurationSeconds: ${lease}\n---\n${agent}offline:\n  maxSilence: ${silence}\n`,
+    }).problems.map((p) => `${p.field} ${p.message}`);
+  assertEquals([wrong("0s"), wrong("20s"), wrong("5s", 8)], [[], [], []]);
+  const [said] = wrong("19s");
+  assert(said?.startsWith("offline.maxSilence is 19s: expected 0s, or at least 20s"), said);
+});
+
 Deno.test("flags of every shape", () => {
   const { config, problems } = parse({
     flags: {
