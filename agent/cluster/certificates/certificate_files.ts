@@ -4,6 +4,7 @@
  * getting certificates (signing.ts).
  */
 import { join } from "@std/path";
+import { errorText } from "../../model/errors.ts";
 import type { Host } from "../../ports.ts";
 import { type Certificate, certificatesIn } from "./certificate.ts";
 import { generateKey, importKeyPair, privateKeyPem, publicKeyOf } from "./issue.ts";
@@ -60,8 +61,8 @@ export function createCertificateFiles(
   return {
     path,
     async current() {
-      const text = await host.readText(path);
-      return text === undefined ? {} : await readPair(path, text);
+      const text = await host.readText(path).catch((error) => ({ wrong: errorText(error) }));
+      return typeof text === "string" ? await readPair(path, text) : text ?? {};
     },
     async store(chain, keys) {
       await host.mkdir(directory, 0o700);

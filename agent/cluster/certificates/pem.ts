@@ -30,5 +30,8 @@ export function fromBase64(text: string): Bytes | undefined {
   }
 }
 
+/** Of its UTF-8: what stands between the blocks may be in any language. */
+export const textToBase64 = (text: string): string => toBase64(new TextEncoder().encode(text));
+
 export const toBase64 = (bytes: Uint8Array): string =>
   btoa(Array.from(bytes, (octet) => String.fromCharCode(octet)).join(""));

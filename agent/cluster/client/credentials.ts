@@ -7,7 +7,7 @@ import type { Host } from "../../ports.ts";
 import type { Credentials } from "./api.ts";
 import { ApiError } from "./api_error.ts";
 import type { Identity } from "./client.ts";
-import { type ExecCredential, execInfo, parseExecCredential } from "./exec_credential.ts";
+import { type ExecCredential, execInfo, isToken, parseExecCredential } from "./exec_credential.ts";
 import type { ExecPlugin, Kubeconfig, Source } from "./kubeconfig.ts";
 
 export type CredentialHost = Pick<Host, "readText" | "exec" | "monotonic" | "now">;
@@ -88,13 +88,21 @@ export function createCredentials(host: CredentialHost, kubeconfig: Kubeconfig):
 
 async function fromFiles(host: CredentialHost, kubeconfig: Kubeconfig): Promise<Identity> {
   const { certificate, key, token, tokenFile } = kubeconfig;
-  const read = tokenFile === undefined ? token : (await readSource(host, { file: tokenFile })).trim();
+  const read = tokenFile === undefined ? token : await readSource(host, { file: tokenFile });
   return {
     ...(certificate === undefined || key === undefined
       ? {}
       : { certificate: await readSource(host, certificate), key: await readSource(host, key) }),
-    ...(read === undefined || read === "" ? {} : { token: read }),
+    ...(read === undefined || read.trim() === ""
+      ? {}
+      : { token: tokenOf(read, tokenFile ?? "the kubeconfig") }),
   };
+}
+
+/** What cannot stand in a request's head would be quoted by whoever refuses it. */
+function tokenOf(text: string, where: string): string {
+  if (isToken(text.trim())) return text.trim();
+  throw unusable(`${where} holds a token with characters that no token has`);
 }
 
 async function runPlugin(

@@ -2,6 +2,7 @@
  * Credential plugins of kubeconfigs: what one is told, and what it answers. Pure. Source: client-go's
  * pkg/apis/clientauthentication, "client-go credential plugins". Not for: running one (credentials.ts).
  */
+import { textToBase64 } from "../certificates/pem.ts";
 import { type Kubeconfig } from "./kubeconfig.ts";
 
 export interface ExecCredential {
@@ -17,7 +18,7 @@ export interface ExecCredential {
 export function execInfo({ exec, server, proxyUrl }: Kubeconfig, ca: string | undefined): string {
   const cluster = {
     server,
-    ...(ca === undefined ? {} : { "certificate-authority-data": btoa(ca) }),
+    ...(ca === undefined ? {} : { "certificate-authority-data": textToBase64(ca) }),
     ...(proxyUrl === undefined ? {} : { "proxy-url": proxyUrl }),
   };
   return JSON.stringify({
@@ -26,6 +27,9 @@ export function execInfo({ exec, server, proxyUrl }: Kubeconfig, ca: string | un
     spec: { interactive: false, ...(exec!.provideClusterInfo ? { cluster } : {}) },
   });
 }
+
+/** Whether it can stand in a request's head. */
+export const isToken = (text: string): boolean => /^[\x21-\x7e]+$/.test(text);
 
 /** Or why the answer is none, without a word of its content. */
 export function parseExecCredential(text: string, apiVersion: string): ExecCredential | { wrong: string } {
@@ -50,6 +54,9 @@ export function parseExecCredential(text: string, apiVersion: string): ExecCrede
   }
   if (nonEmpty(token) === undefined && certificate === undefined) {
     return { wrong: "expected a token or a client certificate in its status" };
+  }
+  if (nonEmpty(token) !== undefined && !isToken(token as string)) {
+    return { wrong: "expected a token of visible characters" };
   }
   const expires = expirationTimestamp === undefined ? undefined : Date.parse(String(expirationTimestamp));
   if (Number.isNaN(expires)) return { wrong: "expected a time as expirationTimestamp" };

@@ -5,7 +5,7 @@
 import { dirname, join } from "@std/path";
 import type { TypeTable } from "../../model/decode.ts";
 import type { PlacedProblem } from "../../model/finding.ts";
-import { fromBase64, pemBlocks } from "../certificates/pem.ts";
+import { fromBase64, pemBlocks, textToBase64 } from "../certificates/pem.ts";
 import { type Complaint, placed, readTypedDocument } from "../join/typed_document.ts";
 
 /** PEM itself, or where it is, absolute. */
@@ -257,7 +257,7 @@ export function formatKubeconfig(k: Kubeconfig): string {
       "",
     );
   const source = (field: string, s: Source | undefined): [string, string | undefined][] => [
-    [`${field}-data`, s !== undefined && "pem" in s ? btoa(s.pem) : undefined],
+    [`${field}-data`, s !== undefined && "pem" in s ? textToBase64(s.pem) : undefined],
     [field, s !== undefined && "file" in s ? s.file : undefined],
   ];
   const user = lines([

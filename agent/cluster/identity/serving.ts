@@ -57,11 +57,17 @@ export async function keepServingCertificate(o: ServingOptions, signal: AbortSig
     try {
       const use = { kind: "serving", ...o.names() } as const;
       const progress = (line: string) => o.troubled({ message: line, remedy: approval });
-      await askForCertificate({ ...o, use, patience, progress }, o.api, signal);
+      await askForCertificate(
+        { ...o, use, patience, progress },
+        o.api,
+        AbortSignal.any([signal, woken.signal]),
+      );
       attempt = 0;
       o.troubled(undefined);
     } catch (error) {
       if (signal.aborted) return;
+      // The node has other names or addresses now: nobody should approve the old ones.
+      if (woken.signal.aborted) continue;
       o.troubled(whyRefused(error, pair !== undefined).failure);
       await pause(pauseBefore(attempt++, backOff, Math.random()), signal);
     }

@@ -4,9 +4,10 @@
  * fetching it (discovery.ts).
  */
 import { type Certificate, certificatesIn, pinOf } from "../certificates/certificate.ts";
+import { wrongAuthorities } from "../certificates/given.ts";
 import { JoinFailure, newToken } from "./join_failure.ts";
 import { type Kubeconfig, parseKubeconfig } from "../client/kubeconfig.ts";
-import { fromBase64 } from "../certificates/pem.ts";
+import { fromBase64, pem } from "../certificates/pem.ts";
 
 export interface BootstrapToken {
   id: string;
@@ -102,14 +103,30 @@ export function contentOf(
 ): Omit<ClusterInfo, "text"> & { kubeconfig: Kubeconfig } {
   const { kubeconfig, problems } = parseKubeconfig(file, text);
   const ca = kubeconfig?.ca;
-  if (kubeconfig === undefined || ca === undefined || !("pem" in ca)) {
-    const why = problems[0]?.message ?? "it holds no certificate-authority-data";
+  const wrong = ca === undefined || !("pem" in ca)
+    ? "it holds no certificate-authority-data"
+    : wrongAuthorities(ca.pem);
+  if (kubeconfig === undefined || ca === undefined || !("pem" in ca) || wrong !== undefined) {
+    const why = problems[0]?.message ?? wrong;
     throw new JoinFailure(
       `the kubeconfig of ${file} cannot be used: ${why}`,
       "compare it with /etc/kubernetes/admin.conf of a control plane node",
     );
   }
   return { server: kubeconfig.server, ca: ca.pem, kubeconfig };
+}
+
+/**
+ * Of the CA what was pinned, as PEM; all of it where nothing was. Who knows the token may sign a cluster-info that names an
+ * authority of its own beside the pinned one.
+ */
+export async function pinned(ca: string, pins: readonly string[]): Promise<string> {
+  if (pins.length === 0) return ca;
+  const wanted = pins.map((pin) => pin.toLowerCase());
+  const found = await Promise.all(
+    certificatesIn(ca).map(async (c) => wanted.includes(await pinOf(c)) ? pem("CERTIFICATE", c.whole) : ""),
+  );
+  return found.join("");
 }
 
 async function checkPins(authorities: readonly Certificate[], pins: readonly string[]): Promise<void> {

@@ -7,9 +7,9 @@ import { errorText } from "../../model/errors.ts";
 import type { Host } from "../../ports.ts";
 import { createApi } from "../client/api.ts";
 import { ApiError } from "../client/api_error.ts";
-import { certificatesIn } from "../certificates/certificate.ts";
+import { wrongAuthorities } from "../certificates/given.ts";
 import { createConnection } from "../client/client.ts";
-import { type BootstrapToken, type ClusterInfo, verifyClusterInfo } from "./cluster_info.ts";
+import { type BootstrapToken, type ClusterInfo, pinned, verifyClusterInfo } from "./cluster_info.ts";
 import { fixedCredentials, readSource } from "../client/credentials.ts";
 import { JoinFailure } from "./join_failure.ts";
 import { type Kubeconfig, parseKubeconfig } from "../client/kubeconfig.ts";
@@ -56,8 +56,8 @@ export async function discoverByToken(wanted: TokenDiscovery, signal: AbortSigna
 async function once({ endpoint, token, pins }: TokenDiscovery, signal: AbortSignal): Promise<ClusterInfo> {
   const claimed = await askUnverified(`https://${endpoint}${path}`, askMs, signal);
   const { ca } = await verifyClusterInfo(claimed, token, pins);
-  // Once more, now from a server that the CA vouches for: what an eavesdropper could have replayed is not enough.
-  const connection = createConnection({ server: `https://${endpoint}`, ca });
+  // Once more, now from a server that the pinned CA vouches for: what an eavesdropper could have replayed is not enough.
+  const connection = createConnection({ server: `https://${endpoint}`, ca: await pinned(ca, pins) });
   const api = createApi({ connection, credentials: fixedCredentials({}) });
   try {
     const info = await verifyClusterInfo(await api.ask({ path, deadline: askMs, signal }), token, pins);
@@ -117,8 +117,7 @@ export async function discoverByFile(host: Pick<Host, "readText">, path: string)
   const ca = await readSource(host, kubeconfig.ca).catch((cause) => {
     throw new JoinFailure(errorText(cause), remedy, { cause });
   });
-  if (certificatesIn(ca).length === 0) {
-    throw new JoinFailure(`${path}: its certificate authority holds no certificate`, remedy);
-  }
+  const wrong = wrongAuthorities(ca);
+  if (wrong !== undefined) throw new JoinFailure(`${path}: its certificate authority ${wrong}`, remedy);
   return { server: kubeconfig.server, ca, kubeconfig };
 }

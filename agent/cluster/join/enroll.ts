@@ -1,6 +1,6 @@
 /**
  * Makes this host known to a cluster that was found: reads what the cluster says about its kubelets, gets a client
- * certificate, leaves the kubelet's files. Safe to do again at any point. The bootstrap token is never written. Source:
+ * certificate; leaves the kubelet's files, once it is known that this host has joined. Safe to do again at any point. The bootstrap token is never written. Source:
  * kubeadm's join, phase kubelet-start. Not for: finding the cluster (discovery.ts), registering the Node.
  */
 import { join } from "@std/path";
@@ -16,7 +16,7 @@ import { certificatesIn, pinOf } from "../certificates/certificate.ts";
 import { createConnection } from "../client/client.ts";
 import { fixedCredentials } from "../client/credentials.ts";
 import { JoinFailure, newToken } from "./join_failure.ts";
-import { formatKubeconfig, parseKubeconfig } from "../client/kubeconfig.ts";
+import { formatKubeconfig } from "../client/kubeconfig.ts";
 import { renewalOf } from "../certificates/renewal.ts";
 import { getCertificate } from "../certificates/signing.ts";
 
@@ -52,43 +52,59 @@ export interface Enrolled {
 
 /** @throws {JoinFailure}, {ApiError}, or the signal's reason. */
 export async function enroll(wanted: Enrolling, signal: AbortSignal): Promise<Enrolled> {
-  const { host, places, cluster, nodeName } = wanted;
+  const { host, places } = wanted;
   await checkSameCluster(wanted);
   const files = createCertificateFiles(host, places.certificates, "kubelet-client");
-  const again = await serves(wanted, files);
-  const credentials = again === undefined
-    ? wanted.credentials
-    : fixedCredentials({ certificate: again, key: again });
-  const api = createApi({ connection: createConnection(cluster), credentials });
+  const pair = await serves(wanted, files);
   try {
-    const [clusterConfiguration, kubeletConfiguration] = [
-      await configuration(api, "kubeadm-config", "ClusterConfiguration", signal),
-      await configuration(api, "kubelet-config", "kubelet", signal),
-    ];
-    if (again === undefined) {
-      const keys = await files.pendingKey();
-      const use = { kind: "client" } as const;
-      const chain = await getCertificate({ ...wanted, api, nodeName, keys, use }, signal);
-      await files.store(chain, keys);
+    if (pair !== undefined) {
+      const own = fixedCredentials({ certificate: pair, key: pair });
+      return { ...await askAs(wanted, own, readConfigurations, signal), again: true };
     }
-    await writeFiles(wanted, files);
-    return {
-      ...(clusterConfiguration === undefined ? {} : { clusterConfiguration }),
-      ...(kubeletConfiguration === undefined ? {} : { kubeletConfiguration }),
-      again: again !== undefined,
+  } catch (error) {
+    // Of another cluster, or of a node that was taken out of it: another one is asked for.
+    if (!isReason(error, "Unauthorized")) throw error;
+  }
+  try {
+    const get = async (api: Api) => {
+      const found = await readConfigurations(api, signal);
+      await getPair(wanted, files, api, signal);
+      return found;
     };
+    return { ...await askAs(wanted, wanted.credentials, get, signal), again: false };
   } catch (error) {
     if (!isReason(error, "Unauthorized")) throw error;
     throw new JoinFailure(
-      again === undefined
-        ? "the API server does not take the bootstrap token: it has expired, or was deleted"
-        : "the API server does not take this node's certificate any more",
-      again === undefined ? newToken : `run \`agent reset\`; then ${newToken}`,
+      "the API server does not take the bootstrap token: it has expired, or was deleted",
+      newToken,
       { cause: error },
     );
+  }
+}
+
+async function askAs<T>(
+  { cluster }: Enrolling,
+  credentials: Credentials,
+  work: (api: Api, signal: AbortSignal) => Promise<T>,
+  signal: AbortSignal,
+): Promise<T> {
+  const api = createApi({ connection: createConnection(cluster), credentials });
+  try {
+    return await work(api, signal);
   } finally {
     api.close();
   }
+}
+
+async function getPair(
+  wanted: Enrolling,
+  files: CertificateFiles,
+  api: Api,
+  signal: AbortSignal,
+): Promise<void> {
+  const keys = await files.pendingKey();
+  const use = { kind: "client" } as const;
+  await files.store(await getCertificate({ ...wanted, api, keys, use }, signal), keys);
 }
 
 /** A host that is a node of one cluster does not silently become one of another. */
@@ -114,6 +130,15 @@ async function serves({ host, nodeName }: Enrolling, files: CertificateFiles): P
   return state === "wait" ? pair.text : undefined;
 }
 
+async function readConfigurations(api: Api, signal: AbortSignal): Promise<Omit<Enrolled, "again">> {
+  const cluster = await configuration(api, "kubeadm-config", "ClusterConfiguration", signal);
+  const kubelet = await configuration(api, "kubelet-config", "kubelet", signal);
+  return {
+    ...(cluster === undefined ? {} : { clusterConfiguration: cluster }),
+    ...(kubelet === undefined ? {} : { kubeletConfiguration: kubelet }),
+  };
+}
+
 async function configuration(
   api: Api,
   name: string,
@@ -130,25 +155,19 @@ async function configuration(
   }
 }
 
-async function writeFiles({ host, places, cluster }: Enrolling, files: CertificateFiles): Promise<void> {
+/** How others find the cluster from here, as its node; nothing is written again. */
+export async function writeKubeletFiles(
+  { host, places, cluster }: Pick<Enrolling, "host" | "places" | "cluster">,
+): Promise<void> {
   const write = async (path: string, text: string, mode: number) => {
     if (await host.readText(path) === text) return;
     await host.mkdir(join(path, ".."));
     await host.writeFileAtomic(path, text, mode);
   };
-  await write(places.ca, cluster.ca, 0o644);
-  const current = { file: files.path };
-  // Last: where it is, the host has joined.
+  const current = { file: createCertificateFiles(host, places.certificates, "kubelet-client").path };
   const kubeconfig = { server: cluster.server, ca: { pem: cluster.ca }, certificate: current, key: current };
   const proxy = cluster.proxyUrl === undefined ? {} : { proxyUrl: cluster.proxyUrl };
   await write(places.kubeconfig, formatKubeconfig({ ...kubeconfig, ...proxy }), 0o600);
-}
-
-/** Whether the host has joined, and as a node of which server. */
-export async function joinedServer(
-  host: Pick<CertificateHost, "readText">,
-  { kubeconfig }: Places,
-): Promise<string | undefined> {
-  const text = await host.readText(kubeconfig);
-  return text === undefined ? undefined : parseKubeconfig(kubeconfig, text).kubeconfig?.server;
+  // After what tells whose it is.
+  await write(places.ca, cluster.ca, 0o644);
 }

@@ -6,7 +6,7 @@ import { dirname } from "@std/path";
 import type { JoinAsked, JoinOutcome, TellStep } from "../../cli/join_steps.ts";
 import { parseBootstrapToken } from "../../cluster/join/cluster_info.ts";
 import { discoverByFile, discoverByToken } from "../../cluster/join/discovery.ts";
-import { enroll, type Enrolled } from "../../cluster/join/enroll.ts";
+import { enroll, type Enrolled, writeKubeletFiles } from "../../cluster/join/enroll.ts";
 import type { JoinConfiguration } from "../../cluster/join/join_configuration.ts";
 import { JoinFailure } from "../../cluster/join/join_failure.ts";
 import { preflight } from "../../cluster/join/preflight.ts";
@@ -93,7 +93,7 @@ async function joinSteps(o: Joining, signal: AbortSignal): Promise<JoinOutcome> 
     };
   }
   const enrolled = await step("certificate", tell, signal, (say) => getCertificate(o, found, say, signal));
-  await step("configuration", tell, signal, () => writeConfiguration(o, enrolled, signal));
+  await step("configuration", tell, signal, () => writeConfiguration(o, found, enrolled, signal));
   if (skips(asked, "kubelet-start")) return { ...outcome, next: startByHand(o) };
   const started = await step("service", tell, signal, () => startAgent(o, signal));
   if (skips(asked, "kubelet-wait-bootstrap") || asked.wait === 0) return { ...outcome, next: started.next };
@@ -169,17 +169,23 @@ const found = (server: string, ca: string, credentials: Credentials, proxyUrl?: 
   ...(proxyUrl === undefined ? {} : { proxyUrl }),
 });
 
+const clusterOf = ({ server, ca, proxyUrl }: Found) => ({
+  server,
+  ca,
+  ...(proxyUrl === undefined ? {} : { proxyUrl }),
+});
+
 async function getCertificate(
   { host, log, places, nodeName, join }: Joining,
-  { server, ca, proxyUrl, credentials }: Found,
+  found: Found,
   say: (message: string) => void,
   signal: AbortSignal,
 ): Promise<Enrolled & { message: string }> {
   const enrolled = await enroll({
     host,
     places,
-    cluster: { server, ca, ...(proxyUrl === undefined ? {} : { proxyUrl }) },
-    credentials,
+    cluster: clusterOf(found),
+    credentials: found.credentials,
     nodeName,
     patience: join.timeouts.tlsBootstrap,
     log,
@@ -191,7 +197,7 @@ async function getCertificate(
   return { ...enrolled, message };
 }
 
-async function writeConfiguration(o: Joining, enrolled: Enrolled, signal: AbortSignal) {
+async function writeConfiguration(o: Joining, found: Found, enrolled: Enrolled, signal: AbortSignal) {
   const { host, parsed, places, join, asked, input } = o;
   const cluster = enrolled.kubeletConfiguration;
   const wishes = { join, flags: asked.nodeFlags, cluster, hasSystemd: await hasSystemd(host) };
@@ -218,11 +224,13 @@ async function writeConfiguration(o: Joining, enrolled: Enrolled, signal: AbortS
   const kubeadms = parsed.config.isPrivate || socket === undefined
     ? []
     : kubeadmFiles(places, socket, settings.args);
-  for (const { path, text } of [...files, ...kubeadms]) {
+  // First that this host has joined: what comes after it can be undone, and done again, wherever this ends.
+  for (const { path, text } of [...files.toReversed(), ...kubeadms]) {
     if (await host.readText(path) === text) continue;
     await host.mkdir(dirname(path), path === places.joined ? 0o700 : 0o755);
     await host.writeFileAtomic(path, text, path === places.joined ? 0o600 : 0o644);
   }
+  await writeKubeletFiles({ host, places, cluster: clusterOf(found) });
   signal.throwIfAborted();
   const none = cluster === undefined
     ? ["the cluster shows no kubelet-config: the agent goes by its defaults"]

@@ -135,10 +135,11 @@ async function removeFiles({ host, config, places, kubeconfig }: Leaving) {
   const certificates = await host.list(places.certificates) ?? [];
   const own = /^kubelet-(client|server)(-.*\.pem|\.key\.tmp)$/;
   const paths = [
-    places.kubeconfig,
     places.bootstrapKubeconfig,
     ...certificates.filter((name) => own.test(name)).map((name) => join(places.certificates, name)),
+    // The kubeconfig tells that it is ours.
     ...(isOurs ? [places.ca] : []),
+    places.kubeconfig,
     places.clusterConfig,
     places.kubeadmFlags,
     places.instanceConfig,

@@ -14,10 +14,11 @@ import { connected } from "../connected.ts";
 const names = { dnsNames: ["box"], ipAddresses: ["127.0.0.1"] };
 const node = { commonName: "system:node:box", organizations: ["system:nodes"] };
 
-async function keeping(cluster: Cluster) {
+async function keeping(cluster: Cluster, own = () => names) {
   const directory = await Deno.makeTempDir();
   const api = await connected(cluster, { subject: node });
   const leave = new AbortController();
+  const renamed = createListeners<void>();
   const seen: string[] = [];
   const troubles: (string | undefined)[] = [];
   const done = keepServingCertificate({
@@ -26,15 +27,15 @@ async function keeping(cluster: Cluster) {
       api,
       nodeName: "box",
       log: silent,
-      names: () => names,
-      renamed: createListeners<void>(),
+      names: own,
+      renamed,
     },
     files: createCertificateFiles(createHost(), directory, "kubelet-server"),
     changed: (pair) => seen.push(pair),
     troubled: (why) => troubles.push(why?.message),
   }, leave.signal);
   return {
-    ...{ directory, seen, troubles },
+    ...{ directory, seen, troubles, renamed },
     async [Symbol.asyncDispose]() {
       leave.abort();
       await done;
@@ -73,4 +74,19 @@ Deno.test("what nobody approves is told with what to do, and taken up when someb
   it.server.renew({ cert: kept.seen[0]!, key: kept.seen[0]!, clientCA: it.authority.cert });
   const answer = await ask(it.server.port, "/hello", { as: it.admin, ca: cluster.ca });
   assertEquals([answer.status, answer.server], [200, "system:node:box"]);
+});
+
+Deno.test("a node whose address changes while nobody has approved asks for the new one, and waits for the old one no more", async () => {
+  await using cluster = await startCluster();
+  const now = { ...names };
+  await using kept = await keeping(cluster, () => now);
+  const requests = () => cluster.world.store.list(kinds.request);
+  await until("it is asked", () => requests().length === 1);
+  now.ipAddresses = ["192.0.2.7"];
+  kept.renamed.tell();
+  await until("it is asked for the other", () => requests().length === 2);
+  cluster.world.settings.approveServing = true;
+  for (const request of requests()) cluster.world.store.put(kinds.request, { ...request });
+  await until("it is there", () => kept.seen.length > 0);
+  assertEquals(certificatesIn(kept.seen[0]!)[0]?.ipAddresses, ["192.0.2.7"]);
 });

@@ -3,7 +3,7 @@ import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/
 import { createApi } from "../../../../../agent/cluster/client/api.ts";
 import { createConnection } from "../../../../../agent/cluster/client/client.ts";
 import { createCredentials, fixedCredentials } from "../../../../../agent/cluster/client/credentials.ts";
-import { enroll, type Enrolling, joinedServer } from "../../../../../agent/cluster/join/enroll.ts";
+import { enroll, type Enrolling, writeKubeletFiles } from "../../../../../agent/cluster/join/enroll.ts";
 import { JoinFailure } from "../../../../../agent/cluster/join/join_failure.ts";
 import { parseKubeconfig } from "../../../../../agent/cluster/client/kubeconfig.ts";
 import { silentLog } from "../../../../../agent/lib/log.ts";
@@ -59,9 +59,9 @@ Deno.test("a host joins: the kubelet's files, what the cluster says about kubele
   assertStringIncludes(first.kubeletConfiguration!, "kind: KubeletConfiguration");
   assertStringIncludes(first.clusterConfiguration!, "dnsDomain: cluster.local");
   assertEquals(first.again, false);
+  await writeKubeletFiles(wanted);
   assertEquals(host.text(places.ca), cluster.ca);
   assertEquals(host.mode(places.kubeconfig), 0o600);
-  assertEquals(await joinedServer(host, places), cluster.url);
   const { api } = nodeApi(host, cluster);
   await api.ask({
     method: "POST",
@@ -74,6 +74,7 @@ Deno.test("a host joins: the kubelet's files, what the cluster says about kubele
 
   const changes = host.changes.length;
   assertEquals((await enroll(wanted, never())).again, true);
+  await writeKubeletFiles(wanted);
   assertEquals([signed(cluster), host.changes.length], [1, changes]);
   for (const path of host.changes.filter((c) => c.startsWith("writeFile")).map((c) => c.split(" ")[1]!)) {
     assert(!(host.text(path) ?? "").includes(wanted.token), path);
@@ -85,25 +86,33 @@ Deno.test("a death at any step is made up by joining again, with one request", a
   const host = hostOfToday();
   const wanted = await enrolling(cluster, host);
   const steps: [Parameters<FakeHost["fail"]>[0], string][] = [
+    ["writeFileAtomic", `${places.certificates}/kubelet-client.key.tmp`],
     ["symlink", `${places.certificates}/kubelet-client-updated.pem`],
-    ["writeFileAtomic", places.ca],
-    ["writeFileAtomic", places.kubeconfig],
   ];
   for (const [method, path] of steps) {
     host.fail(method, path, new Error("dies"));
     await assertRejects(() => enroll(wanted, never()), Error, "dies");
     host.fail(method, path, undefined);
-    assertEquals(await joinedServer(host, places), undefined);
   }
-  await enroll(wanted, never());
-  assertEquals([await joinedServer(host, places), signed(cluster)], [cluster.url, 1]);
+  assertEquals([(await enroll(wanted, never())).again, signed(cluster)], [false, 1]);
+});
+
+Deno.test("a certificate of another cluster, left by a join that died, is no hindrance: another one is asked for", async () => {
+  await using cluster = await startCluster();
+  await using other = await startCluster();
+  const host = hostOfToday();
+  await enroll(await enrolling(other, host), never());
+  assertEquals((await enroll(await enrolling(cluster, host), never())).again, false);
+  assertEquals(signed(cluster), 1);
 });
 
 Deno.test("a host of another cluster and a token that has ended are refused with what to do", async () => {
   await using cluster = await startCluster();
   await using other = await startCluster();
   const host = hostOfToday();
-  await enroll(await enrolling(other, host), never());
+  const elsewhere = await enrolling(other, host);
+  await enroll(elsewhere, never());
+  await writeKubeletFiles(elsewhere);
   const error = await assertRejects(
     async () => await enroll(await enrolling(cluster, host), never()),
     JoinFailure,

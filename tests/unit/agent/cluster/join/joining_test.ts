@@ -20,7 +20,8 @@ import { getCertificate, type SigningWanted } from "../../../../../agent/cluster
 import { silentLog } from "../../../../../agent/lib/log.ts";
 import { type Cluster, startCluster } from "../../../../fakes/cluster/cluster.ts";
 import { made } from "../../../../fakes/cluster/controllers.ts";
-import { asList, asObject } from "../../../../fakes/cluster/objects.ts";
+import { putBootstrapToken } from "../../../../fakes/cluster/kubeadm.ts";
+import { asList, asObject, asText } from "../../../../fakes/cluster/objects.ts";
 import { kinds } from "../../../../fakes/cluster/world.ts";
 import { createFakeHost } from "../../../../fakes/host.ts";
 import { until } from "../../../../fakes/until.ts";
@@ -82,6 +83,28 @@ Deno.test("another pin, another secret, an unknown token and a changed cluster-i
   for (const answer of [null, 7, {}, { data: null }, { data: { kubeconfig: 1 } }]) {
     assertStringIncludes(await failure(verifyClusterInfo(answer, wanted.token, [])), "holds no kubeconfig");
   }
+});
+
+Deno.test("who knows the token cannot slip in an authority beside the pinned one", async () => {
+  await using cluster = await startCluster();
+  await using attacker = await startCluster();
+  const wanted = await discovery(cluster);
+  const info = attacker.world.store.get(kinds.configMap, "kube-public", "cluster-info")!;
+  const kubeconfig = asText(asObject(info.data).kubeconfig)
+    .replace(btoa(attacker.ca), btoa(cluster.ca + attacker.ca));
+  assertStringIncludes(kubeconfig, btoa(cluster.ca + attacker.ca));
+  made(attacker.world, kinds.configMap, "kube-public", "cluster-info", { data: { kubeconfig } });
+  await putBootstrapToken(attacker.world, wanted.token);
+  const endpoint = new URL(attacker.url).host;
+  assertStringIncludes(
+    await failure(discoverByToken({ ...wanted, endpoint, timeout: 1 }, never())),
+    "cannot be reached",
+  );
+  assertEquals(
+    (await discoverByToken({ ...wanted, endpoint, pins: [] }, never())).ca,
+    cluster.ca + attacker.ca,
+    "without a pin the token's owner is believed",
+  );
 });
 
 Deno.test("signatures are those that Kubernetes makes: a known answer of its own tests (cluster-bootstrap/token/jws)", async () => {

@@ -62,6 +62,26 @@ Deno.test("joining twice asks for one certificate and writes nothing again", asy
   assertEquals(cluster.world.store.list(kinds.request).length, 1);
 });
 
+Deno.test("wherever a join dies after the certificate, the host counts as joined: it can be undone, and done again", async () => {
+  await using cluster = await startCluster();
+  for (
+    const path of [
+      "/var/lib/kubelet/config.yaml",
+      "/etc/kubernetes/kubelet.conf",
+      "/etc/kubernetes/pki/ca.crt",
+    ]
+  ) {
+    const host = hostOf();
+    host.fail("writeFileAtomic", path, new Error("dies"));
+    const { outcome } = await join(host, await asking(cluster));
+    assertEquals([outcome.done, host.text(path)], [false, undefined]);
+    host.fail("writeFileAtomic", path, undefined);
+    assert(host.text(joinedFile) !== undefined, path);
+    assert((await join(host, await asking(cluster))).outcome.done);
+    assert(host.text(path) !== undefined);
+  }
+});
+
 Deno.test("a private instance keeps its own places, whatever the cluster says", async () => {
   await using cluster = await startCluster();
   const host = hostOf();
