@@ -4,6 +4,7 @@
  * source talks to its devices (plugins).
  */
 import { join } from "@std/path";
+import { createListeners } from "../lib/listeners.ts";
 import type { Log } from "../lib/log.ts";
 import { aborted } from "../lib/pause.ts";
 import {
@@ -77,7 +78,8 @@ export function createDeviceLedger(o: DeviceLedgerOptions): DeviceLedger {
   /** Since when pods wait, and since when a resource is gone, on the clock that never jumps. */
   const waiting = new Map<string, number>();
   const lost = new Map<string, number>();
-  const listeners = new Set<(uids: ReadonlySet<string>) => void>();
+  const listeners = createListeners<ReadonlySet<string>>();
+  let follows = false;
   let connected = new Set<string>();
   let bootId = "";
   let written = "";
@@ -101,10 +103,6 @@ export function createDeviceLedger(o: DeviceLedgerOptions): DeviceLedger {
     return all.find((s) => s.offers().get(resource)!.connected) ?? all[0];
   };
 
-  const tell = (uids: ReadonlySet<string>) => {
-    for (const listener of listeners) listener(uids);
-  };
-
   const offersChanged = () => {
     const now = new Set([...offers()].filter(([, offer]) => offer.connected).map(([name]) => name));
     for (const name of connected) if (!now.has(name)) lost.set(name, o.host.monotonic());
@@ -113,7 +111,7 @@ export function createDeviceLedger(o: DeviceLedgerOptions): DeviceLedger {
       before.delete(name);
     }
     connected = now;
-    tell(new Set(asking.keys()));
+    listeners.tell(new Set(asking.keys()));
   };
 
   const snapshot = (): DeviceCheckpoint => ({
@@ -240,7 +238,7 @@ export function createDeviceLedger(o: DeviceLedgerOptions): DeviceLedger {
 
   /** Something was given back. */
   const tellWaiting = (uid: string) =>
-    tell(new Set([...asking].flatMap(([other, waits]) => waits && other !== uid ? [other] : [])));
+    listeners.tell(new Set([...asking].flatMap(([other, waits]) => waits && other !== uid ? [other] : [])));
 
   const drop = (uid: string, container?: string) => {
     if (container === undefined) grants.delete(uid);
@@ -275,10 +273,9 @@ export function createDeviceLedger(o: DeviceLedgerOptions): DeviceLedger {
     grants: () => grants,
     reports: () => deviceReports(o.sources, grants),
     subscribe(listener, signal) {
-      if (signal.aborted) return;
-      if (listeners.size === 0) { for (const source of o.sources) source.subscribe(offersChanged, signal); }
-      listeners.add(listener);
-      signal.addEventListener("abort", () => listeners.delete(listener), { once: true });
+      listeners.subscribe(listener, signal);
+      if (!follows) { for (const source of o.sources) source.subscribe(offersChanged, signal); }
+      follows = true;
     },
     outlook(desired) {
       const { uid, pod } = desired;

@@ -4,6 +4,7 @@
  */
 import type { CsiDriver, CsiDrivers, FoundPlugin, PluginTaker } from "../../agent/plugin_ports.ts";
 import { AgentError } from "../../agent/model/errors.ts";
+import { createListeners } from "../../agent/lib/listeners.ts";
 import { createTurns } from "../../agent/lib/turns.ts";
 import { type Channel, createChannel } from "../rpc/mod.ts";
 import { createDriver } from "./driver.ts";
@@ -28,19 +29,16 @@ export function createCsiDrivers(
   leave: AbortSignal,
 ): { drivers: CsiDrivers; taker: PluginTaker } {
   const registered = new Map<string, Registered>();
-  const listeners = new Set<(name: string) => void>();
+  const changes = createListeners<string>();
   // They outlive a driver: its next life must not begin with a volume that the last one is still busy with.
   const turns = createTurns();
-  const tell = (name: string) => {
-    for (const listener of [...listeners]) listener(name);
-  };
 
   function put(name: string, next: Registered | undefined): void {
     const before = registered.get(name);
     if (next === undefined) registered.delete(name);
     else registered.set(name, next);
     before?.channel.close();
-    tell(name);
+    changes.tell(name);
   }
 
   async function register(plugin: FoundPlugin, signal: AbortSignal): Promise<void> {
@@ -63,10 +61,7 @@ export function createCsiDrivers(
     drivers: {
       driver: (name) => registered.get(name)?.driver,
       all: () => [...registered.values()].map((r) => r.driver),
-      subscribe(listener, signal) {
-        listeners.add(listener);
-        signal.addEventListener("abort", () => listeners.delete(listener), { once: true });
-      },
+      subscribe: changes.subscribe,
     },
     taker: {
       validate: (plugin) => validate(plugin, registered.get(plugin.name)?.plugin),

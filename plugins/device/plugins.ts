@@ -3,6 +3,7 @@
  * one that goes is remembered for five minutes, with nothing of it to be given. Source: kubernetes
  * pkg/kubelet/cm/devicemanager. Not for: the calls (plugin.ts), the registration socket (registration.ts).
  */
+import { createListeners } from "../../agent/lib/listeners.ts";
 import type { Log } from "../../agent/lib/log.ts";
 import { pause } from "../../agent/lib/pause.ts";
 import type { Device, DeviceOffer } from "../../agent/model/devices.ts";
@@ -71,7 +72,7 @@ interface Entry {
 
 export function createDevicePlugins(o: DevicePluginsOptions): DevicePlugins {
   const entries = new Map<string, Entry>();
-  const listeners = new Set<() => void>();
+  const changes = createListeners<void>();
 
   const toReport = ({ resource, socket, state, error, since }: Entry): PluginReport => ({
     name: resource,
@@ -86,7 +87,7 @@ export function createDevicePlugins(o: DevicePluginsOptions): DevicePlugins {
 
   const changed = () => {
     o.report([...entries.values()].filter((e) => !e.found).map(toReport));
-    for (const listener of listeners) listener();
+    changes.tell();
   };
 
   const show = (entry: Entry, state: Entry["state"], error: string) => {
@@ -162,11 +163,7 @@ export function createDevicePlugins(o: DevicePluginsOptions): DevicePlugins {
         [...entries.values()].filter((e) => e.calls !== undefined || e.devices.length > 0)
           .map((e) => [e.resource, offerOf(e)]),
       ),
-    subscribe(listener, signal) {
-      if (signal.aborted) return;
-      listeners.add(listener);
-      signal.addEventListener("abort", () => listeners.delete(listener), { once: true });
-    },
+    subscribe: changes.subscribe,
     preferred: (resource, of, signal) =>
       entries.get(resource)?.calls?.preferred(of, signal) ?? Promise.resolve(undefined),
     allocate: async (resource, ids, signal) => await callsOf(resource).allocate(ids, signal),

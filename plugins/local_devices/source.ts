@@ -1,4 +1,5 @@
 /** What the sources of this directory have in common: offers that are told when they change. Not for: finding devices. */
+import { createListeners } from "../../agent/lib/listeners.ts";
 import type { ContainerEdits } from "../../agent/model/edits.ts";
 import { AgentError, errorText } from "../../agent/model/errors.ts";
 import type { Device, DeviceOffer, DeviceSource } from "../../agent/plugin_ports.ts";
@@ -13,18 +14,14 @@ export function createLocalSource(
   name: string,
   allocate: (resource: string, ids: readonly string[], signal: AbortSignal) => Promise<ContainerEdits>,
 ): LocalSource {
-  const listeners = new Set<() => void>();
+  const changes = createListeners<void>();
   let offers: ReadonlyMap<string, DeviceOffer> = new Map();
   let told = "[]";
   return {
     source: {
       name,
       offers: () => offers,
-      subscribe(listener, signal) {
-        if (signal.aborted) return;
-        listeners.add(listener);
-        signal.addEventListener("abort", () => listeners.delete(listener), { once: true });
-      },
+      subscribe: changes.subscribe,
       preferred: () => Promise.resolve(undefined),
       async allocate(resource, ids, signal) {
         try {
@@ -49,7 +46,7 @@ export function createLocalSource(
           preStarts: false,
         }]),
       );
-      for (const listener of listeners) listener();
+      changes.tell();
     },
   };
 }
