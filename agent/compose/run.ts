@@ -10,7 +10,6 @@ import type { Host } from "../ports.ts";
 import type { Service } from "../agent.ts";
 import { buildInfo } from "../build_info.ts";
 import { createMetrics, type Metrics } from "../lib/metrics.ts";
-import { createListeners } from "../lib/listeners.ts";
 import { aborted } from "../lib/pause.ts";
 import { runForever } from "../lib/tasks.ts";
 import { nodeResources } from "../model/devices.ts";
@@ -18,8 +17,7 @@ import { runLogRotation } from "../node/log_rotation.ts";
 import { runStorageLimits } from "../node/storage_limits.ts";
 import { type NodeResources, runNodeStatus, type RuntimeView } from "../node/status.ts";
 import { runRuntimeWatch } from "../reconcile/watch_runtime.ts";
-import { mergeSnapshots } from "../sources/merge.ts";
-import { type Desired, noObjects, type Snapshot } from "../model/wish.ts";
+import type { Snapshot } from "../model/wish.ts";
 import { watchManifests } from "../sources/static_dir.ts";
 import type { Cri } from "../../plugins/cri/mod.ts";
 import type { Notifier } from "../../plugins/systemd/mod.ts";
@@ -42,6 +40,7 @@ import { createPlacementParts, followPlacement, servePodResources } from "./plac
 import { createPodParts, type PodParts } from "./pods.ts";
 import { createHeartbeat, systemdService } from "./liveness.ts";
 import { runSlimming } from "./slim.ts";
+import { createWanted } from "./wanted.ts";
 import { chooseRuntime, type ChosenRuntime, startManaged } from "./runtime.ts";
 
 export interface RunOptions {
@@ -113,22 +112,8 @@ export async function createServices(o: RunOptions, signal: AbortSignal): Promis
   store.subscribe((change) => {
     if (change.kind === "pod" && isEnded(change.pod)) parts.reconciler.readmit();
   }, signal);
-  const snapshots = new Map<string, Snapshot>();
   const expected = [source, ...(link === undefined ? [] : [clusterSource])];
-  const updates = createListeners<Desired>();
-  let wasComplete = false;
-  const publish = (name: string) => (snapshot: Snapshot) => {
-    snapshots.set(name, snapshot);
-    const desired = mergeSnapshots(snapshots, expected);
-    store.setProblems(source, desired.problems);
-    if (link !== undefined) link.objects = desired.clusterObjects ?? noObjects;
-    const complete = desired.complete && snapshots.get(source)?.readable !== false;
-    // First: pods ask for their claims. Those of a cluster are bound there.
-    if (name === source || complete !== wasComplete) parts.claims.update({ ...desired, complete });
-    wasComplete = complete;
-    parts.reconciler.update(desired);
-    updates.tell(desired);
-  };
+  const { snapshots, updates, publish } = createWanted({ store, link, parts, own: source, expected });
   const heartbeat = createHeartbeat(host);
   let listedAt = host.monotonic();
   let view: RuntimeView | undefined;

@@ -1,58 +1,7 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
-import { watchManifests } from "../../../../agent/sources/static_dir.ts";
 import { mergeSnapshots } from "../../../../agent/sources/merge.ts";
-import type { Snapshot } from "../../../../agent/model/wish.ts";
 import { createFakeHost, type FakeHost } from "../../../fakes/host.ts";
-
-const pod = (name: string, image = "demo:1") =>
-  `apiVersion: v1
-kind: Pod
-metadata: {name: ${name}}
-spec:
-  containers:
-    - {name: main, image: "${image}"}
-`;
-interface Run {
-  host: FakeHost;
-  snapshots: Snapshot[];
-  newest(): Snapshot;
-  pods(): string[];
-  errors(): string[];
-  /** Waits for a snapshot, the newest included. */
-  until(is: (snapshot: Snapshot) => boolean): Promise<Snapshot>;
-  stop(): Promise<void>;
-}
-
-function start(host: FakeHost, options: { lastGoodPath?: string } = {}): Run {
-  const leaving = new AbortController();
-  const snapshots: Snapshot[] = [];
-  let told = () => {};
-  const running = watchManifests({
-    ...{ host, directory: "/manifests", nodeName: "node1", signal: leaving.signal },
-    ...options,
-    onSnapshot(snapshot) {
-      snapshots.push(snapshot);
-      told();
-    },
-  });
-  const newest = () => snapshots.at(-1)!;
-  return {
-    ...{ host, snapshots, newest },
-    pods: () => [...newest().pods.keys()].sort(),
-    errors: () => newest().problems.filter((p) => p.severity === "error").map((p) => p.message),
-    async until(is) {
-      while (snapshots.length === 0 || !is(newest())) await new Promise<void>((resolve) => told = resolve);
-      return newest();
-    },
-    async stop() {
-      leaving.abort();
-      await running;
-    },
-  };
-}
-
-const image = (snapshot: Snapshot, key: string) => snapshot.pods.get(key)?.pod.spec?.containers[0]?.image;
-const withError = (s: Snapshot) => s.problems.some((p) => p.severity === "error");
+import { image, pod, start, withError } from "./watching.ts";
 
 Deno.test("a file that is there becomes a pod with node name, uid and annotations", async () => {
   const run = start(createFakeHost({ files: { "/manifests/web.yaml": pod("web") } }));
@@ -311,58 +260,6 @@ Deno.test("a lost event is made good by the slow look", async () => {
   await run.stop();
 });
 
-Deno.test("over a restart a file that is broken keeps the pod it described, for the owner's eyes only", async () => {
-  const host = createFakeHost({ files: { "/manifests/web.yaml": pod("web") } });
-  const lastGoodPath = "/state/agent/last-good.json";
-  const first = start(host, { lastGoodPath });
-  await host.advance(5_000);
-  await first.stop();
-  assertEquals(host.mode(lastGoodPath), 0o600);
-  await host.writeFile("/manifests/web.yaml", "kind: Pod\napiVersion: [");
-  await host.advance(5_000);
-  const second = start(host, { lastGoodPath });
-  await host.advance(0);
-  const snapshot = await second.until(withError);
-  assertEquals(image(snapshot, "default/web"), "demo:1");
-  assert(second.snapshots.every((s) => s.pods.has("default/web")));
-  await second.stop();
-  await host.remove("/manifests/web.yaml");
-  const third = start(host, { lastGoodPath });
-  await host.advance(1_000);
-  assertEquals(third.pods(), [], "a file that vanished meanwhile takes its pod with it");
-  await third.stop();
-});
-
-Deno.test("leaving saves what was not saved yet; a damaged state file is a warning", async () => {
-  const host = createFakeHost({ files: { "/manifests/web.yaml": pod("web") } });
-  const first = start(host, { lastGoodPath: "/state/last-good.json" });
-  await host.advance(0);
-  await first.stop();
-  assertStringIncludes(host.text("/state/last-good.json") ?? "", "demo:1");
-  await host.writeFile("/state/last-good.json", "{");
-  const second = start(host, { lastGoodPath: "/state/last-good.json" });
-  await host.advance(5_000);
-  assertEquals(second.newest().problems.map((p) => [p.severity, p.file]), [[
-    "warning",
-    "/state/last-good.json",
-  ]]);
-  assertEquals(second.pods(), ["default/web"]);
-  await second.stop();
-});
-
-Deno.test("a directory that does not exist at the start is a problem, and the pods of before stay", async () => {
-  const host = createFakeHost({ files: { "/manifests/web.yaml": pod("web") } });
-  const first = start(host, { lastGoodPath: "/state/last-good.json" });
-  await host.advance(5_000);
-  await first.stop();
-  await host.removeTree("/manifests");
-  const second = start(host, { lastGoodPath: "/state/last-good.json" });
-  await host.advance(0);
-  assertEquals(second.pods(), ["default/web"]);
-  assertEquals([second.errors().length, second.newest().readable], [1, false]);
-  await second.stop();
-});
-
 Deno.test("pods of files that did not change are the same values in every snapshot", async () => {
   const run = start(createFakeHost({ files: { "/manifests/a.yaml": pod("a") } }));
   await run.host.advance(1_000);
@@ -385,16 +282,4 @@ Deno.test("a broken file from the future is judged, too", async () => {
   await host.advance(100);
   assertStringIncludes(run.errors()[0]!, "not YAML");
   await run.stop();
-});
-
-Deno.test("a file that breaks right after a good edit is not waited for: the good version is kept at once", async () => {
-  const host = createFakeHost({ files: { "/manifests/web.yaml": pod("web") } });
-  const first = start(host, { lastGoodPath: "/state/last-good.json" });
-  await host.advance(2000);
-  await host.writeFile("/manifests/web.yaml", pod("web", "demo:2"));
-  await host.settle();
-  await host.writeFile("/manifests/web.yaml", "kind: [");
-  await host.settle();
-  assertStringIncludes(host.text("/state/last-good.json") ?? "", "demo:2");
-  await first.stop();
 });
