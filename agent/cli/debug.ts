@@ -127,12 +127,19 @@ async function writeLog({ client, pod, name, io }: Debugged): Promise<void> {
   for await (const bytes of client.bytes(`/${path}?follow=true`, io.signal)) await io.out(bytes);
 }
 
-/** Talks with the container. Resolves to whether it has said anything. */
+interface Talk {
+  /** Whether the container has said anything. */
+  heard: boolean;
+  /** Why it could not be talked with: one that is quicker than we are has ended by then. */
+  failure?: unknown;
+}
+
+/** Talks with the container until it, or the connection, ends. */
 async function attachTo(
   { client, pod, name, io }: Debugged,
   container: EphemeralContainer,
   quiet: boolean,
-): Promise<boolean> {
+): Promise<Talk> {
   let heard = false;
   const hear = <T>(write: (chunk: T) => Promise<void>) => (chunk: T) => {
     heard = true;
@@ -142,8 +149,12 @@ async function attachTo(
   const plan = planAttach(container, true, container.tty === true, io.input.isTerminal);
   if (!quiet && plan.raw) await io.err("If you don't see a command prompt, try pressing enter.\n");
   const ends = { ...io, out: hear(io.out), err: hear(io.err) };
-  await converseHere(client, sessionPath("attach", target, plan), plan, ends);
-  return heard;
+  try {
+    await converseHere(client, sessionPath("attach", target, plan), plan, ends);
+    return { heard };
+  } catch (failure) {
+    return { heard, failure };
+  }
 }
 
 /** Stays with the container until it has ended; resolves to its exit status. */
@@ -159,18 +170,19 @@ async function stayWith(debugged: Debugged, container: EphemeralContainer, quiet
     throw new CommandError(`container ${name} does not start: ${terminated.message ?? startError}`);
   }
   const talks = container.stdin === true && terminated === undefined;
-  const heard = talks && await attachTo(debugged, container, quiet);
+  const talk = talks ? await attachTo(debugged, container, quiet) : undefined;
   if (!talks) await writeLog(debugged);
   const patience = AbortSignal.any([io.signal, AbortSignal.timeout(patienceMs)]);
   const ended = await untilStatus(debugged, ({ state }) => state?.terminated !== undefined, patience);
   if (ended === undefined) {
+    if (talk?.failure !== undefined) throw talk.failure;
     if (!quiet) {
       await io.err(`container ${name} runs on: agent attach ${pod.metadata?.name} -c ${name} -it\n`);
     }
     return io.signal.aborted ? 130 : 0;
   }
   // An attachment misses what was written before it: of a short command, everything.
-  if (talks && !heard) await writeLog(debugged);
+  if (talk?.heard === false) await writeLog(debugged);
   return ended.state!.terminated!.exitCode;
 }
 

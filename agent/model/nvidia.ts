@@ -80,7 +80,8 @@ export function placesOfLibrary(path: string, machine: string): string[] {
   return unique([path, ...directories.flatMap((each) => names.map((it) => `${each}/${it}`))]);
 }
 
-export const programDirectories: readonly string[] = ["/usr/bin", "/usr/local/nvidia/bin", "/opt/nvidia/bin"];
+/** A driver's folder of its own comes first: what is in /usr/bin beside it may be a script that is of use only there. */
+export const programDirectories: readonly string[] = ["/usr/local/nvidia/bin", "/opt/nvidia/bin", "/usr/bin"];
 
 export const placesOfProgram = (path: string): string[] =>
   unique([path, `/usr/bin/${nameOf(path)}`, `/usr/local/nvidia/bin/${nameOf(path)}`]);

@@ -19,8 +19,11 @@ export interface AdmissionOptions {
 }
 
 export interface Admission {
-  /** Judges all wanted pods anew; returns the uids of those that fare otherwise than before. */
-  judge(pods: Iterable<DesiredPod>): string[];
+  /**
+   * Judges all wanted pods anew; returns the uids of those that fare otherwise than before. `all`: there are no others;
+   * else what was said of those that are not told of yet is remembered.
+   */
+  judge(pods: Iterable<DesiredPod>, all: boolean): string[];
   /** Why the pod is refused; `undefined`: it is not. */
   refusal(uid: string): PodEnd | undefined;
 }
@@ -41,17 +44,18 @@ export function createAdmission(o: AdmissionOptions): Admission {
   };
 
   return {
-    judge(pods) {
-      const all = [...pods];
-      const over = all.filter(({ pod }) => isOverAtApi(pod)).map(({ uid }) => uid);
+    judge(pods, all) {
+      const wanted = [...pods];
+      const over = wanted.filter(({ pod }) => isOverAtApi(pod)).map(({ uid }) => uid);
       const ended = new Set(
         [...over, ...o.store.pods().filter(isEnded).map((p) => p.metadata?.uid ?? "")],
       );
       const before = verdicts;
       const known = { verdicts: before, pods: judged };
-      verdicts = admitPods(all, known, (uid) => ended.has(uid), o.node());
-      judged = new Map(all.map(({ uid, pod }) => [uid, pod]));
-      const changed = all.filter(({ uid }) => !sameEnd(verdicts.get(uid), before.get(uid)));
+      const told = admitPods(wanted, known, (uid) => ended.has(uid), o.node());
+      verdicts = all ? told : new Map([...before, ...told]);
+      judged = new Map(wanted.map(({ uid, pod }) => [uid, pod]));
+      const changed = wanted.filter(({ uid }) => !sameEnd(verdicts.get(uid), before.get(uid)));
       for (const desired of changed) {
         const refusal = verdicts.get(desired.uid);
         if (refusal !== undefined) tell(desired, refusal);

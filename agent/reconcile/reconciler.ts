@@ -151,7 +151,8 @@ export function createReconciler(o: ReconcilerOptions, leave: AbortSignal): Reco
     wantedPods().some((p) => p.uid === uid) ? workers.get(uid) : undefined;
 
   /** What waits for more resources takes as much of the node as it has, not as it asks for. */
-  const judge = () => o.admission?.judge(wantedPods().map(allocations.given)) ?? [];
+  const judge = () =>
+    o.admission?.judge(wantedPods().map(allocations.given), latest?.complete === true) ?? [];
 
   const readmit = () => {
     for (const uid of judge()) workers.get(uid)?.nudge();

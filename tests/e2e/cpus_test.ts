@@ -21,10 +21,13 @@ const limits = { cpu: "1", memory: "32Mi" };
 const own = podOf("own", [shell("main", stay, { resources: { limits } })]);
 const free = podOf("free", [shell("main", stay)]);
 
-/** Waits for the cgroup of its container. */
+/** Waits for the cgroup of its container; in v2 one that was told nothing has the CPUs of those above. */
 async function untilOn(agent: AgentUnderTest, name: string, cpus: string): Promise<void> {
   const pod = (await agent.pod(name))!;
-  await until(`${name} runs on ${cpus}`, () => value(agent, pod, "main", ["cpuset.cpus"]) === cpus);
+  await until(
+    `${name} runs on ${cpus}`,
+    () => value(agent, pod, "main", ["cpuset.cpus.effective", "cpuset.cpus"]) === cpus,
+  );
 }
 
 /** Of the container's first process, not of the one that asks. */

@@ -43,8 +43,8 @@ Deno.test("debug: ephemeral containers see their target, end once, outlive a cra
   // What is written before anybody is attached is not lost.
   for (const how of ["-qi", "--attach"]) {
     const short = ["debug", "web", how, "-q", "--image", demoImage, "--", "sh", "-c", "echo said; exit 3"];
-    const { code, stdout } = await cliWith(new Uint8Array(), agent, ...short);
-    assertEquals([code, new TextDecoder().decode(stdout)], [3, "said\n"], how);
+    const { code, stdout, stderr } = await cliWith(new Uint8Array(), agent, ...short);
+    assertEquals([code, new TextDecoder().decode(stdout)], [3, "said\n"], `${how}: ${stderr}`);
   }
 
   const custom = `${agent.directory}/custom.yaml`;
