@@ -159,8 +159,7 @@ const writing = {
       await removing.remove(temporary);
       throw error;
     }
-    using directory = await Deno.open(dirname(path), { read: true });
-    await directory.sync();
+    await keepDirectory(dirname(path));
   },
   symlink: (target: string, path: string) => Deno.symlink(target, path),
   rename: (from: string, to: string) => Deno.rename(from, to),
@@ -169,6 +168,16 @@ const writing = {
     return callLibc(`change the owner of ${path}`, (c) => c.lchown(cString(path), uid >>> 0, gid >>> 0));
   },
 };
+
+/** What was renamed in it is there after a power cut, too. */
+async function keepDirectory(path: string): Promise<void> {
+  const directory = await Deno.open(path, { read: true });
+  try {
+    await directory.sync();
+  } finally {
+    directory.close();
+  }
+}
 
 async function writeDurably(path: string, content: Uint8Array, mode: number): Promise<void> {
   using file = await Deno.open(path, { write: true, createNew: true, mode: 0o600 });

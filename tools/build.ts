@@ -22,11 +22,28 @@ const v8Flags = ["--max-semi-space-size=2", "--expose-gc"];
 const flags = ["-A", "-q", "--no-config", `--v8-flags=${v8Flags.join(",")}`];
 
 async function bundleProgram(directory: string): Promise<string> {
-  const out = join(directory, "bundle.js");
-  const entry = Deno.env.get("ENTRY") ?? "agent/main.ts";
+  const bundle = async (...flags: string[]) => {
+    const out = join(directory, "bundle.js");
+    const entry = Deno.env.get("ENTRY") ?? "agent/main.ts";
+    await capture(Deno.execPath(), ["bundle", "-q", "--platform", "deno", ...flags, "-o", out, entry], root);
+    return await Deno.readTextFile(out);
+  };
   // Minified it is half as long, and leaves 3 MB less resident.
-  await capture(Deno.execPath(), ["bundle", "-q", "--platform", "deno", "--minify", "-o", out, entry], root);
-  return lazyRequire(await Deno.readTextFile(out));
+  const minified = await bundle("--minify");
+  proveUsing(await bundle(), minified);
+  return lazyRequire(minified);
+}
+
+/** The bundler puts a value of `using` that is used once where it is used, and then nobody disposes of it. */
+export function proveUsing(plain: string, minified: string): void {
+  const count = (text: string) => text.match(/\busing [\w$]+ ?= ?/g)?.length ?? 0;
+  if (count(plain) === count(minified)) return;
+  throw new Error(
+    `${count(plain) - count(minified)} of ${
+      count(plain)
+    } "using" are lost by --minify: those whose value is ` +
+      "used once; write try and finally there",
+  );
 }
 
 /**
