@@ -1,4 +1,4 @@
-// NVIDIA's driver as recorded trees below a directory of the test's own; no GPU was there. Needs root, for mknod.
+// NVIDIA's driver as recorded trees below a directory of the test's own; tests/gpu has real ones. Needs root, for mknod.
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { dirname } from "@std/path";
 import { AgentError } from "../../../../agent/model/errors.ts";
@@ -216,4 +216,50 @@ Deno.test("what the driver says of itself is read with care", () => {
     "libnvidia-pkcs11-openssl3.so.580.159.04",
   ];
   assertEquals(names.filter(isNvidiaLibrary), ["libcuda.so.1", "libnvidia-pkcs11-openssl3.so.580.159.04"]);
+});
+
+/** As the driver 580 told of an H200 in a virtual machine. */
+const recorded = {
+  information: `Model: \t\t NVIDIA H200
+IRQ:   \t\t 41
+GPU UUID: \t GPU-00000000-0000-0000-0000-000000000000
+Video BIOS: \t 96.00.a5.00.1a
+Bus Type: \t PCIe
+DMA Size: \t 52 bits
+DMA Mask: \t 0xfffffffffffff
+Bus Location: \t 0000:00:06.0
+Device Minor: \t 0
+GPU Firmware: \t 580.159.04
+GPU Excluded:\t No
+`,
+  version:
+    "NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  580.159.04  Release Build  (nixbld@)  \n" +
+    "GCC version:  gcc version 15.3.0 (GCC) \n",
+  /** Of /usr/local/nvidia/lib64, by the names that ldconfig knows. */
+  compute: [
+    ..."cuda.so.1 cudadebugger.so.1 nvidia-allocator.so.1 nvidia-cfg.so.1 nvidia-encode.so.1".split(" "),
+    ..."nvidia-gpucomp.so.580.159.04 nvidia-ml.so.1 nvidia-nvvm.so.4 nvidia-opencl.so.1".split(" "),
+    ..."nvidia-opticalflow.so.1 nvidia-pkcs11-openssl3.so.580.159.04 nvidia-ptxjitcompiler.so.1".split(" "),
+    ..."nvcuvid.so.1 vdpau_nvidia.so.1".split(" "),
+  ],
+  graphics: [
+    ..."EGL_nvidia.so.0 GLESv1_CM_nvidia.so.1 GLESv2_nvidia.so.2 GLX_nvidia.so.0".split(" "),
+    ..."nvidia-eglcore.so.580.159.04 nvidia-fbc.so.1 nvidia-glcore.so.580.159.04".split(" "),
+    ..."nvidia-glsi.so.580.159.04 nvidia-glvkspirv.so.580.159.04 nvidia-rtcore.so.580.159.04".split(" "),
+    ..."nvidia-tls.so.580.159.04 nvoptix.so.1".split(" "),
+  ],
+};
+
+Deno.test("of a real driver 580 all that computes is given, and nothing of what draws", () => {
+  assertEquals(parseGpu("0000:00:06.0", recorded.information), {
+    bus: "0000:00:06.0",
+    minor: 0,
+    model: "NVIDIA H200",
+  });
+  assertEquals(parseDriver(recorded.version), { version: "580.159.04", machine: "x86_64" });
+  const cache = [...recorded.graphics, ...recorded.compute].flatMap((name) => [
+    `\tlib${name} (libc6,x86-64) => /usr/local/nvidia/lib64/lib${name}`,
+    `\tlib${name.replace(/\.so.*/, ".so")} (libc6,x86-64) => /lib/lib${name.replace(/\.so.*/, ".so")}`,
+  ]).join("\n");
+  assertEquals(librariesOf(cache), recorded.compute.map((name) => `/usr/local/nvidia/lib64/lib${name}`));
 });
