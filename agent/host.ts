@@ -54,8 +54,9 @@ const reading = {
   stat: (path: string) => unlessMissing(Deno.stat(path).then(fileStat)),
   async statfs(path: string): Promise<Capacity | undefined> {
     try {
-      const { bsize, blocks, bavail, files, ffree } = await statfs(path);
-      return { capacity: bsize * blocks, available: bsize * bavail, inodes: files, inodesFree: ffree };
+      const { bsize, blocks, bavail, bfree, files, ffree } = await statfs(path);
+      const bytes = { capacity: bsize * blocks, available: bsize * bavail, free: bsize * bfree };
+      return { ...bytes, inodes: files, inodesFree: ffree };
     } catch (error) {
       if ((error as { code?: unknown }).code === "ENOENT") return undefined;
       throw error;
@@ -93,6 +94,7 @@ function fileStat(found: Deno.FileInfo): FileStat {
   return {
     kind: kindOf(found),
     size: found.size,
+    ...(found.blocks !== null && { allocated: found.blocks * 512 }),
     mode: (found.mode ?? 0) & 0o7777,
     uid: found.uid ?? 0,
     gid: found.gid ?? 0,

@@ -22,6 +22,8 @@ import type { Container, ServiceAccountTokenProjection, VolumeMountStatus } from
 export interface FileStat {
   kind: "file" | "directory" | "symlink" | "socket" | "block" | "char" | "fifo";
   size: number;
+  /** Bytes on disk, where that is told. */
+  allocated?: number;
   mode: number;
   uid: number;
   gid: number;

@@ -2,9 +2,12 @@
  * What `/metrics` says, under the kubelet's names where the meaning is the same: counted when somebody asks, not before.
  * Source: kubernetes pkg/kubelet/metrics; the Prometheus client conventions for process_*. Not for: the registry.
  */
+import { buildInfo } from "../build_info.ts";
 import type { CallMetrics, Metrics } from "../lib/metrics.ts";
 import type { Pod } from "../model/gen/v1.ts";
+import { kubeletVersion } from "../model/kubernetes_version.ts";
 import { volumeMetrics } from "../model/volume_stats.ts";
+import { SOURCE } from "../model/wish.ts";
 import type { VolumeMeter } from "../node/volume_meter.ts";
 import type { StatusStore } from "../status_store.ts";
 
@@ -41,6 +44,8 @@ const callsNamed = (names: Record<string, string>): CallMetrics => ({
 export const runtimeCalls = callsNamed(operations);
 export const imageCalls = callsNamed(imageOperations);
 
+const isFromFile = (pod: Pod) => pod.metadata?.annotations?.[SOURCE] !== "api";
+const hasEnded = ({ status }: Pod) => status?.phase === "Succeeded" || status?.phase === "Failed";
 const isRunning = (pod: Pod) => pod.status?.phase === "Running";
 
 const containerStates = (pods: readonly Pod[]): Record<string, number> => {
@@ -56,10 +61,52 @@ const containerStates = (pods: readonly Pod[]): Record<string, number> => {
   return counts;
 };
 
-/** Seconds of processor time, from /proc/self/stat (fields utime and stime, in ticks of 1/100 s). */
-function processorSeconds(): number {
+/** Fields utime and stime (in ticks of 1/100 s) and vsize of /proc/self/stat. */
+function processTimes(): { processorSeconds: number; virtualMemory: number } {
   const fields = Deno.readTextFileSync("/proc/self/stat").replace(/^.*\) /, "").split(" ");
-  return (Number(fields[11]) + Number(fields[12])) / 100;
+  return {
+    processorSeconds: (Number(fields[11]) + Number(fields[12])) / 100,
+    virtualMemory: Number(fields[20]),
+  };
+}
+
+function processFiles(): { open: number; most: number } {
+  const limits = Deno.readTextFileSync("/proc/self/limits");
+  return {
+    open: [...Deno.readDirSync("/proc/self/fd")].length,
+    most: Number(/^Max open files +(\d+)/m.exec(limits)?.[1] ?? 0),
+  };
+}
+
+/** Names are those of every Prometheus client. @param counted processor seconds that were told before; returns the new ones */
+function tellOfProcess(metrics: Metrics, startedAt: number, counted: number): number {
+  const gauge = (name: string, help: string, value: number) => metrics.gauge(name, help).set(value);
+  const { processorSeconds, virtualMemory } = processTimes();
+  const { open, most } = processFiles();
+  gauge("process_resident_memory_bytes", "Resident memory size in bytes.", Deno.memoryUsage().rss);
+  gauge("process_virtual_memory_bytes", "Virtual memory size in bytes.", virtualMemory);
+  gauge("process_open_fds", "Number of open file descriptors.", open);
+  gauge("process_max_fds", "Maximum number of open file descriptors.", most);
+  gauge("process_start_time_seconds", "Start time since the epoch in seconds.", startedAt / 1000);
+  metrics.counter("process_cpu_seconds_total", "Total user and system CPU time spent in seconds.")
+    .inc({}, processorSeconds - counted);
+  return processorSeconds;
+}
+
+/** As the kubelet that this agent stands for names itself: dashboards look for versions that differ. */
+function tellOfBuild(metrics: Metrics): void {
+  const gitVersion = kubeletVersion(buildInfo().version);
+  const [, major = "", minor = ""] = /^v(\d+)\.(\d+)/.exec(gitVersion) ?? [];
+  metrics.gauge(
+    "kubernetes_build_info",
+    "A metric with a constant '1' value labeled by version and platform.",
+  )
+    .set(1, {
+      git_version: gitVersion,
+      major,
+      minor,
+      platform: `linux/${Deno.build.arch === "aarch64" ? "arm64" : "amd64"}`,
+    });
 }
 
 /** Brings the gauges up to date and prints everything. */
@@ -69,6 +116,7 @@ export function createMetricsPage(
   const { metrics, store } = o;
   const restarts = metrics.gauge("agent_container_restarts", "Restarts of all containers that are known.");
   let counted = 0;
+  tellOfBuild(metrics);
   return async (signal) => {
     const volumes = await o.volumes.look(signal);
     const pods = store.pods();
@@ -78,12 +126,17 @@ export function createMetricsPage(
     metrics.gauge("kubelet_running_pods", "Number of pods that have a running pod sandbox.").set(
       pods.filter(isRunning).length,
     );
-    metrics.gauge("kubelet_desired_pods", "Number of pods the agent is being instructed to run.").set(
-      pods.length,
-      {
-        static: "true",
-      },
+    const desired = metrics.gauge(
+      "kubelet_desired_pods",
+      "Number of pods the agent is being instructed to run.",
     );
+    const active = metrics.gauge("kubelet_active_pods", "Number of pods that have not ended.");
+    for (const isStatic of [true, false]) {
+      const own = pods.filter((pod) => isFromFile(pod) === isStatic);
+      const labels = { static: `${isStatic}` };
+      desired.set(own.length, labels);
+      active.set(own.filter((pod) => !hasEnded(pod)).length, labels);
+    }
     const containers = metrics.gauge("kubelet_running_containers", "Number of containers by state.");
     for (const [state, count] of Object.entries(containerStates(pods))) {
       containers.set(count, { container_state: state });
@@ -94,17 +147,7 @@ export function createMetricsPage(
     metrics.gauge("agent_problems", "Problems of manifests, images and configuration.").set(
       store.problems().length,
     );
-    metrics.gauge("process_resident_memory_bytes", "Resident memory size in bytes.").set(
-      Deno.memoryUsage().rss,
-    );
-    metrics.counter("process_cpu_seconds_total", "Total user and system CPU time spent in seconds.").inc(
-      {},
-      processorSeconds() - counted,
-    );
-    counted = processorSeconds();
-    metrics.gauge("process_start_time_seconds", "Start time since the epoch in seconds.").set(
-      o.startedAt / 1000,
-    );
+    counted = tellOfProcess(metrics, o.startedAt, counted);
     return metrics.render() + volumeMetrics(pods, volumes);
   };
 }

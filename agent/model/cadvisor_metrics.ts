@@ -9,7 +9,7 @@ import type { CgroupReading, InterfaceReading, PodReading, Traffic } from "./cgr
 import type { ContainerStatus, Pod } from "./gen/v1.ts";
 import { family, type Sample } from "./resource_metrics.ts";
 import type { NodeReading } from "./stats_node.ts";
-import type { Capacity } from "./stats_parts.ts";
+import { type Capacity, usedOf } from "./stats_parts.ts";
 import type { NodeUsage, SystemReading } from "./usage.ts";
 
 export interface CadvisorFacts {
@@ -47,14 +47,14 @@ function nodeRow({ usage, node, disk, devices, machine }: CadvisorFacts): Row {
     reading: {
       ...usage.node,
       ...{ pageFaults: node.pageFaults, majorPageFaults: node.majorPageFaults, pressure: node.pressure },
-      swap: node.swap.used,
+      ...{ swap: node.swap.used, io: node.io },
       ...(node.tasks.now === undefined ? {} : { threads: node.tasks.now }),
       limits: { cpuShares: 1024, cpuPeriod: 100_000, memory: machine.memory },
     },
     fs: {
       device,
       capacity,
-      ...(capacity === undefined ? {} : { used: capacity.capacity - capacity.available }),
+      ...(capacity === undefined ? {} : { used: usedOf(capacity) }),
     },
     startedAt: Math.floor(node.bootedAt / 1000),
     devices,

@@ -14,7 +14,7 @@ export const filesV1 = {
   cpu: ["cpu.stat"],
   memory: [
     ...["memory.usage_in_bytes", "memory.max_usage_in_bytes", "memory.kmem.usage_in_bytes", "memory.stat"],
-    ...["memory.failcnt", "memory.oom_control", "memory.memsw.limit_in_bytes"],
+    ...["memory.failcnt", "memory.oom_control", "memory.limit_in_bytes", "memory.memsw.limit_in_bytes"],
   ],
   pids: ["pids.current", "pids.max"],
   blkio: ["blkio.throttle.io_service_bytes_recursive", "blkio.throttle.io_serviced_recursive"],
@@ -61,7 +61,7 @@ export function parseV1(files: CgroupFiles): Parsed | undefined {
   if (files["cpuacct.usage"] === undefined || memory === undefined) return undefined;
   const [times, throttling, stat] = [files["cpuacct.stat"], files["cpu.stat"], files["memory.stat"]]
     .map(fieldsOf) as [ReturnType<typeof fieldsOf>, ReturnType<typeof fieldsOf>, ReturnType<typeof fieldsOf>];
-  const both = limit(files["memory.memsw.limit_in_bytes"]);
+  const [both, alone] = [limit(files["memory.memsw.limit_in_bytes"]), limit(files["memory.limit_in_bytes"])];
   return {
     cpu: number(files["cpuacct.usage"]),
     user: times("user") * nanosecondsPerTick,
@@ -79,7 +79,8 @@ export function parseV1(files: CgroupFiles): Parsed | undefined {
     activeFile: stat("total_active_file"),
     inactiveFile: stat("total_inactive_file"),
     swap: stat("total_swap"),
-    ...(both === undefined ? {} : { swapLimit: both }),
+    // One limit is of both together.
+    ...(both === undefined ? {} : { swapLimit: Math.max(0, both - (alone ?? 0)) }),
     pageFaults: stat("total_pgfault"),
     majorPageFaults: stat("total_pgmajfault"),
     failures: number(files["memory.failcnt"]),
@@ -161,6 +162,16 @@ function devicesV1(bytes: string | undefined, operations: string | undefined): D
     ...{ device, bytes: sizes.get(device) ?? {}, operations: counts.get(device) ?? {} },
   }));
 }
+
+/** Of /proc/diskstats (Documentation/admin-guide/iostats.rst): sectors of 512 bytes, of disks that were used. */
+export const parseDiskStats = (text: string | undefined): DeviceTraffic[] =>
+  lines(text).flatMap((line): DeviceTraffic[] => {
+    const [major, minor, name = "", reads, , read, , writes, , written] = line.trim().split(/\s+/);
+    const operations = { Read: number(reads), Write: number(writes) };
+    if (/^(loop|ram)/.test(name) || operations.Read + operations.Write === 0) return [];
+    const bytes = { Read: number(read) * 512, Write: number(written) * 512 };
+    return [{ device: `${major}:${minor}`, bytes, operations }];
+  });
 
 /** Lines `8:0 rbytes=4096 wbytes=0 rios=1 wios=0 dbytes=0 dios=0`. */
 const devicesV2 = (text: string | undefined): DeviceTraffic[] =>

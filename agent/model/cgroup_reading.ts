@@ -39,7 +39,7 @@ export interface CgroupReading {
   threads: number;
   /** 0: as many as there may be. */
   threadsMax: number;
-  io: DeviceTraffic[];
+  io: readonly DeviceTraffic[];
   /** Where the kernel measures it for cgroups. */
   pressure?: Pressures;
   limits?: CgroupLimits;

@@ -94,6 +94,12 @@ export const gaugeText = (
   samples: readonly [labels: Record<string, string>, value: number][],
 ): string => family(name, "gauge", help, samples);
 
+type Labels = Record<string, string>;
+/** Absent where it is not told. */
+type Value = (usage: Usage) => number | undefined;
+
+const swapHelp = (what: string) => `[STABLE] Current ${what} in bytes. Reported only on non-windows systems`;
+
 /** Prometheus text. */
 export function resourceMetrics(usage: NodeUsage, pods: readonly Pod[]): string {
   const labelled = pods.flatMap((pod) => {
@@ -101,15 +107,18 @@ export function resourceMetrics(usage: NodeUsage, pods: readonly Pod[]): string 
     const found = usage.pods.find((p) => p.uid === uid);
     return found === undefined ? [] : [{ pod, found, labels: { namespace, pod: own } }];
   });
-  const ofContainers = (value: (c: Usage) => number): Sample[] =>
+  const of = (value: Value) => (labels: Labels, usage: Usage): Sample[] => {
+    const found = value(usage);
+    return found === undefined ? [] : [[labels, found, usage.at]];
+  };
+  const ofContainers = (value: Value): Sample[] =>
     labelled.flatMap(({ found, labels }) =>
-      found.containers.map((c): Sample => [{ container: c.name, ...labels }, value(c), c.at])
+      found.containers.flatMap((c) => of(value)({ container: c.name, ...labels }, c))
     );
-  const ofPods = (value: (u: Usage) => number): Sample[] =>
-    labelled.flatMap(({ found: { whole }, labels }): Sample[] =>
-      whole === undefined ? [] : [[labels, value(whole), whole.at]]
-    );
-  const ofNode = (value: (u: Usage) => number): Sample[] => [[{}, value(usage.node), usage.node.at]];
+  const ofPods = (value: Value): Sample[] =>
+    labelled.flatMap(({ found: { whole }, labels }) => whole === undefined ? [] : of(value)(labels, whole));
+  const ofNode = (value: Value): Sample[] => of(value)({}, usage.node);
+  const swap = (u: Usage) => u.swap;
   const seconds = (u: Usage) => u.cpu / 1e9;
   const workingSet = (u: Usage) => u.workingSet;
   const starts = labelled.flatMap(({ pod, labels }) =>
@@ -140,10 +149,24 @@ export function resourceMetrics(usage: NodeUsage, pods: readonly Pod[]): string 
       "[STABLE] Start time of the container since unix epoch in seconds",
       starts,
     ),
+    family(
+      "container_swap_limit_bytes",
+      "gauge",
+      swapHelp("amount of the container swap limit"),
+      ofContainers((u) => u.swapLimit),
+    ),
+    family(
+      "container_swap_usage_bytes",
+      "gauge",
+      swapHelp("amount of the container swap usage"),
+      ofContainers(swap),
+    ),
     family("node_cpu_usage_seconds_total", "counter", `${cpu} node in core-seconds`, ofNode(seconds)),
     family("node_memory_working_set_bytes", "gauge", `${memory} node in bytes`, ofNode(workingSet)),
+    family("node_swap_usage_bytes", "gauge", swapHelp("swap usage of the node"), ofNode(swap)),
     family("pod_cpu_usage_seconds_total", "counter", `${cpu} pod in core-seconds`, ofPods(seconds)),
     family("pod_memory_working_set_bytes", "gauge", `${memory} pod in bytes`, ofPods(workingSet)),
+    family("pod_swap_usage_bytes", "gauge", swapHelp("amount of the pod swap usage"), ofPods(swap)),
     "# HELP resource_scrape_error [STABLE] 1 if there was an error while getting container metrics, 0 otherwise\n" +
     "# TYPE resource_scrape_error gauge\nresource_scrape_error 0\n",
   ].join("");

@@ -3,9 +3,9 @@
  *
  * Source: kubernetes pkg/kubelet/server/stats/summary.go, summary_sys_containers.go, pkg/kubelet/stats/pidlimit.
  */
-import type { InterfaceReading, Pressures } from "./cgroup_reading.ts";
+import type { DeviceTraffic, InterfaceReading, Pressures } from "./cgroup_reading.ts";
 import { isoTime } from "./iso_time.ts";
-import { type Capacity, cpuOf, fsOf, memoryOf, networkOf, swapAndIoOf } from "./stats_parts.ts";
+import { type Capacity, cpuOf, fsOf, memoryOf, networkOf, swapAndIoOf, usedOf } from "./stats_parts.ts";
 import type { MeasuredUsage } from "./usage.ts";
 
 export interface NodeReading {
@@ -16,6 +16,8 @@ export interface NodeReading {
   majorPageFaults: number;
   /** Bytes. */
   swap: { used: number; free: number };
+  /** Of disks that were used. */
+  io: readonly DeviceTraffic[];
   /** Where the kernel measures it. */
   pressure: Pressures;
   network: readonly InterfaceReading[];
@@ -58,7 +60,7 @@ export function nodeSummary({ before, now }: MeasuredUsage, facts: NodeFacts): o
     ...swapAndIoOf(at, { pressure, swap: swap.used, swapLimit: swap.used + swap.free }),
     network: networkOf(at, reading.network),
     ...(disk === undefined ? {} : {
-      fs: fsOf(now.at, disk, disk.capacity - disk.available, disk.inodes - disk.inodesFree),
+      fs: fsOf(now.at, disk, usedOf(disk), disk.inodes - disk.inodesFree),
     }),
     runtime: {
       ...(images.images && { imageFs: imageFs(images.images) }),
@@ -74,11 +76,15 @@ export function nodeSummary({ before, now }: MeasuredUsage, facts: NodeFacts): o
 
 const imageFs = ({ at, bytes, inodes, disk }: ImageDisk) => fsOf(at, disk, bytes, inodes);
 
-const systemContainers = ({ before, now }: MeasuredUsage, { startedAt, reading }: NodeFacts): object[] =>
-  (now.system ?? []).map(({ name, reading: own }) => ({
-    name,
-    startTime: isoTime(name === "kubelet" ? startedAt : reading.bootedAt),
-    cpu: cpuOf(before.system?.find((s) => s.name === name)?.reading, own, own),
-    memory: memoryOf(own, own),
-    ...swapAndIoOf(own.at, own),
-  }));
+/** Nothing limits all pods together but what the node has, where no limit is set. */
+const systemContainers = ({ before, now }: MeasuredUsage, facts: NodeFacts): object[] =>
+  (now.system ?? []).map(({ name, startedAt, reading: own }) => {
+    const limits = { cpuShares: 0, ...own.limits, memory: own.limits?.memory ?? facts.memoryCapacity };
+    return {
+      name,
+      startTime: isoTime(name === "kubelet" ? facts.startedAt : startedAt ?? facts.reading.bootedAt),
+      cpu: cpuOf(before.system?.find((s) => s.name === name)?.reading, own, own),
+      memory: memoryOf(own, name === "pods" ? { ...own, limits } : own),
+      ...swapAndIoOf(own.at, own),
+    };
+  });

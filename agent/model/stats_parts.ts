@@ -9,7 +9,10 @@ import { nanoCores, type Usage } from "./usage.ts";
 /** Of a file system. */
 export interface Capacity {
   capacity: number;
+  /** To others than root, for whom file systems keep some back. */
   available: number;
+  /** To root, too; absent: as much. */
+  free?: number;
   inodes: number;
   inodesFree: number;
 }
@@ -21,6 +24,8 @@ export type Details = Partial<
     "limits" | "pageFaults" | "majorPageFaults" | "pressure" | "swap" | "swapLimit"
   >
 >;
+
+export const usedOf = ({ capacity, free, available }: Capacity): number => capacity - (free ?? available);
 
 export const cpuOf = (before: Usage | undefined, now: Usage, { pressure }: Details = {}) => ({
   time: isoTime(now.at),
@@ -40,9 +45,9 @@ export const memoryOf = (now: Usage, { limits, pageFaults, majorPageFaults, pres
   ...psiOf(pressure?.memory),
 });
 
-/** Nothing where nothing is known. */
+/** No swap where nothing is known of it. */
 export const swapAndIoOf = (at: number, { swap, swapLimit, pressure }: Details) => ({
-  ...(pressure?.io === undefined ? {} : { io: { time: isoTime(at), ...psiOf(pressure.io) } }),
+  io: { time: isoTime(at), ...psiOf(pressure?.io) },
   ...(swap === undefined ? {} : {
     swap: {
       time: isoTime(at),

@@ -16,6 +16,10 @@ export interface Usage {
   workingSet: number;
   /** Anonymous memory, where it is told. */
   rss?: number;
+  /** Where it is told. */
+  swap?: number;
+  /** Absent: as much as there is. */
+  swapLimit?: number;
 }
 
 export interface ContainerUsage extends Usage {
@@ -38,6 +42,8 @@ export interface PodUsage {
 export interface SystemReading {
   /** The agent itself is told as the kubelet that it stands for; `pods`: all of them together. */
   name: "kubelet" | "runtime" | "pods";
+  /** When the cgroup was made, in ms, as far as its directory tells. */
+  startedAt?: number;
   reading: CgroupReading;
 }
 

@@ -164,14 +164,15 @@ export async function readUsage(host: Host, h: Hierarchies, path: string): Promi
   const read = async (mount: string | undefined, file: string) =>
     mount === undefined ? undefined : await host.readText(join(mount, path, file));
   const u = h.unified;
-  const [cpu, memory, stat] = await Promise.all(
+  const [cpu, memory, stat, swap] = await Promise.all(
     u === undefined
       ? [
         read(h.cpuacct, "cpuacct.usage"),
         read(h.memory, "memory.usage_in_bytes"),
         read(h.memory, "memory.stat"),
+        undefined,
       ]
-      : [read(u, "cpu.stat"), read(u, "memory.current"), read(u, "memory.stat")],
+      : ["cpu.stat", "memory.current", "memory.stat", "memory.swap.current"].map((file) => read(u, file)),
   );
   if (cpu === undefined || memory === undefined) return undefined;
   const field = (text: string | undefined, name: string) =>
@@ -183,6 +184,9 @@ export async function readUsage(host: Host, h: Hierarchies, path: string): Promi
     memory: Number(memory),
     workingSet: Math.max(0, Number(memory) - inactive),
     rss: field(stat, u === undefined ? "total_rss" : "anon"),
+    ...(u !== undefined && swap === undefined
+      ? {}
+      : { swap: u === undefined ? field(stat, "total_swap") : Number(swap) }),
   };
 }
 

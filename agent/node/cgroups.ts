@@ -163,7 +163,8 @@ export function createCgroups(o: CgroupOptions): PodCgroups {
     const one = async (name: SystemReading["name"], paths: readonly string[]): Promise<SystemReading[]> => {
       for (const path of paths) {
         const reading = await readCgroup(host, h, path);
-        if (reading !== undefined) return [{ name, reading }];
+        const made = await host.stat(join(h.unified ?? h.cpuacct ?? h.cpu ?? "", path));
+        if (reading !== undefined) return [{ name, reading, ...(made && { startedAt: made.mtimeMs }) }];
       }
       return [];
     };

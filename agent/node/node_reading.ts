@@ -1,7 +1,7 @@
 /**
  * What /proc tells of the node as a whole, and the runtime of its images' disk. Not for: CPU and memory in use (usage.ts).
  */
-import { parsePressure } from "../model/cgroup_parse.ts";
+import { parseDiskStats, parsePressure } from "../model/cgroup_parse.ts";
 import type { ImageDisk, NodeFacts, NodeReading } from "../model/stats_node.ts";
 import type { Host, ImageFileSystem, Images } from "../ports.ts";
 import { readNodeNetwork } from "./cgroup_readings.ts";
@@ -9,8 +9,8 @@ import { pidRoom } from "./room.ts";
 
 export async function readNode(host: Host): Promise<NodeReading> {
   const read = (path: string) => host.readText(`/proc/${path}`).catch(() => undefined);
-  const [vmstat, meminfo, uptime, cpu, memory, io] = await Promise.all(
-    ["vmstat", "meminfo", "uptime", "pressure/cpu", "pressure/memory", "pressure/io"].map(read),
+  const [vmstat, meminfo, uptime, diskstats, cpu, memory, io] = await Promise.all(
+    ["vmstat", "meminfo", "uptime", "diskstats", "pressure/cpu", "pressure/memory", "pressure/io"].map(read),
   );
   const [network, room] = await Promise.all([readNodeNetwork(host), pidRoom(host)]);
   const field = (text: string | undefined, name: string) =>
@@ -24,6 +24,7 @@ export async function readNode(host: Host): Promise<NodeReading> {
     swap: { used: total - free, free },
     pressure: { cpu: parsePressure(cpu), memory: parsePressure(memory), io: parsePressure(io) },
     network,
+    io: parseDiskStats(diskstats),
     tasks: room === undefined ? {} : { now: room.capacity - room.available, most: room.capacity },
   };
 }

@@ -159,7 +159,9 @@ async function sizeOfFiles(host: Host, directory: string, unit: DiskUnit): Promi
   const names = await host.list(directory) ?? [];
   const stats = await Promise.all(names.map((name) => host.lstat(join(directory, name))));
   const files = stats.filter((stat) => stat?.kind === "file");
-  return unit === "inodes" ? files.length : files.reduce((sum, file) => sum + file!.size, 0);
+  return unit === "inodes"
+    ? files.length
+    : files.reduce((sum, file) => sum + (file!.allocated ?? file!.size), 0);
 }
 
 /** /proc counts in hundredths of a second (USER_HZ). */
@@ -180,5 +182,6 @@ export async function readNodeUsage(host: Pick<Host, "readText" | "now">): Promi
     memory,
     workingSet: Math.max(0, memory - bytes("Inactive(file)")),
     rss: bytes("AnonPages"),
+    swap: bytes("SwapTotal") - bytes("SwapFree"),
   };
 }

@@ -10,6 +10,7 @@ import {
   type MeasuredVolume,
   type VolumeStats,
 } from "../model/volume_stats.ts";
+import { usedOf } from "../model/stats_parts.ts";
 import type { Host } from "../ports.ts";
 import type { StatusStore } from "../status_store.ts";
 
@@ -47,10 +48,10 @@ export function createVolumeMeter(o: VolumeMeterOptions, leave: AbortSignal): Vo
     if ("specName" in volume) return await o.ask(uid, volume.specName, signal);
     const found = await host.statfs(volume.path);
     if (found === undefined) return undefined;
-    const amounts = (total: number, available: number) => ({ total, available, used: total - available });
+    const { capacity, available, inodes, inodesFree } = found;
     return {
-      bytes: amounts(found.capacity, found.available),
-      inodes: amounts(found.inodes, found.inodesFree),
+      bytes: { total: capacity, available, used: usedOf(found) },
+      inodes: { total: inodes, available: inodesFree, used: inodes - inodesFree },
     };
   }
 

@@ -3,7 +3,7 @@
  * itself.
  */
 import type { ContainerUsage } from "../../agent/model/usage.ts";
-import type { ContainerStats } from "../rpc/gen/cri.ts";
+import type { ContainerStats, SwapUsage } from "../rpc/gen/cri.ts";
 import { type RuntimeClient, within } from "./client.ts";
 import { CONTAINER_NAME, INSTANCE, POD_UID } from "./labels.ts";
 
@@ -17,9 +17,18 @@ export async function listStats(
   return stats.flatMap((s) => toUsage(s) ?? []);
 }
 
+function swapOf(
+  { swapUsageBytes, swapAvailableBytes }: SwapUsage,
+): Pick<ContainerUsage, "swap" | "swapLimit"> {
+  const swap = Number(swapUsageBytes?.value ?? 0n);
+  const available = Number(swapAvailableBytes?.value ?? 0n);
+  // What no limit holds is told as a number beyond all disks.
+  return available >= 2 ** 62 ? { swap } : { swap, swapLimit: swap + available };
+}
+
 /** `undefined` for a container that has no processes. */
 export function toUsage(
-  { attributes, cpu, memory, writableLayer }: ContainerStats,
+  { attributes, cpu, memory, swap, writableLayer }: ContainerStats,
 ): ContainerUsage | undefined {
   if (attributes === undefined || cpu?.usageCoreNanoSeconds === undefined || memory === undefined) {
     return undefined;
@@ -37,6 +46,7 @@ export function toUsage(
     ...(memory.rssBytes === undefined || memory.rssBytes.value === 0n
       ? {}
       : { rss: Number(memory.rssBytes.value) }),
+    ...(swap?.swapUsageBytes === undefined ? {} : swapOf(swap)),
     ...(bytes === undefined
       ? {}
       : { disk: { bytes: Number(bytes), inodes: Number(writableLayer?.inodesUsed?.value ?? 0n) } }),

@@ -130,7 +130,16 @@ async function checkMetrics(agent: AgentUnderTest, curl: Curl): Promise<void> {
     (await curl("/metrics/resource")).body,
     /^container_cpu_usage_seconds_total\{container="main"/m,
   );
-  assertMatch((await curl("/metrics")).body, /^kubelet_running_pods 1$/m);
+  const own = (await curl("/metrics")).body;
+  for (
+    const line of [
+      /^kubelet_running_pods 1$/m,
+      /^kubelet_active_pods\{static="true"\} 1$/m,
+      /^kubernetes_build_info\{.*git_version="v1\.\d+.*\} 1$/m,
+      /^process_open_fds [1-9]/m,
+      /^kubelet_runtime_operations_duration_seconds_bucket\{/m,
+    ]
+  ) assertMatch(own, line);
 }
 
 /** The certificate's end, by which it is told from another one. */

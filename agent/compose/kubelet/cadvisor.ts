@@ -1,7 +1,7 @@
 /** /metrics/cadvisor, from the parts that know it; nothing is read until it is asked for. Not for: its form (model/). */
 import { basename } from "@std/path";
 import { cadvisorMetrics } from "../../model/cadvisor_metrics.ts";
-import type { PodReading } from "../../model/cgroup_reading.ts";
+import type { DeviceTraffic, PodReading } from "../../model/cgroup_reading.ts";
 import { parseCpuTopology } from "../../model/cpu_topology.ts";
 import { countOpenFiles } from "../../node/cgroup_readings.ts";
 import { createMachineInfo } from "../../node/node_info.ts";
@@ -34,7 +34,7 @@ export function cadvisorPage(
     return cadvisorMetrics({
       ...{ usage, node, readings, system, pods, disk: { device, capacity } },
       fileDescriptors: await openFiles(host, readings),
-      devices: await deviceNames(host, readings),
+      devices: await deviceNames(host, [...readings.flatMap(cgroupsOf), node]),
       machine: {
         ...{
           cpus: machine.cpus,
@@ -69,12 +69,14 @@ async function deviceAt(host: Host, path: string): Promise<string> {
   return mounts.findLast(({ path }) => path.length === longest)?.source ?? "";
 }
 
+const cgroupsOf = ({ whole, containers }: PodReading) => [whole, ...containers.values()];
+
 /** Paths of the devices that are named in readings, by their numbers. */
 async function deviceNames(
   host: Host,
-  readings: readonly PodReading[],
+  readings: readonly { io: readonly DeviceTraffic[] }[],
 ): Promise<ReadonlyMap<string, string>> {
-  const all = readings.flatMap((pod) => [pod.whole, ...pod.containers.values()]).flatMap(({ io }) => io);
+  const all = readings.flatMap(({ io }) => io);
   const names = new Map<string, string>();
   for (const number of new Set(all.map(({ device }) => device))) {
     const link = await host.readlink(`/sys/dev/block/${number}`).catch(() => undefined);

@@ -1,6 +1,6 @@
 /** Files of cgroups as kernels of both versions show them, and what is no such file. */
 import { assertEquals } from "@std/assert";
-import { parsePressure, parseV1, parseV2 } from "../../../../agent/model/cgroup_parse.ts";
+import { parseDiskStats, parsePressure, parseV1, parseV2 } from "../../../../agent/model/cgroup_parse.ts";
 
 const pressure = (some: number, full: number) =>
   `some avg10=1.50 avg60=0.25 avg300=0.00 total=${some}\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=${full}`;
@@ -64,7 +64,8 @@ Deno.test("version 1: what is below counts, devices line by line, swap together 
       "total_mapped_file 3\ntotal_swap 4\ntotal_inactive_file 1000\ntotal_active_file 200",
     "memory.failcnt": "6",
     "memory.oom_control": "oom_kill_disable 0\nunder_oom 0\noom_kill 2",
-    "memory.memsw.limit_in_bytes": "9223372036854771712",
+    "memory.limit_in_bytes": "8000",
+    "memory.memsw.limit_in_bytes": "9000",
     "pids.current": "2",
     "pids.max": "1024",
     "blkio.throttle.io_service_bytes_recursive": "8:0 Read 4096\n8:0 Write 0\n8:0 Total 4096\nTotal 4096",
@@ -73,7 +74,7 @@ Deno.test("version 1: what is below counts, devices line by line, swap together 
   assertEquals(parsed, {
     ...{ cpu: 9000, user: 2e7, system: 1e7, periods: 4, throttledPeriods: 1, throttled: 77 },
     ...{ memory: 5000, memoryPeak: 6000, workingSet: 4000, rss: 11, cache: 22, mapped: 3, kernel: 0 },
-    ...{ activeFile: 200, inactiveFile: 1000, swap: 4, pageFaults: 10, majorPageFaults: 3 },
+    ...{ activeFile: 200, inactiveFile: 1000, swap: 4, swapLimit: 1000, pageFaults: 10, majorPageFaults: 3 },
     ...{ failures: 6, oomKills: 2, pids: [], threads: 2, threadsMax: 1024 },
     io: [{ device: "8:0", bytes: { Read: 4096, Write: 0, Total: 4096 }, operations: { Read: 1, Total: 1 } }],
   });
@@ -87,4 +88,13 @@ Deno.test("pressure: of kernels that tell no full of CPU, and none at all", () =
     undefined,
     undefined,
   ]);
+});
+
+Deno.test("disks of the node: those that were used, in bytes", () => {
+  const text =
+    "   7       0 loop0 9 0 9 0 0 0 0 0 0 0 0\n 253       0 vda 3 1 16 4 5 2 24 6 0 1 2\n 253 1 vdb 0 0 0 0 0 0 0 0\n";
+  assertEquals(parseDiskStats(text), [
+    { device: "253:0", bytes: { Read: 8192, Write: 12288 }, operations: { Read: 3, Write: 5 } },
+  ]);
+  assertEquals(parseDiskStats(undefined), []);
 });

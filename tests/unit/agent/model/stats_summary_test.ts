@@ -55,7 +55,7 @@ const look = (at: number, cpu: number): NodeUsage => ({
     whole: used(at, cpu * 2, 2 ** 14),
     containers: [{ id: "c1", uid: "u1", name: "main", ...used(at, cpu), disk: { bytes: 100, inodes: 3 } }],
   }],
-  system: [{ name: "pods", reading: reading("/kubepods", { at, cpu }) }],
+  system: [{ name: "pods", startedAt: start - 1800_000, reading: reading("/kubepods", { at, cpu }) }],
 });
 const measured = { before: look(start, 1e9), now: look(at, 1.5e9) };
 const web: Pod = {
@@ -83,7 +83,7 @@ const idle: Pod = { metadata: { name: "idle", namespace: "default", uid: "u2" },
 const network = parseInterfaces(
   "h\nh\n  eth0: 10 1 3 0 0 0 0 0 20 2 4 0 0 0 0 0\n  net1: 1 1 0 0 0 0 0 0 2 2 0 0 0 0 0 0\n",
 );
-const disk = { capacity: 1000, available: 600, inodes: 50, inodesFree: 20 };
+const disk = { capacity: 1000, available: 600, free: 700, inodes: 50, inodesFree: 20 };
 
 const facts: SummaryFacts = {
   node: {
@@ -92,7 +92,7 @@ const facts: SummaryFacts = {
     startedAt: start - 60_000,
     reading: {
       ...{ at, bootedAt: start - 3600_000, pageFaults: 1000, majorPageFaults: 10, network },
-      ...{ swap: { used: 100, free: 300 }, tasks: { now: 150, most: 4096 } },
+      ...{ swap: { used: 100, free: 300 }, tasks: { now: 150, most: 4096 }, io: [] },
       pressure: { cpu: pressure, memory: pressure, io: undefined },
     },
     disk,
@@ -127,7 +127,7 @@ Deno.test("the node: its own numbers, file systems, programs, threads, swap, net
     nodeName: "box",
     systemContainers: [{
       name: "pods",
-      startTime: "2025-12-31T23:00:00Z",
+      startTime: "2025-12-31T23:30:00Z",
       cpu: { time, usageNanoCores: 2.5e8, usageCoreNanoSeconds: 1.5e9, psi },
       memory: {
         ...{ time, availableBytes: 5904, usageBytes: 8192, workingSetBytes: 4096, rssBytes: 7, ...faults },
@@ -141,9 +141,10 @@ Deno.test("the node: its own numbers, file systems, programs, threads, swap, net
       ...{ time, availableBytes: 2 ** 20, usageBytes: 2 ** 21, workingSetBytes: 2 ** 20, rssBytes: 7 },
       ...{ pageFaults: 1000, majorPageFaults: 10, psi },
     },
+    io: { time },
     swap: { time, swapAvailableBytes: 300, swapUsageBytes: 100 },
     network: { time, ...eth0, interfaces: [eth0, net1] },
-    fs: { ...fs, usedBytes: 400, ...inodes, inodesUsed: 30 },
+    fs: { ...fs, usedBytes: 300, ...inodes, inodesUsed: 30 },
     runtime: {
       imageFs: { ...fs, usedBytes: 70, ...inodes, inodesUsed: 9 },
       containerFs: { ...fs, usedBytes: 80, ...inodes },
@@ -196,7 +197,7 @@ Deno.test("a kernel without pressure, a cgroup that cannot be read: those fields
     readings: new Map(),
     node: { ...facts.node, reading: { ...facts.node.reading, pressure: none, tasks: {} }, images: {} },
   });
-  assert(!("psi" in node.cpu) && !("psi" in node.memory) && !("io" in node));
+  assert(!("psi" in node.cpu) && !("psi" in node.memory) && !("psi" in node.io));
   assertEquals([node.rlimit, node.runtime], [{ time }, {}]);
   assertEquals(pod.containers[0].memory, { time, usageBytes: 8192, workingSetBytes: 4096, rssBytes: 7 });
   assert(!("network" in pod) && !("process_stats" in pod));

@@ -9,6 +9,8 @@ const used = (at: number, cpu: number, memory = 4096): Usage => ({
   cpu,
   memory: memory * 2,
   workingSet: memory,
+  swap: 64,
+  swapLimit: 128,
 });
 
 const look = (at: number, cpu: number): NodeUsage => ({
@@ -74,10 +76,14 @@ Deno.test("/metrics/resource speaks as the kubelet's", () => {
     `container_cpu_usage_seconds_total{container="main",namespace="default",pod="web"} 1.5 ${at}`,
     `container_memory_working_set_bytes{container="main",namespace="default",pod="web"} 4096 ${at}`,
     `container_start_time_seconds{container="main",namespace="default",pod="web"} 1767139201 ${at}`,
+    `container_swap_limit_bytes{container="main",namespace="default",pod="web"} 128 ${at}`,
+    `container_swap_usage_bytes{container="main",namespace="default",pod="web"} 64 ${at}`,
     `node_cpu_usage_seconds_total 15 ${at}`,
     `node_memory_working_set_bytes 1048576 ${at}`,
+    `node_swap_usage_bytes 64 ${at}`,
     `pod_cpu_usage_seconds_total{namespace="default",pod="web"} 3 ${at}`,
     `pod_memory_working_set_bytes{namespace="default",pod="web"} 16384 ${at}`,
+    `pod_swap_usage_bytes{namespace="default",pod="web"} 64 ${at}`,
     "resource_scrape_error 0",
     "",
   ]);

@@ -11,6 +11,7 @@ Deno.test("the node's faults, swap, threads, start, network and pressure", async
     files: {
       "/proc/vmstat": "pgfault 1000\npgmajfault 7\npgfaultx 3\n",
       "/proc/meminfo": "MemTotal: 1000 kB\nSwapTotal:     100 kB\nSwapFree:       60 kB\n",
+      "/proc/diskstats": " 253 0 vda 3 1 16 4 5 2 24 6 0 1 2\n",
       "/proc/uptime": "60.50 100.00\n",
       "/proc/loadavg": "0.00 0.01 0.05 2/150 4242\n",
       "/proc/sys/kernel/pid_max": "4096\n",
@@ -24,6 +25,7 @@ Deno.test("the node's faults, swap, threads, start, network and pressure", async
     at: host.now(),
     bootedAt: host.now() - 60_500,
     ...{ pageFaults: 1000, majorPageFaults: 7, tasks: { now: 150, most: 2048 } },
+    io: [{ device: "253:0", bytes: { Read: 8192, Write: 12288 }, operations: { Read: 3, Write: 5 } }],
     swap: { used: 40 * 1024, free: 60 * 1024 },
     pressure: { cpu: { some: stall(5), full: stall(0) }, memory: undefined, io: undefined },
   });

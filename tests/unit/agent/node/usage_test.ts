@@ -13,7 +13,8 @@ function createStage() {
   const host = createFakeHost({
     files: {
       "/proc/stat": "cpu  100 20 30 4000 500 6 7 80 9 0\ncpu0 1 1 1 1 1 1 1 1 1 1\n",
-      "/proc/meminfo": "MemTotal: 1000 kB\nMemFree: 400 kB\nInactive(file): 150 kB\nAnonPages: 90 kB\n",
+      "/proc/meminfo":
+        "MemTotal: 1000 kB\nMemFree: 400 kB\nInactive(file): 150 kB\nAnonPages: 90 kB\nSwapTotal: 50 kB\nSwapFree: 20 kB\n",
       "/logs/default_web_u1/main/0.log": "x".repeat(30),
       "/logs/default_web_u1/main/0.log.20260101-000000": "x".repeat(12),
     },
@@ -53,6 +54,7 @@ Deno.test("the node's usage is that of all processors, and of memory without fil
     memory: 600 * 1024,
     workingSet: 450 * 1024,
     rss: 90 * 1024,
+    swap: 30 * 1024,
   });
   assertEquals(calls.system, 0, "only who asks for all of it looks at the node's own cgroups");
   assertEquals(pods.map((p) => [p.uid, p.whole?.cpu, p.containers.map((c) => c.name)]), [["u1", 5, [
