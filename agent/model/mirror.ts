@@ -3,11 +3,14 @@
  * admission plugins NodeRestriction, ServiceAccount, Priority and RuntimeClass. Not for: keeping them at the API server.
  */
 import type { Container, Pod, PodSpec, Volume } from "./gen/v1.ts";
+import { staticPodUid } from "./hash.ts";
 import { sourceOf } from "./wish.ts";
 
-/** kubectl looks for a static pod's events by this annotation's value in the place of the uid. */
+/**
+ * Of the same value as the hash, which the events of a static pod have in the place of a uid: kubectl looks for them by it.
+ */
 export const MIRROR = "kubernetes.io/config.mirror";
-/** What it describes, to tell whether it still does. */
+/** What a static pod's manifest says, in short; kubeadm waits for it to change. */
 export const CONFIG_HASH = "kubernetes.io/config.hash";
 /** Fields of the static pod that a mirror may not show, for they name what only this node has. */
 export const LEFT_OUT = "agent/mirror-leaves-out";
@@ -15,7 +18,10 @@ export const LEFT_OUT = "agent/mirror-leaves-out";
 export const isMirror = (pod: Pod): boolean => pod.metadata?.annotations?.[MIRROR] !== undefined;
 
 /** Of the static pod that a mirror shows. */
-export const mirroredUid = (metadata: Pod["metadata"]): string => metadata?.annotations?.[MIRROR] ?? "";
+export function mirroredUid(metadata: Pod["metadata"], nodeName: string): string {
+  const { name = "", namespace = "default" } = metadata ?? {};
+  return staticPodUid(nodeName, namespace, name.slice(0, -mirrorName("", nodeName).length));
+}
 
 /** As the kubelet names static pods: those of several nodes do not clash. */
 export const mirrorName = (name: string, nodeName: string): string => `${name}-${nodeName}`;
@@ -28,7 +34,7 @@ export const isCalled = (pod: Pod, name: string, nodeName: string): boolean =>
 
 /** @param owner the Node, which takes its mirrors with it when it is deleted. */
 export function mirrorOf(pod: Pod, owner: { name: string; uid: string }): Pod {
-  const { name = "", namespace = "default", uid = "", labels, annotations } = pod.metadata ?? {};
+  const { name = "", namespace = "default", labels, annotations } = pod.metadata ?? {};
   const left: string[] = [];
   const spec = admissible(pod.spec!, left);
   return {
@@ -40,7 +46,7 @@ export function mirrorOf(pod: Pod, owner: { name: string; uid: string }): Pod {
       ...(labels && { labels }),
       annotations: {
         ...annotations,
-        [MIRROR]: uid,
+        [MIRROR]: annotations?.[CONFIG_HASH] ?? "",
         ...(left.length > 0 && { [LEFT_OUT]: left.join(" ") }),
       },
       ownerReferences: [{ apiVersion: "v1", kind: "Node", ...owner, controller: true }],

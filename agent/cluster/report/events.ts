@@ -11,7 +11,7 @@ import { pause } from "../../lib/pause.ts";
 import { createTokenBucket } from "../../lib/token_bucket.ts";
 import { errorText } from "../../model/errors.ts";
 import { staticPodUid } from "../../model/hash.ts";
-import { mirrorName } from "../../model/mirror.ts";
+import { CONFIG_HASH, mirrorName } from "../../model/mirror.ts";
 import type { AgentEvent } from "../../model/status_types.ts";
 import type { StatusStore } from "../../status_store.ts";
 import type { Api } from "../client/api.ts";
@@ -86,12 +86,12 @@ export async function reportEvents(o: EventReport, signal: AbortSignal): Promise
 
 /** Returns the name of the event's object. */
 async function send(
-  { api, nodeName }: EventReport,
+  { api, nodeName, store }: EventReport,
   event: AgentEvent,
   known: string | undefined,
   signal: AbortSignal,
 ): Promise<string> {
-  const body = eventObject(event, nodeName);
+  const body = eventObject(event, nodeName, store);
   const { name, namespace } = body.metadata;
   const path = `/api/v1/namespaces/${namespace}/events`;
   if (known !== undefined) {
@@ -116,9 +116,9 @@ async function send(
 
 let serial = 0;
 
-function eventObject(event: AgentEvent, nodeName: string) {
-  const { kind, namespace, uid } = event.object;
-  const name = nameThere(event, nodeName);
+function eventObject(event: AgentEvent, nodeName: string, store: StatusStore) {
+  const { kind, namespace } = event.object;
+  const { name, uid } = shownThere(event, nodeName, store);
   // As client-go has it: the object's name and a time that no other event has.
   const stamp = (BigInt(event.firstTimestamp) * 1_000_000n + BigInt(serial++ % 1_000_000)).toString(16);
   return {
@@ -149,13 +149,15 @@ function eventObject(event: AgentEvent, nodeName: string) {
   };
 }
 
-/** A static pod is known by its mirror's name there. */
-function nameThere(
+/** A static pod is known by its mirror's name there, and by what its mirror says in the place of the uid. */
+function shownThere(
   { object: { kind, name, namespace = "default", uid } }: AgentEvent,
   nodeName: string,
-): string {
-  const isStatic = kind === "Pod" && uid === staticPodUid(nodeName, namespace, name);
-  return isStatic ? mirrorName(name, nodeName) : name;
+  store: StatusStore,
+): { name: string; uid: string | undefined } {
+  if (kind !== "Pod" || uid !== staticPodUid(nodeName, namespace, name)) return { name, uid };
+  const pod = store.pods().find(({ metadata }) => metadata?.uid === uid);
+  return { name: mirrorName(name, nodeName), uid: pod?.metadata?.annotations?.[CONFIG_HASH] ?? uid };
 }
 
 /** What events.k8s.io takes. Source: k8s.io/kubernetes/pkg/apis/core/validation, NoteLengthLimit. */

@@ -26,7 +26,7 @@ export function createMirrors(
     want();
   }, signal);
   store.subscribe((change) => change.kind === "pod" && change.deleted && want(), signal);
-  const tellStatus = followMirrors(link.statuses, store, signal);
+  const tellStatus = followMirrors(link.statuses, store, nodeName, signal);
   const seen = (found: ReadonlyMap<PodKey, Pod>) => {
     mirrors.seen(found);
     tellStatus(found);
@@ -38,6 +38,7 @@ export function createMirrors(
 function followMirrors(
   statuses: StatusReport,
   store: StatusStore,
+  nodeName: string,
   signal: AbortSignal,
 ): (mirrors: ReadonlyMap<PodKey, Pod>) => void {
   /** Uid of the mirror by that of its pod. */
@@ -49,7 +50,9 @@ function followMirrors(
   store.subscribe((change) => change.kind === "pod" && !change.deleted && put(change.pod), signal);
   return (mirrors) => {
     const before = uids;
-    uids = new Map([...mirrors.values()].map(({ metadata }) => [mirroredUid(metadata), metadata?.uid ?? ""]));
+    uids = new Map(
+      [...mirrors.values()].map(({ metadata }) => [mirroredUid(metadata, nodeName), metadata?.uid ?? ""]),
+    );
     for (const pod of store.pods()) {
       const uid = pod.metadata?.uid ?? "";
       if (uids.get(uid) !== before.get(uid)) put(pod);

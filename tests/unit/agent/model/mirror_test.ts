@@ -1,6 +1,14 @@
 import { assert, assertEquals } from "@std/assert";
 import type { Pod } from "../../../../agent/model/gen/v1.ts";
-import { isCalled, isCurrent, isMirror, LEFT_OUT, mirrorOf } from "../../../../agent/model/mirror.ts";
+import { staticPodUid } from "../../../../agent/model/hash.ts";
+import {
+  isCalled,
+  isCurrent,
+  isMirror,
+  LEFT_OUT,
+  mirroredUid,
+  mirrorOf,
+} from "../../../../agent/model/mirror.ts";
 
 const node = { name: "box", uid: "n1" };
 const web: Pod = {
@@ -19,7 +27,8 @@ Deno.test("a mirror is named after pod and node, is the Node's, and leads kubect
   assertEquals([metadata?.name, metadata?.namespace, metadata?.labels], ["web-box", "default", {
     app: "web",
   }]);
-  assertEquals(metadata?.annotations, { ...web.metadata?.annotations, "kubernetes.io/config.mirror": "u1" });
+  assertEquals(metadata?.annotations, { ...web.metadata?.annotations, "kubernetes.io/config.mirror": "h1" });
+  assertEquals(mirroredUid(metadata, "box"), staticPodUid("box", "default", "web"));
   assertEquals(metadata?.ownerReferences, [{ apiVersion: "v1", kind: "Node", ...node, controller: true }]);
   assertEquals(spec?.tolerations, [{ operator: "Exists", effect: "NoExecute" }]);
   assertEquals([isMirror(web), isMirror({ metadata: metadata! })], [false, true]);

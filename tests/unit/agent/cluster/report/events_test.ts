@@ -1,6 +1,7 @@
 import { assertEquals, assertMatch } from "@std/assert";
 import { createCorrelator } from "../../../../../agent/cluster/report/correlate.ts";
 import { reportEvents } from "../../../../../agent/cluster/report/events.ts";
+import { staticPodUid } from "../../../../../agent/model/hash.ts";
 import { silentLog } from "../../../../../agent/lib/log.ts";
 import type { AgentEvent } from "../../../../../agent/model/status_types.ts";
 import { createStatusStore } from "../../../../../agent/status_store.ts";
@@ -103,6 +104,17 @@ Deno.test("while the API server is away events wait, each with its newest count;
       eventsOf(cluster).map((e) => [e.message, e.count]),
       [["a", 2], ["b", 1], ["Starting", 1]],
     );
+  }));
+
+Deno.test("an event of a static pod is found by its mirror's name and hash, as kubectl looks for it", () =>
+  withReport(async (cluster, store) => {
+    const uid = staticPodUid("box", "default", "web");
+    const annotations = { "kubernetes.io/config.source": "file", "kubernetes.io/config.hash": "h1" };
+    store.putPod({ metadata: { name: "web", namespace: "default", uid, annotations } });
+    store.addEvent(event("a", { object: { ...web, uid } }), t0);
+    await came(cluster, 1);
+    const [{ involvedObject }] = eventsOf(cluster) as unknown as [{ involvedObject: Record<string, string> }];
+    assertEquals([involvedObject.name, involvedObject.uid], ["web-box", "h1"]);
   }));
 
 Deno.test("an event that the API server has forgotten is written anew", () =>
