@@ -4,8 +4,9 @@
  */
 import { statfs } from "node:fs/promises";
 import { basename, dirname, join } from "@std/path";
+import { openEvents } from "./inotify.ts";
 import { mountsWithin, parseMountInfo } from "./lib/mountinfo.ts";
-import { type EventSource, watchDirectories } from "./lib/watch.ts";
+import { watchDirectories } from "./lib/watch.ts";
 import { AgentError, errorText } from "./model/errors.ts";
 import type { Capacity } from "./model/stats_parts.ts";
 import type { WatchedPlace } from "./model/glob.ts";
@@ -121,14 +122,6 @@ function watch(directory: string, signal: AbortSignal): AsyncIterable<void> {
 
 function watchPlaces(places: readonly WatchedPlace[], signal: AbortSignal): AsyncIterable<void> {
   return watchDirectories(places, { ...reading, open: openEvents }, signal);
-}
-
-function openEvents(directories: string[]): EventSource {
-  const watcher = Deno.watchFs(directories, { recursive: false });
-  const events = async function* () {
-    for await (const event of watcher) yield { paths: event.paths, rescan: event.flag === "rescan" };
-  };
-  return { events: events(), close: () => watcher.close() };
 }
 
 // ---- writing -------------------------------------------------------------------------------------------------------

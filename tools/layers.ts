@@ -50,9 +50,10 @@ const RULES: Readonly<Record<string, Rule>> = {
   "agent/ports.ts": { inside: ["agent/model/"], libraries: [] },
   "agent/plugin_ports.ts": { inside: ["agent/model/"], libraries: [] },
   "agent/host.ts": {
-    inside: ["agent/model/", "agent/ports.ts", "agent/lib/"],
+    inside: ["agent/model/", "agent/ports.ts", "agent/lib/", "agent/inotify.ts"],
     libraries: ["@std/path", "node:*"],
   },
+  "agent/inotify.ts": { inside: ["agent/model/", "agent/lib/"], libraries: ["@std/path"] },
   "agent/status_store.ts": {
     inside: ["agent/model/", "agent/ports.ts", "agent/lib/"],
     libraries: ["@std/path"],
@@ -94,6 +95,7 @@ const RULES: Readonly<Record<string, Rule>> = {
 /** Where the runtime's own interface may be named; everything else gets it through ports. */
 const MAY_NAME_DENO = [
   "agent/host.ts",
+  "agent/inotify.ts",
   "agent/main.ts",
   "agent/compose/",
   "agent/cli/",

@@ -5,24 +5,25 @@
 import { pause } from "./pause.ts";
 import { findAllWatchPoints, type WatchFs, type WatchPlace, type WatchPoints } from "./watch_points.ts";
 
-/** Events of exactly these directories, not of those below. Throws, or ends, when it cannot watch. */
+export interface FileEvents {
+  paths: string[];
+  /** Some were lost. */
+  rescan: boolean;
+}
+
+/** Events of exactly these directories, not of those below. */
 export interface EventSource {
-  events: AsyncIterable<{ paths: string[]; rescan: boolean }>;
+  events: AsyncIterable<FileEvents>;
   close(): void;
 }
 
 export interface WatchDriver extends WatchFs {
-  open(directories: string[]): EventSource;
+  /** Each with whether the writing of files in it counts, beside their coming and going. Throws when it cannot watch. */
+  open(directories: ReadonlyMap<string, boolean>): EventSource;
 }
 
 /** The first event is a hint at once; those that follow within this time become one more. */
 const burstMs = 10;
-/**
- * Deno's watchers share one inotify queue: a path that is watched again before the kernel's farewell to the directory
- * that bore it earlier has been read stays silent for good. Should this pause be too short on a busy machine: what
- * replaces an earlier watch is itself replaced once, a while later.
- */
-const settleMs = 30;
 /** How often identities are compared: a mount over a directory, or a renamed ancestor, makes no event. */
 const identityMs = 2_000;
 /** How long a hint takes when nothing can be watched, e.g. because the kernel's limit of watches is reached. */
@@ -39,11 +40,9 @@ export async function* watchDirectories(
     while (!signal.aborted) {
       let points = await findAllWatchPoints(places, driver);
       // Once more after arming: what changed in between is not watched yet.
-      for (let round = 0; (armed?.key !== points.key || armed.isStale()) && round < 5; round++) {
-        const doubtful: boolean = armed !== undefined && !armed.isStale();
+      for (let round = 0; armed?.key !== points.key && round < 5; round++) {
         armed?.close();
-        if (armed !== undefined) await pause(settleMs, signal);
-        armed = arm(points, driver, doubtful);
+        armed = arm(points, driver);
         points = await findAllWatchPoints(places, driver);
       }
       armed?.adopt(points);
@@ -61,8 +60,6 @@ export async function* watchDirectories(
 interface Armed {
   /** Of the points that are watched; `undefined` when they could not be. */
   key: string | undefined;
-  /** It may be one of those that stay silent, and is due to be replaced. */
-  isStale(): boolean;
   /** The same directories, but perhaps other names in them. */
   adopt(points: WatchPoints): void;
   /** Resolves when something that concerns the points happened since `clear`, or the signal aborts. */
@@ -71,12 +68,11 @@ interface Armed {
   close(): void;
 }
 
-function arm(points: WatchPoints, driver: WatchDriver, doubtful: boolean): Armed {
+function arm(points: WatchPoints, driver: WatchDriver): Armed {
   const source = tryOpen(points, driver);
   if (source === undefined) return blind();
   let current = points;
   let pending = false;
-  let stale = false;
   let wake = () => {};
   const tell = () => {
     pending = true;
@@ -89,12 +85,10 @@ function arm(points: WatchPoints, driver: WatchDriver, doubtful: boolean): Armed
   };
   listen().catch(tell);
   const timer = setInterval(async () => {
-    stale = doubtful;
-    if (stale || await moved(current, driver)) tell();
+    if (await moved(current, driver)) tell();
   }, identityMs);
   return {
     key: points.key,
-    isStale: () => stale,
     adopt: (newest) => current = newest,
     changed(signal) {
       if (pending || signal.aborted) return Promise.resolve();
@@ -113,7 +107,7 @@ function arm(points: WatchPoints, driver: WatchDriver, doubtful: boolean): Armed
 
 function tryOpen(points: WatchPoints, driver: WatchDriver): EventSource | undefined {
   try {
-    return driver.open([...points.watched.keys()]);
+    return driver.open(new Map([...points.watched.keys()].map((path) => [path, points.contents.has(path)])));
   } catch {
     return undefined; // a directory vanished meanwhile, or the kernel refuses: look again soon instead
   }
@@ -122,7 +116,6 @@ function tryOpen(points: WatchPoints, driver: WatchDriver): EventSource | undefi
 function blind(): Armed {
   return {
     key: undefined,
-    isStale: () => false,
     adopt: () => {},
     changed: (signal) => pause(blindMs, signal),
     clear: () => {},

@@ -14,6 +14,8 @@ export interface WatchFs {
 export interface WatchPoints {
   /** Existing directories, free of symlinks, with the identity (`device:inode`) they had. */
   watched: Map<string, string>;
+  /** Those of them where what is written into files counts; elsewhere names alone do. */
+  contents: ReadonlySet<string>;
   /** Equal for equal sets. */
   key: string;
   /** Whether a change of this path can change what the directory shows; the rest is noise of siblings. */
@@ -35,9 +37,13 @@ export async function findAllWatchPoints(places: readonly WatchPlace[], fs: Watc
   const all: WatchPoints[] = [];
   for (const { directory, only } of places) all.push(await findWatchPoints(directory, fs, only));
   const watched = new Map(all.flatMap((points) => [...points.watched]));
+  const contents = new Set(all.flatMap((points) => [...points.contents]));
   const concerns = (path: string) => all.some((points) => points.concerns(path));
-  return { watched, key: JSON.stringify([...watched]), concerns };
+  return { watched, contents, key: keyOf(watched, contents), concerns };
 }
+
+const keyOf = (watched: ReadonlyMap<string, string>, contents: ReadonlySet<string>): string =>
+  JSON.stringify([[...watched], [...contents].sort()]);
 
 /** With `only` nothing but the directory's own entries whose names it accepts concerns us. */
 export async function findWatchPoints(
@@ -52,8 +58,11 @@ export async function findWatchPoints(
     names.add(path);
     places.add(dirname(path));
   };
+  /** Where files lie that are watched by name. */
+  const homes = new Set<string>();
   const queue = [await trace(directory, fs, note)];
   for (const found of queue) {
+    if (found?.kind === "file") homes.add(dirname(found.path));
     if (found?.kind !== "directory" || contents.has(found.path) || contents.size >= maxDirectories) continue;
     contents.add(found.path);
     if (only !== undefined) break;
@@ -63,11 +72,12 @@ export async function findWatchPoints(
       if (kind === "directory") queue.push({ path, kind });
       // Only the first level: a link further down, or behind a link, may lead anywhere.
       if (kind === "symlink" && found === queue[0]) {
-        queue.push(onlyItself(await trace(path, fs, note), contents));
+        queue.push(exceptBelow(await trace(path, fs, note), contents));
       }
     }
   }
-  return await seal(new Set([...places, ...contents]), fs, (path) =>
+  const written = only === undefined ? new Set([...contents, ...homes]) : new Set<string>();
+  return await seal(new Set([...places, ...contents]), written, fs, (path) =>
     names.has(path) ||
     (only === undefined
       ? contents.has(path) || contents.has(dirname(path))
@@ -77,8 +87,9 @@ export async function findWatchPoints(
 type Found = { path: string; kind: string } | undefined;
 
 /** A directory behind a link is watched without what lies below it. */
-function onlyItself(found: Found, contents: Set<string>): Found {
-  if (found?.kind === "directory") contents.add(found.path);
+function exceptBelow(found: Found, contents: Set<string>): Found {
+  if (found?.kind !== "directory") return found;
+  contents.add(found.path);
   return undefined;
 }
 
@@ -114,6 +125,7 @@ function parts(path: string): string[] {
 
 async function seal(
   directories: Set<string>,
+  contents: ReadonlySet<string>,
   fs: WatchFs,
   concerns: WatchPoints["concerns"],
 ): Promise<WatchPoints> {
@@ -122,5 +134,5 @@ async function seal(
     const found = await fs.lstat(path);
     if (found?.kind === "directory") watched.set(path, `${found.dev}:${found.ino}`);
   }
-  return { watched, key: JSON.stringify([...watched]), concerns };
+  return { watched, contents, key: keyOf(watched, contents), concerns };
 }

@@ -166,28 +166,6 @@ story("a mount over the directory, which the kernel does not report", m, async (
   await next(() => host.unmount(m(root), { lazy: true }));
 }, Deno.uid() !== 0);
 
-Deno.test("a watch that replaced another is replaced once more, lest it be a silent one", async () => {
-  const controller = new AbortController();
-  let ino = 1;
-  let opened = 0;
-  const driver: WatchDriver = {
-    lstat: (path) => Promise.resolve(path === "/d" ? { kind: "directory", dev: 1, ino } : undefined),
-    readlink: () => Promise.resolve(undefined),
-    list: () => Promise.resolve([]),
-    open: () => {
-      opened++;
-      return { events: new ReadableStream<never>(), close: () => {} };
-    },
-  };
-  const opens: number[] = [];
-  for await (const _ of watchDirectories([{ directory: "/d" }], driver, controller.signal)) {
-    opens.push(opened);
-    ino = 2; // another directory in its place, of which no event tells
-    if (opens.length === 3) controller.abort();
-  }
-  assertEquals(opens, [1, 2, 3]);
-});
-
 Deno.test("when nothing can be watched the hints go on, slowly", async () => {
   const controller = new AbortController();
   let refused = 0;
