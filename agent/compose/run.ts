@@ -161,7 +161,7 @@ export async function createServices(o: RunOptions, signal: AbortSignal): Promis
     },
     { name: "node status", run: (signal) => nodeStatus(o, seen, signal) },
     { name: "log rotation", run: (signal) => rotateLogs(o, parts, signal) },
-    { name: "storage limits", run: (signal) => limitStorage(o, store, parts, signal) },
+    { name: "storage limits", run: (signal) => limitStorage(o, store, metrics, parts, signal) },
     ...networkServices({ ...o, ...parts, store, isManaged }).map(([name, run]) => ({ name, run })),
     { name: "slimming", run: (signal) => runSlimming({ host, store, quietMs: 5000 }, signal) },
   ];
@@ -204,6 +204,7 @@ function rotateLogs({ config, host, log }: RunOptions, { runtime }: PodParts, si
 function limitStorage(
   { config, host, log }: RunOptions,
   store: StatusStore,
+  metrics: Metrics,
   { runtime, storage, reconciler }: PodParts,
   signal: AbortSignal,
 ) {
@@ -213,6 +214,7 @@ function limitStorage(
     storage,
     store,
     log,
+    metrics,
     podLogsDir: config.podLogsDir,
     everyMs: 10_000,
     backOff: config.evictionBackOff,

@@ -32,16 +32,26 @@ export interface PodStorage extends PodDisk {
   layers: ReadonlyMap<string, number>;
 }
 
-/** Which limit the pod exceeds, in the kubelet's words; the first one found. */
-export function exceededStorage(pod: Pod, storage: PodStorage): string | undefined {
+/** As the kubelet's metric names them. */
+export type StorageLimit = "emptydirfs.limit" | "ephemeralpodfs.limit" | "ephemeralcontainerfs.limit";
+
+export interface Exceeded {
+  limit: StorageLimit;
+  /** In the kubelet's words. */
+  message: string;
+}
+
+/** Which limit the pod exceeds; the first one found. */
+export function exceededStorage(pod: Pod, storage: PodStorage): Exceeded | undefined {
   return exceededVolume(pod, storage) ?? exceededTotal(pod, storage) ?? exceededContainer(pod, storage);
 }
 
-function exceededVolume(pod: Pod, { emptyDirs }: PodStorage): string | undefined {
+function exceededVolume(pod: Pod, { emptyDirs }: PodStorage): Exceeded | undefined {
   for (const { name, emptyDir } of pod.spec?.volumes ?? []) {
     const limit = amount(emptyDir?.sizeLimit);
     if (limit > 0 && (emptyDirs.get(name) ?? 0) > limit) {
-      return `Usage of EmptyDir volume "${name}" exceeds the limit "${emptyDir?.sizeLimit}". `;
+      const message = `Usage of EmptyDir volume "${name}" exceeds the limit "${emptyDir?.sizeLimit}". `;
+      return { limit: "emptydirfs.limit", message };
     }
   }
   return undefined;
@@ -50,21 +60,23 @@ function exceededVolume(pod: Pod, { emptyDirs }: PodStorage): string | undefined
 const ownUse = (container: string, { layers, logs }: PodStorage): number =>
   (layers.get(container) ?? 0) + (logs.get(container) ?? 0);
 
-function exceededTotal(pod: Pod, storage: PodStorage): string | undefined {
+function exceededTotal(pod: Pod, storage: PodStorage): Exceeded | undefined {
   const limit = podResources(pod).limits[resource];
   if (limit === undefined) return undefined;
   const volumes = [...diskVolumes(pod, storage.emptyDirs).values()].reduce((sum, bytes) => sum + bytes, 0);
   const total = containersOf(pod).reduce((sum, c) => sum + ownUse(c.name, storage), volumes);
   if (total <= limit) return undefined;
   const text = formatQuantity(resource, limit);
-  return `Pod ephemeral local storage usage exceeds the total limit of containers ${text}. `;
+  const message = `Pod ephemeral local storage usage exceeds the total limit of containers ${text}. `;
+  return { limit: "ephemeralpodfs.limit", message };
 }
 
-function exceededContainer(pod: Pod, storage: PodStorage): string | undefined {
+function exceededContainer(pod: Pod, storage: PodStorage): Exceeded | undefined {
   for (const container of containersOf(pod)) {
     const text = limitText(container);
     if (text === undefined || ownUse(container.name, storage) <= amount(text)) continue;
-    return `Container ${container.name} exceeded its local ephemeral storage limit "${text}". `;
+    const message = `Container ${container.name} exceeded its local ephemeral storage limit "${text}". `;
+    return { limit: "ephemeralcontainerfs.limit", message };
   }
   return undefined;
 }

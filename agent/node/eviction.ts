@@ -28,6 +28,7 @@ import {
   type PressureState,
   type Rooms,
 } from "../model/node_pressure.ts";
+import type { StorageLimit } from "../model/storage_limits.ts";
 import type { Host } from "../ports.ts";
 import type { StatusStore } from "../status_store.ts";
 
@@ -100,7 +101,9 @@ async function relieve(
   o.log.warn("the node is short of a resource", { resource, signal: threshold!.signal });
   tellNode(o, resource);
   if (isReclaimable(threshold!, dedicated)) {
-    await o.reclaim(signal);
+    await o.reclaim(signal).catch((error) =>
+      o.log.warn("cannot free what nobody needs", { error: errorText(error) })
+    );
     if (isRelieved(o.thresholds, (await o.look(signal)).rooms)) return false;
   }
   const pods = o.store.pods();
@@ -141,12 +144,10 @@ async function evict(
 }
 
 /** As the kubelet counts; for limits of a pod's own the name of the limit stands for the signal. */
-export const countEviction = (metrics: Metrics, signal: Signal | OwnLimit): void =>
+export const countEviction = (metrics: Metrics, signal: Signal | StorageLimit): void =>
   metrics.counter("kubelet_evictions", "Cumulative number of pod evictions by eviction signal").inc({
     eviction_signal: signal,
   });
-
-export type OwnLimit = "emptydirfs.limit" | "ephemeralpodfs.limit" | "ephemeralcontainerfs.limit";
 
 function observeAges({ host, metrics }: EvictionOptions, due: readonly Threshold[], at: number): void {
   const age = metrics.histogram(

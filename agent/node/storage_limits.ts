@@ -18,9 +18,11 @@ import {
   type PodStorage,
 } from "../model/storage_limits.ts";
 import type { Log } from "../lib/log.ts";
+import type { Metrics } from "../lib/metrics.ts";
 import { pause } from "../lib/pause.ts";
 import type { Host, Runtime, Storage } from "../ports.ts";
 import type { StatusStore } from "../status_store.ts";
+import { countEviction } from "./eviction.ts";
 import { podDisks } from "./usage.ts";
 
 export interface StorageLimitOptions {
@@ -29,6 +31,7 @@ export interface StorageLimitOptions {
   storage: Pick<Storage, "emptyDirUsage" | "keepNote" | "notes">;
   store: StatusStore;
   log: Log;
+  metrics: Metrics;
   podLogsDir: string;
   /** At least 10 s on a real node. */
   everyMs: number;
@@ -103,14 +106,15 @@ async function checkAll(
 
 async function check(o: StorageLimitOptions, pod: Pod, asked: Asked, storage: PodStorage): Promise<void> {
   const uid = pod.metadata?.uid ?? "";
-  const message = exceededStorage(pod, storage);
+  const exceeded = exceededStorage(pod, storage);
   const spec = podSpecHash(pod);
-  if (message === undefined || asked.get(uid) === spec) return;
+  if (exceeded === undefined || asked.get(uid) === spec) return;
   asked.set(uid, spec);
   const before = parseEvictions((await o.storage.notes(uid)).get(note));
   // First, so that no crash forgets it: the next agent sees an evicted pod and must know since when.
   await o.storage.keepNote(uid, note, JSON.stringify(nextEvictions(before, o.host.now(), o.backOff)));
-  void o.end(uid, { reason, message });
+  countEviction(o.metrics, exceeded.limit);
+  void o.end(uid, { reason, message: exceeded.message });
 }
 
 /** Begins the pod anew when its time has come, or says how long it is until then, in ms. */

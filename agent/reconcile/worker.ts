@@ -340,7 +340,7 @@ export function createWorker(o: WorkerOptions, id: PodIdentity, leave: AbortSign
       try {
         const plan = await settle();
         blind = 0;
-        if (isAtRest(plan) && requests.length === 0) rest();
+        if (isAtRest(plan) && requests.length === 0 && wish === newest) rest();
         if (plan.state === "gone") {
           last = undefined;
           o.store.removePod(id.uid);

@@ -1,9 +1,10 @@
 /** A node of a cluster that runs short of memory and disk, on a real runtime: who is ended, who is not, and who is let in. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import type { Node, Pod, PodSpec } from "../../agent/model/gen/v1.ts";
+import { writeImageArchive } from "../../tools/busybox_image.ts";
 import { isReady } from "./agent.ts";
 import { type ClusterOfOne, startClusterOfOne } from "./cluster.ts";
-import { podOf, shell, stay } from "./pods.ts";
+import { podOf, shell, statusOf, stay } from "./pods.ts";
 
 const Mi = 2 ** 20;
 const freeDisk = 16 * Mi;
@@ -99,15 +100,47 @@ const bytesFree = async (path: string): Promise<number> => {
   return blocks! * size!;
 };
 
+/** An image as from a registry that nobody uses, and a container that has ended for good. */
+async function leaveOver({ user, node: { agent, run } }: ClusterOfOne): Promise<() => Promise<void>> {
+  const name = "registry.example/unused:1";
+  const path = `${agent.directory}/unused`;
+  await Deno.mkdir(path);
+  await writeImageArchive(path, "unused.tar", { tags: [name], files: { "/unused": "x" } });
+  await agent.ctr("images", "import", `${path}/unused.tar`);
+  const digest = /sha256:[0-9a-f]{64}/.exec(await agent.ctr("images", "ls", `name==${name}`))![0];
+  await agent.ctr("images", "tag", name, `registry.example/unused@${digest}`);
+  await run(podOf("done", [shell("main", "exit 0")], { restartPolicy: "Never" }));
+  const done = await user.untilPod("done", "succeeded", (p) => p.status?.phase === "Succeeded");
+  const id = statusOf(done, "main").containerID!.replace("containerd://", "");
+  const left = async () => {
+    const [images, containers] = await Promise.all([
+      agent.ctr("images", "ls", "-q"),
+      agent.ctr("containers", "ls", "-q"),
+    ]);
+    return [images.includes(name), images.includes("demo"), containers.includes(id)];
+  };
+  assertEquals(await left(), [true, true, true]);
+  return async () => {
+    assertEquals(await left(), [false, true, false]);
+    const still = user.pod("done")!;
+    assertEquals([still.status?.phase, statusOf(still, "main").state?.terminated?.exitCode], [
+      "Succeeded",
+      0,
+    ]);
+  };
+}
+
 async function checkDisk(one: ClusterOfOne): Promise<void> {
   const { node: { agent, run } } = one;
+  const checkTidy = await leaveOver(one);
   const left = await bytesFree(agent.root) - freeDisk;
   // Static, and the largest: it stays all the same.
   await agent.write("static.yaml", holder("static", Math.floor(left * 0.6), ""));
   await agent.untilLog("static", "main", /held/);
-  await run(holder("writer", Math.floor(left * 0.45), ""));
+  await run(holder("writer", Math.floor(left * 0.55), ""));
   await checkPressure(one, "DiskPressure", holder("late", 1, ""));
   await checkEvicted(one, "writer", "ephemeral-storage");
+  await checkTidy();
   for (const name of ["static", "modest"]) assert(isReady((await agent.pod(name))!), `${name} runs on`);
   await run(holder("welcome", 1, ""));
   await agent.untilReady("welcome");

@@ -5,7 +5,7 @@
 import { atMost } from "../../lib/pause.ts";
 import { isOverAtApi } from "../../model/api_pod.ts";
 import { errorText } from "../../model/errors.ts";
-import type { Consumption, ContainerConsumption } from "../../model/eviction.ts";
+import type { Consumption, ContainerConsumption, DiskUse } from "../../model/eviction.ts";
 import { watchedThresholds } from "../../model/eviction_thresholds.ts";
 import type { Pod } from "../../model/gen/v1.ts";
 import { diskVolumes, type PodDisk } from "../../model/stats_summary.ts";
@@ -13,9 +13,10 @@ import type { PodUsage } from "../../model/usage.ts";
 import { type EvictionOptions, runEvictions } from "../../node/eviction.ts";
 import { readRooms } from "../../node/room.ts";
 import { podDisks } from "../../node/usage.ts";
+import type { DiskUnit } from "../../ports.ts";
 import type { Loop } from "../loop.ts";
 import { readMachine } from "../machine.ts";
-import { imagesNow } from "./images.ts";
+import { createImagesPath, imagesNow } from "./images.ts";
 import type { ClusterContext } from "./mod.ts";
 
 /** The kubelet's. */
@@ -44,30 +45,39 @@ export function evictions(context: ClusterContext): Loop {
 
 function createLook({ config, host, parts }: ClusterContext): EvictionOptions["look"] {
   const capacity = readMachine(config.nodeIPs).memory - config.reserved.memory;
-  const places = { nodefs: config.rootDir, imagefs: config.managedRuntime.root };
-  return async () => {
+  const imagesPath = createImagesPath({ config, parts });
+  return async (signal) => {
+    const imagefs = await imagesPath(signal);
     const [{ rooms, dedicated }, pods] = await Promise.all([
-      readRooms(host, places),
-      parts.cgroups().then((cgroups) => cgroups.usageOfAll()),
+      readRooms(host, { nodefs: config.rootDir, imagefs }),
+      // Who makes cgroups is not known while the runtime is away.
+      parts.cgroups().then((cgroups) => cgroups.usageOfAll()).catch(() => undefined),
     ]);
     const available = Math.max(0, capacity - (pods?.workingSet ?? 0));
     return { rooms: { ...rooms, "allocatableMemory.available": { available, capacity } }, dedicated };
   };
 }
 
-function createMeasure({ config, host, parts }: ClusterContext): EvictionOptions["measure"] {
+function createMeasure({ config, host, log, parts }: ClusterContext): EvictionOptions["measure"] {
+  const { storage, usage } = parts;
+  /** More files than can be counted in time must not save their pod, nor all others. */
+  const disksOf = (pods: readonly Pod[], unit: DiskUnit, signal: AbortSignal) =>
+    podDisks({ host, storage, podLogsDir: config.podLogsDir }, pods, unit, signal).catch((error) => {
+      log.warn("cannot measure what pods have on disk", { error: errorText(error) });
+      return undefined;
+    });
   return async (pods, resource, signal) => {
-    const onDisk = resource === "ephemeral-storage" || resource === "inodes";
-    const { storage, usage } = parts;
-    const [{ pods: used }, disks, processes] = await Promise.all([
+    const [{ pods: used }, bytes, inodes, processes] = await Promise.all([
       usage.look(signal),
-      onDisk ? podDisks({ host, storage, podLogsDir: config.podLogsDir }, pods, "bytes", signal) : undefined,
+      resource === "ephemeral-storage" ? disksOf(pods, "bytes", signal) : undefined,
+      resource === "inodes" ? disksOf(pods, "inodes", signal) : undefined,
       resource === "pids" ? processesOf(parts, pods) : undefined,
     ]);
     return new Map(pods.map((pod) => {
       const uid = pod.metadata?.uid ?? "";
       const use = used.find((u) => u.uid === uid);
-      return [uid, { ...consumptionOf(pod, use, disks?.get(uid)), processes: processes?.get(uid) ?? 0 }];
+      const consumed = consumptionOf(pod, use, { bytes: bytes?.get(uid), inodes: inodes?.get(uid) });
+      return [uid, { ...consumed, processes: processes?.get(uid) ?? 0 }];
     }));
   };
 }
@@ -84,23 +94,24 @@ async function processesOf(
   return new Map(await Promise.all(counts));
 }
 
-const noFiles = { bytes: 0, inodes: 0 };
-
 function consumptionOf(
   pod: Pod,
   use: PodUsage | undefined,
-  disk: PodDisk | undefined,
+  disk: Record<DiskUnit, PodDisk | undefined>,
 ): Omit<Consumption, "processes"> {
+  const inUnits = (amount: (disk: PodDisk) => number): DiskUse => ({
+    bytes: disk.bytes === undefined ? 0 : amount(disk.bytes),
+    inodes: disk.inodes === undefined ? 0 : amount(disk.inodes),
+  });
   const containers = (use?.containers ?? []).map((c): [string, ContainerConsumption] => [c.name, {
     memory: c.workingSet,
-    layer: c.disk ?? noFiles,
-    logs: { bytes: disk?.logs.get(c.name) ?? 0, inodes: 0 },
+    layer: c.disk ?? { bytes: 0, inodes: 0 },
+    logs: inUnits(({ logs }) => logs.get(c.name) ?? 0),
   }]);
-  const volumes = disk === undefined ? [] : [...diskVolumes(pod, disk.emptyDirs).values()];
   return {
     memory: use?.whole?.workingSet ?? containers.reduce((sum, [, c]) => sum + c.memory, 0),
     containers: new Map(containers),
-    volumes: { bytes: volumes.reduce((sum, bytes) => sum + bytes, 0), inodes: 0 },
+    volumes: inUnits(({ emptyDirs }) => diskVolumes(pod, emptyDirs).values().reduce((sum, n) => sum + n, 0)),
   };
 }
 

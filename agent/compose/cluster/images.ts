@@ -11,6 +11,7 @@ const everyMs = 300_000;
 
 export function imageCollection(context: ClusterContext): Loop {
   const { config, host, log, metrics, parts, store, link } = context;
+  const imagesPath = createImagesPath(context);
   return {
     name: "unused images",
     run: (signal) =>
@@ -19,11 +20,27 @@ export function imageCollection(context: ClusterContext): Loop {
         policy: config.node.images,
         async look(signal) {
           const { images, unused } = await imagesNow(context, signal);
-          const disk = await host.statfs(config.managedRuntime.root) ?? await host.statfs(config.rootDir);
+          const disk = await host.statfs(await imagesPath(signal)) ??
+            await host.statfs(config.rootDir);
           return { images, unused: new Set(unused), ...(disk && { disk }) };
         },
         remove: (id, signal) => parts.images.remove(id, signal),
       }, signal),
+  };
+}
+
+/** A runtime that hangs must not hold up a look at the node. */
+const answersWithinMs = 2_000;
+
+/** Where images lie: as the runtime tells it, once for all; else where the agent's own would have them. */
+export function createImagesPath(
+  { config, parts }: Pick<ClusterContext, "config" | "parts">,
+): (signal: AbortSignal) => Promise<string> {
+  let told: string | undefined;
+  return async (signal) => {
+    const limit = AbortSignal.any([signal, AbortSignal.timeout(answersWithinMs)]);
+    told ??= (await parts.images.fileSystems(limit).catch(() => undefined))?.images?.path;
+    return told ?? config.managedRuntime.root;
   };
 }
 

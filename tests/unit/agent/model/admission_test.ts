@@ -1,6 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { type AdmissionNode, admitPods, type Verdicts, whyNot } from "../../../../agent/model/admission.ts";
 import type { Pod, PodSpec } from "../../../../agent/model/gen/v1.ts";
+import type { DesiredPod } from "../../../../agent/model/wish.ts";
 import { defaultPod } from "../../../../agent/model/defaults.ts";
 import { matchesNode, nodeLabels } from "../../../../agent/model/node_affinity.ts";
 import { checkSysctlPattern, isAllowedSysctl } from "../../../../agent/model/sysctls.ts";
@@ -186,6 +187,20 @@ Deno.test("requests must fit into what is allocatable, maxPods into the node; wh
   const four = { a: {}, b: {}, c: {}, d: {} };
   assertEquals(told(judge(four)), { a: "ok", b: "ok", c: "ok", d: "OutOfpods" });
   assertEquals(told(judge({ a: asks({ cpu: "1" }, { overhead: { cpu: "1500m" } }) })), { a: "OutOfcpu" });
+});
+
+Deno.test("pressure keeps new pods of the API server out, and what was taken before stays", () => {
+  const of = (uid: string): DesiredPod => {
+    const { metadata, ...pod } = podOf({}, uid);
+    const annotations = { "kubernetes.io/config.source": "api" };
+    return { pod: { ...pod, metadata: { ...metadata, annotations } }, uid, source: "api", origin: "API" };
+  };
+  const before = { verdicts: new Map([["old", undefined]]), pods: new Map<string, Pod>() };
+  const short: AdmissionNode = { ...node, pressures: new Set(["MemoryPressure"]) };
+  const verdicts = admitPods([of("old"), of("new")], before, () => false, short);
+  assertEquals(told(verdicts), { old: "ok", new: "Evicted" });
+  const later = admitPods([of("old"), of("new")], { ...before, verdicts }, () => false, node);
+  assertEquals(told(later), { old: "ok", new: "Evicted" }, "the API server has been told");
 });
 
 Deno.test("a pod that runs keeps its place, whatever its edit asks for, unless priorityClassName or priority needs it", () => {

@@ -39,7 +39,7 @@ Deno.test("emptyDir sizeLimit: more than it is said in the kubelet's words", () 
   });
   assertEquals(exceededStorage(pod, storage({ emptyDirs: { cache: ki, free: 9 * ki } })), undefined);
   assertEquals(
-    exceededStorage(pod, storage({ emptyDirs: { cache: ki + 1 } })),
+    exceededStorage(pod, storage({ emptyDirs: { cache: ki + 1 } }))?.message,
     'Usage of EmptyDir volume "cache" exceeds the limit "1Ki". ',
   );
 });
@@ -50,11 +50,11 @@ Deno.test("limits of ephemeral-storage: of the pod in all, with its volumes on d
   const parts = { layers: { a: ki }, logs: { a: ki, b: ki / 2 }, emptyDirs: { d: ki / 2, m: 99 * ki } };
   assertEquals(exceededStorage(pod, storage(parts)), undefined);
   assertEquals(
-    exceededStorage(pod, storage({ ...parts, emptyDirs: { d: ki / 2 + 1 } })),
+    exceededStorage(pod, storage({ ...parts, emptyDirs: { d: ki / 2 + 1 } }))?.message,
     "Pod ephemeral local storage usage exceeds the total limit of containers 3Ki. ",
   );
   assertEquals(
-    exceededStorage(pod, storage({ layers: { b: ki }, logs: { b: 1 } })),
+    exceededStorage(pod, storage({ layers: { b: ki }, logs: { b: 1 } }))?.message,
     'Container b exceeded its local ephemeral storage limit "1Ki". ',
   );
 });

@@ -1,7 +1,8 @@
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertStringIncludes } from "@std/assert";
 import { createHost } from "../../../../agent/host.ts";
 import type { Pod, PodSpec } from "../../../../agent/model/gen/v1.ts";
 import { silentLog } from "../../../../agent/lib/log.ts";
+import { createMetrics } from "../../../../agent/lib/metrics.ts";
 import type { PodEnd } from "../../../../agent/model/end.ts";
 import { runStorageLimits, type StorageLimitOptions } from "../../../../agent/node/storage_limits.ts";
 import { createStatusStore } from "../../../../agent/status_store.ts";
@@ -33,10 +34,12 @@ function createStage() {
   const notes = new Map<string, string>();
   const used = new Map<string, number>();
   const calls = { measured: 0, stats: 0 };
+  const metrics = createMetrics();
   const options: StorageLimitOptions = {
     host: createHost(),
     store,
     log: silentLog,
+    metrics,
     podLogsDir: "/nonexistent",
     everyMs: 5,
     backOff: { base: 0, cap: 60_000 },
@@ -70,11 +73,11 @@ function createStage() {
     end: (uid, end) => Promise.resolve(void ended.push([uid, end])),
     restart: (uid) => restarted.push(uid) > 0,
   };
-  return { store, ended, restarted, notes, used, calls, options };
+  return { store, ended, restarted, notes, used, calls, metrics, options };
 }
 
 Deno.test("a pod that exceeds a limit is ended once, with its eviction on record before", () =>
-  withWatch(async ({ store, ended, notes, used, calls }) => {
+  withWatch(async ({ store, ended, notes, used, calls, metrics }) => {
     store.putPod(podOf("free", "Running", { volumes: [{ name: "v", emptyDir: {} }] }));
     await new Promise((resolve) => setTimeout(resolve, 30));
     assertEquals(calls, { measured: 0, stats: 0 }, "nothing is measured for pods without limits");
@@ -94,6 +97,7 @@ Deno.test("a pod that exceeds a limit is ended once, with its eviction on record
     store.putPod(podOf("u", "Running", { ...limited, hostname: "edited" }));
     await until("its next life is ended, too", () => ended.length === 2);
     assertEquals(JSON.parse(notes.get("u/evictions")!).count, 2);
+    assertStringIncludes(metrics.render(), 'kubelet_evictions{eviction_signal="emptydirfs.limit"} 2');
   }));
 
 Deno.test("the writable layer counts against a container's limit of ephemeral-storage", () =>
