@@ -76,7 +76,6 @@ async function checkSummary(curl: Curl): Promise<void> {
       "bytes received": web.network.rxBytes,
       "page faults of the container": main.memory.pageFaults,
       "cores of the container": main.cpu.usageNanoCores,
-      "files of its layer": main.rootfs.inodesUsed,
       "files of its log": main.logs.inodesUsed,
       "page faults of the node": node.memory.pageFaults,
       "bytes of images": node.runtime.imageFs.usedBytes,
