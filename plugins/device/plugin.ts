@@ -49,7 +49,7 @@ async function askOptions(client: PluginClient, signal: AbortSignal): Promise<De
   }
 }
 
-/** Throws RpcError when it does not serve within 10 s, or does not tell its options. */
+/** Throws when it does not serve within 10 s, or does not tell its options. */
 export async function openPlugin(
   resource: string,
   socket: string,
@@ -60,7 +60,7 @@ export async function openPlugin(
   const client = createClient(DevicePluginDefinition, channel);
   const options = await askOptions(client, signal).catch((error) => {
     channel.close();
-    throw error;
+    throw new Error(`failed to get device plugin options: ${errorText(error)}`);
   });
   const unexpected = (call: string, error: unknown) =>
     new AgentError("UnexpectedAdmissionError", `${call} of ${resource} failed: ${errorText(error)}`);

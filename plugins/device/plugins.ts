@@ -33,8 +33,11 @@ export interface DevicePlugins {
   source: DeviceSource;
   /** Of plugins that the registry has found. */
   taker: PluginTaker;
-  /** Takes a plugin that registered itself; it is asked for its devices from now on. */
-  add(resource: string, socket: string): void;
+  /**
+   * Takes a plugin that registered itself: once it has told its options it is asked for its devices. Throws where it does
+   * not tell them, and when the signal aborts before.
+   */
+  add(resource: string, socket: string, signal: AbortSignal): Promise<void>;
   /** Hangs up on all. */
   close(): void;
 }
@@ -65,7 +68,8 @@ interface Entry {
   state: "registering" | "registered" | "failed";
   error: string;
   since: number;
-  devices: readonly Device[];
+  /** Absent as long as nobody can tell how many there are: the plugin has told no list, nor failed to. */
+  devices: readonly Device[] | undefined;
   calls: PluginCalls | undefined;
   gone: AbortController;
 }
@@ -108,12 +112,6 @@ export function createDevicePlugins(o: DevicePluginsOptions): DevicePlugins {
     changed();
   };
 
-  const open = async (entry: Entry) => {
-    const calls = await openPlugin(entry.resource, entry.socket, o.log, entry.gone.signal);
-    if (entry.gone.signal.aborted) calls.close();
-    return calls;
-  };
-
   const follow = async (entry: Entry, calls: PluginCalls) => {
     const { signal } = entry.gone;
     try {
@@ -126,6 +124,7 @@ export function createDevicePlugins(o: DevicePluginsOptions): DevicePlugins {
       }
     } catch (error) {
       calls.close();
+      entry.devices ??= [];
       if (!signal.aborted) await lose(entry, errorText(error));
     }
   };
@@ -134,7 +133,7 @@ export function createDevicePlugins(o: DevicePluginsOptions): DevicePlugins {
     const before = entries.get(resource);
     const entry: Entry = {
       ...{ resource, socket, found, state: "registering", error: "", since: o.now() },
-      ...{ devices: before?.devices ?? [], calls: undefined, gone: new AbortController() },
+      ...{ devices: before?.devices, calls: undefined, gone: new AbortController() },
     };
     entries.set(resource, entry);
     before?.gone.abort();
@@ -143,7 +142,20 @@ export function createDevicePlugins(o: DevicePluginsOptions): DevicePlugins {
     return entry;
   };
 
-  const offerOf = ({ devices, calls }: Entry): DeviceOffer => ({
+  /** Its options first: whoever registered it waits for them, as for the kubelet. */
+  const take = async (resource: string, socket: string, found: boolean, signal: AbortSignal) => {
+    const entry = begin(resource, socket, found);
+    const gone = entry.gone.signal;
+    try {
+      const calls = await openPlugin(resource, socket, o.log, AbortSignal.any([gone, signal]));
+      void follow(entry, calls);
+    } catch (error) {
+      if (!gone.aborted) void lose(entry, errorText(error));
+      throw error;
+    }
+  };
+
+  const offerOf = ({ devices = [], calls }: Entry): DeviceOffer => ({
     devices,
     connected: calls !== undefined,
     prefers: calls?.prefers === true,
@@ -160,8 +172,7 @@ export function createDevicePlugins(o: DevicePluginsOptions): DevicePlugins {
     name: "device plugins",
     offers: () =>
       new Map(
-        [...entries.values()].filter((e) => e.calls !== undefined || e.devices.length > 0)
-          .map((e) => [e.resource, offerOf(e)]),
+        [...entries.values()].filter((e) => e.devices !== undefined).map((e) => [e.resource, offerOf(e)]),
       ),
     subscribe: changes.subscribe,
     preferred: (resource, of, signal) =>
@@ -174,17 +185,7 @@ export function createDevicePlugins(o: DevicePluginsOptions): DevicePlugins {
     source,
     taker: {
       validate: ({ name, versions }) => checkRegistration(name, versions),
-      async register({ name, endpoint }, signal) {
-        const entry = begin(name, endpoint, true);
-        signal.addEventListener("abort", () => entry.state === "registering" && entry.gone.abort(), {
-          once: true,
-        });
-        const calls = await open(entry).catch((error) => {
-          void lose(entry, errorText(error));
-          throw error;
-        });
-        void follow(entry, calls);
-      },
+      register: ({ name, endpoint }, signal) => take(name, endpoint, true, signal),
       deregister({ name, endpoint }) {
         const entry = entries.get(name);
         if (entry?.socket !== endpoint) return;
@@ -193,12 +194,7 @@ export function createDevicePlugins(o: DevicePluginsOptions): DevicePlugins {
         void lose(entry, "its socket is gone");
       },
     },
-    add(resource, socket) {
-      const entry = begin(resource, socket, false);
-      open(entry).then((calls) => follow(entry, calls)).catch((error) => {
-        if (!entry.gone.signal.aborted) void lose(entry, errorText(error));
-      });
-    },
+    add: (resource, socket, signal) => take(resource, socket, false, signal),
     close() {
       for (const entry of entries.values()) {
         entry.gone.abort();

@@ -58,9 +58,14 @@ export async function runRegistration(o: RegistrationOptions, signal: AbortSigna
   const { host, directory, plugins } = o;
   await host.mkdir(directory, 0o750);
   const service = bindService(RegistrationDefinition, {
-    register({ version, endpoint, resourceName }) {
-      plugins.add(resourceName, check(endpoint, resourceName, version, directory));
-      return Promise.resolve({});
+    async register({ version, endpoint, resourceName }, context) {
+      const socket = check(endpoint, resourceName, version, directory);
+      try {
+        await plugins.add(resourceName, socket, context.signal);
+      } catch (error) {
+        throw new RpcError(Code.UNKNOWN, errorText(error));
+      }
+      return {};
     },
   });
   const path = join(directory, socketName);

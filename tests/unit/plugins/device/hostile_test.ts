@@ -2,14 +2,24 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { createHost } from "../../../../agent/host.ts";
 import { silentLog } from "../../../../agent/lib/log.ts";
+import { deviceAmounts } from "../../../../agent/model/devices.ts";
 import { AgentError } from "../../../../agent/model/errors.ts";
 import type { PluginReport } from "../../../../agent/model/plugin_report.ts";
 import { createDevicePlugins, type DevicePlugins, runRegistration } from "../../../../plugins/device/mod.ts";
 import {
   DevicePluginDefinition,
   type ListAndWatchResponse,
+  RegistrationDefinition,
 } from "../../../../plugins/rpc/gen/device_plugin.ts";
-import { bindService, type Handlers, serve } from "../../../../plugins/rpc/mod.ts";
+import {
+  bindService,
+  Code,
+  createChannel,
+  createClient,
+  type Handlers,
+  RpcError,
+  serve,
+} from "../../../../plugins/rpc/mod.ts";
 import { startDevicePlugin } from "../../../drivers/device/start.ts";
 import { until } from "../../../e2e/containerd.ts";
 
@@ -21,7 +31,7 @@ interface Lab {
   directory: string;
   plugins: DevicePlugins;
   reports(): readonly PluginReport[];
-  /** Serves a plugin of this process, and lets it be asked. */
+  /** Serves a plugin of this process and registers it; throws where it is not taken. */
   add(resource: string, plugin: Plugin, definition?: typeof DevicePluginDefinition): Promise<void>;
 }
 
@@ -44,11 +54,16 @@ function lab(name: string, body: (lab: Lab) => Promise<void>): void {
         plugins,
         reports: () => reports,
         async add(resource, plugin, definition = DevicePluginDefinition) {
-          const socket = `${directory}/${resource.replace("/", "_")}`;
+          const endpoint = resource.replace("/", "_");
           const handlers: Plugin = { getDevicePluginOptions: () => Promise.resolve({}), ...plugin };
-          const server = await serve(socket, [bindService(definition, handlers)], { signal: leave.signal });
+          const server = await serve(`${directory}/${endpoint}`, [bindService(definition, handlers)], {
+            signal: leave.signal,
+          });
           ended.push(server.finished);
-          plugins.add(resource, socket);
+          const channel = createChannel(`${directory}/kubelet.sock`);
+          const request = { version: "v1beta1", endpoint, resourceName: resource };
+          const call = { signal: leave.signal };
+          await createClient(RegistrationDefinition, channel).register(request, call).finally(channel.close);
         },
       });
     } finally {
@@ -133,7 +148,40 @@ lab("lists that are too long, too large or nonsense end the plugin, and nobody e
   assert(said["a.com/large"]!.startsWith("RESOURCE_EXHAUSTED"), said["a.com/large"]);
   assertEquals(said["a.com/node"], "device a: expected NUMA nodes from 0 to 1024");
   assert(said["a.com/garbled"]!.includes("cannot be decoded"), said["a.com/garbled"]);
-  assertEquals([...lab.plugins.source.offers().keys()], []);
+  const amounts = [...lab.plugins.source.offers()].map(([name, o]) => [name, o.connected, o.devices.length]);
+  assertEquals(amounts, ["long", "large", "node", "garbled"].map((name) => [`a.com/${name}`, false, 0]));
+});
+
+lab(
+  "one that does not tell its options is not taken: it is told why, and asked for nothing else",
+  async (lab) => {
+    const calls: string[] = [];
+    const fails = (call: string) => () => {
+      calls.push(call);
+      throw new RpcError(Code.UNKNOWN, "no power");
+    };
+    const plugin = { getDevicePluginOptions: fails("options"), listAndWatch: fails("list") };
+    const error = await assertRejects(() => lab.add("a.com/x", plugin), RpcError);
+    assertEquals([error.code, calls], [Code.UNKNOWN, ["options"]]);
+    assertEquals(error.message, "UNKNOWN: failed to get device plugin options: UNKNOWN: no power");
+    assertEquals(lab.plugins.source.offers().size, 0);
+    assertEquals(lab.reports().map((r) => r.state), ["failed"]);
+  },
+);
+
+lab("one whose list fails at once is on the node with no devices, and is not asked again", async (lab) => {
+  let asked = 0;
+  const listAndWatch = () => {
+    asked++;
+    throw new RpcError(Code.UNKNOWN, "no power");
+  };
+  await lab.add("a.com/x", { listAndWatch });
+  await until("it is offered", () => offerOf(lab, "a.com/x") !== undefined);
+  assertEquals(
+    deviceAmounts(lab.plugins.source.offers()),
+    new Map([["a.com/x", { capacity: 0, allocatable: 0 }]]),
+  );
+  assertEquals([lab.reports()[0]?.state, asked], ["failed", 1]);
 });
 
 lab(
@@ -150,7 +198,8 @@ lab(
       await ends(signal);
     }
     const answers = (containerResponses: object[]) => () => Promise.resolve({ containerResponses });
-    await lab.add("a.com/silent", { listAndWatch, getDevicePluginOptions: silence });
+    const silent = lab.add("a.com/silent", { listAndWatch, getDevicePluginOptions: silence });
+    silent.catch(() => {}); // it ends with the test
     await lab.add("a.com/nobody", { listAndWatch, allocate: answers([]) });
     await lab.add("a.com/several", { listAndWatch, allocate: answers([{}, {}]) });
     await lab.add("a.com/good", { listAndWatch, allocate: answers([{ envs: { A: "1" } }]) });
