@@ -163,7 +163,11 @@ function clusterOf(cluster: Fields & { server: string }, path: Path, directory: 
     );
   }
   if (cluster["insecure-skip-tls-verify"] === true) {
-    complain([...path, "insecure-skip-tls-verify"], "not supported: give certificate-authority-data instead");
+    complain(
+      [...path, "insecure-skip-tls-verify"],
+      "the agent never talks to an API server unverified: in its place set certificate-authority to the path of the " +
+        "cluster's ca.crt, or certificate-authority-data to its base64",
+    );
   }
   const proxyUrl = cluster["proxy-url"] as string | undefined;
   if (proxyUrl !== undefined && proxyUrl !== "" && !/^(https?|socks5):\/\/[^/]/.test(proxyUrl)) {

@@ -78,7 +78,8 @@ Deno.test("what cannot be used is refused with its field", () => {
     'clusters[1].cluster.sever: unknown field "sever"; did you mean "server"?',
   ]);
   assertEquals(problemsOf(text(`${good}, insecure-skip-tls-verify: true`, "username: u, password: p")), [
-    "clusters[1].cluster.insecure-skip-tls-verify: not supported: give certificate-authority-data instead",
+    "clusters[1].cluster.insecure-skip-tls-verify: the agent never talks to an API server unverified: in its place set " +
+    "certificate-authority to the path of the cluster's ca.crt, or certificate-authority-data to its base64",
     "users[0].user.username: not supported: expected a client certificate, a token, tokenFile or exec",
     "users[0].user.password: not supported: expected a client certificate, a token, tokenFile or exec",
   ]);

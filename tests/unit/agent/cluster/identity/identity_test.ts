@@ -39,9 +39,10 @@ async function running(
   const host = hostOfToday();
   await prepare(host, cluster);
   const problems: Problem[][] = [];
+  const warnings: string[] = [];
   const identity = await createNodeIdentity({
     host,
-    log: silentLog,
+    log: { ...silentLog, warn: (message) => void warnings.push(message) },
     nodeName: "box",
     places,
     rotates: true,
@@ -54,6 +55,7 @@ async function running(
     cluster,
     host,
     problems,
+    warnings,
     told: () => problems.at(-1)?.map((p) => `${p.severity} ${p.message}`).join() ?? "",
     ask: () => identity.api.ask({ path: classes, signal: never() }),
     api: identity.api,
@@ -142,6 +144,27 @@ Deno.test("without a way it says what to run; a join by hand is taken up at once
   assertStringIncludes(node.told(), "kubeadm token create --print-join-command");
   await withCertificate(node.host, node.cluster, 3_600_000);
   await until("it is somebody again", () => node.ask().then(() => true, () => false));
+  await until("nothing is in the way", () => node.told() === "");
+});
+
+Deno.test("a kubeconfig that trusts anybody is not used: it is said what to put in its place, once, and taken up then", async () => {
+  await using node = await running({}, async (host, cluster) => {
+    await withCertificate(host, cluster, 3_600_000);
+    const text = host.text(places.kubeconfig)!;
+    const unverified = text.replace(/certificate-authority-data: .*/, "insecure-skip-tls-verify: true");
+    assert(unverified !== text);
+    await write(host, places.kubeconfig, unverified);
+  });
+  await until(
+    "it is told",
+    () => node.told().includes("set certificate-authority to the path of the cluster's ca.crt"),
+  );
+  await assertRejects(node.ask, ApiError, "insecure-skip-tls-verify");
+  assertEquals([node.problems.length, node.warnings], [1, [
+    node.problems[0]![0]!.message.split("; mend it")[0]!,
+  ]]);
+  await withCertificate(node.host, node.cluster, 3_600_000);
+  await until("it is somebody", () => node.ask().then(() => true, () => false));
   await until("nothing is in the way", () => node.told() === "");
 });
 
