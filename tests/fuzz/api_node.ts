@@ -7,7 +7,7 @@ import { watchPods } from "../../agent/cluster/pods/pods.ts";
 import { createStatusReport } from "../../agent/cluster/report/statuses.ts";
 import { silentLog } from "../../agent/lib/log.ts";
 import type { PodEnd } from "../../agent/model/end.ts";
-import { noObjects } from "../../agent/model/wish.ts";
+import { noObjects, type Snapshot } from "../../agent/model/wish.ts";
 import { mergeSnapshots } from "../../agent/sources/merge.ts";
 import type { FakeRuntime } from "../fakes/runtime.ts";
 import { type Bench, createBench } from "../unit/agent/reconcile/bench.ts";
@@ -26,6 +26,10 @@ export interface ApiNodeOptions {
   refusal(uid: string): PodEnd | undefined;
 }
 
+/** A manifest directory that is empty, and is read before the API server answers. */
+const manifests: Snapshot = { ...noObjects, source: "file", pods: new Map(), problems: [] };
+const sources = ["manifests", "cluster"];
+
 const soon = (_ms: number) => new Promise<void>((resolve) => setTimeout(resolve, 2));
 
 export async function startApiNode({ api, nodeName, root, fake, refusal }: ApiNodeOptions): Promise<ApiNode> {
@@ -40,6 +44,7 @@ export async function startApiNode({ api, nodeName, root, fake, refusal }: ApiNo
     if (change.kind === "pod" && !change.deleted) report.put(change.uid, change.pod.status!);
   }, stop.signal);
   await bench.reconciler.recover();
+  bench.reconciler.update(mergeSnapshots(new Map([["manifests", manifests]]), sources));
   const watching = watchPods({
     api,
     nodeName,
@@ -49,7 +54,9 @@ export async function startApiNode({ api, nodeName, root, fake, refusal }: ApiNo
     changed(pods) {
       report.shown([...pods.values()].map(({ pod }) => pod));
       const snapshot = { ...noObjects, source: "api" as const, pods, problems: [] };
-      bench.reconciler.update(mergeSnapshots(new Map([["cluster", snapshot]]), ["cluster"]));
+      bench.reconciler.update(
+        mergeSnapshots(new Map<string, Snapshot>([["manifests", manifests], ["cluster", snapshot]]), sources),
+      );
     },
   }, stop.signal);
   const reporting = report.run(stop.signal);

@@ -42,10 +42,14 @@ interface Life {
   forced: Set<string>;
   /** Of those that got another image: what was stopped for it starts again. */
   edited: Set<string>;
+  /** Of those that were evicted here. */
+  evicted: Set<string>;
   /** Names of containers that the runtime has lost. */
   lost: Set<string>;
   /** A container is about to run. */
   starts(spec: ContainerSpec): void;
+  /** The node is about to stop it. */
+  stops(id: string): void;
 }
 
 const podsOf = ({ cluster }: Life): Pod[] => cluster.world.store.list(kinds.pod) as unknown as Pod[];
@@ -88,6 +92,29 @@ async function replace(life: Life, pod: Pod): Promise<void> {
   await create(life, pod.metadata!.name!);
 }
 
+const isOfNode = ({ user }: { user: string }) => user === nodeUser.commonName;
+
+/** What the node says arrives late, and so after what is said next. */
+function slow({ cluster, random }: Life): void {
+  cluster.faults.add({ when: (r) => isOfNode(r) && r.method === "PATCH", times: 2, delay: random.below(40) });
+}
+
+/** While the node's deletion is under way, another pod takes the name. */
+async function overtake(life: Life, pod: Pod): Promise<void> {
+  const { cluster } = life;
+  const isDeletion = (r: { user: string; method: string }) => isOfNode(r) && r.method === "DELETE";
+  const asked = cluster.requests.filter(isDeletion).length;
+  const mend = cluster.faults.add({ when: isDeletion, times: 1, delay: 30 });
+  remove(life, pod, 1);
+  await until("it is under way", () => cluster.requests.filter(isDeletion).length > asked, 100).catch(
+    () => {},
+  );
+  if (cluster.world.store.get(kinds.pod, "default", pod.metadata!.name!) !== undefined) {
+    await replace(life, pod);
+  }
+  mend();
+}
+
 function edit(life: Life, pod: Pod): void {
   life.edited.add(pod.metadata!.uid!);
   const stored = storedOf(life, pod);
@@ -104,9 +131,9 @@ function exit({ fake, random }: Life): void {
 async function lose({ fake, random, lost }: Life): Promise<void> {
   const ended = fake.pods().flatMap((p) => p.containers).filter((c) => c.state === "exited");
   if (ended.length === 0) return;
-  const container = random.pick(ended);
-  lost.add(container.name);
-  await fake.runtime.removeContainer(container.id, never());
+  const { name } = random.pick(ended);
+  lost.add(name);
+  for (const { id } of ended.filter((c) => c.name === name)) await fake.runtime.removeContainer(id, never());
 }
 
 function part(life: Life): void {
@@ -115,9 +142,14 @@ function part(life: Life): void {
     life.mend = undefined;
     return;
   }
-  const take = life.cluster.faults.add({ when: (r) => r.user === "system:node:box", answer: "drop" });
+  const take = life.cluster.faults.add({ when: isOfNode, answer: "drop" });
   life.mend = () => void take();
   life.cluster.cutWatches({ half: life.random.below(2) === 0 });
+}
+
+function evict({ node, evicted }: Life, { metadata }: Pod): void {
+  evicted.add(metadata!.uid!);
+  void node.bench.reconciler.end(metadata!.uid!, { reason: "Evicted", message: "simulated" });
 }
 
 /** What happens, and how often. */
@@ -125,15 +157,13 @@ const happenings: [weight: number, happen: (life: Life, pod: Pod) => void | Prom
   [9, exit],
   [4, (life, pod) => remove(life, pod, life.random.pick([1, 30]))],
   [2, replace],
+  [3, overtake],
+  [3, slow],
   [2, edit],
   [4, (life) => life.restart()],
   [3, part],
   [6, lose],
-  [
-    2,
-    ({ node }, { metadata }) =>
-      void node.bench.reconciler.end(metadata!.uid!, { reason: "Evicted", message: "simulated" }),
-  ],
+  [2, evict],
 ];
 const deck = happenings.flatMap(([weight, happen]) => Array.from({ length: weight }, () => happen));
 
@@ -167,11 +197,14 @@ function watchRules(life: Life): () => void {
       .length;
   const over = new Map<string, { phase: unknown; created: number }>();
   const resting = new Map<string, number>();
+  const restarts = new Map<string, number>();
   const checkContainers = ({ metadata: { uid = "" } = {}, spec, status }: Pod, gone: boolean) => {
     for (const shown of status?.containerStatuses ?? []) {
       const { name, state, containerID } = shown;
       const exit = state?.terminated;
       const container = spec!.containers.find((c) => c.name === name)!;
+      if (shown.restartCount < (restarts.get(name) ?? 0)) violations.push(`${name} has been restarted less`);
+      restarts.set(name, shown.restartCount);
       if (gone && !life.forced.has(uid) && containerID !== undefined && !life.lost.has(name)) {
         if (exit === undefined || exit.reason === "ContainerStatusUnknown") {
           violations.push(`nobody knows how ${name} ended: ${JSON.stringify(state)}`);
@@ -202,6 +235,9 @@ function watchRules(life: Life): () => void {
     }
     checkContainers(object as unknown as Pod, gone);
     if (isOver(status?.phase) || gone) assertOneInstance(life);
+    if (gone && !life.forced.has(uid) && object.metadata.deletionTimestamp === undefined) {
+      violations.push(`${name} was deleted, and nobody asked for it`);
+    }
     const [here] = fake.pods().filter((p) => p.uid === uid && p.containers.some(isRunning));
     if (here !== undefined && isOver(status?.phase)) violations.push(`${name} is over and runs`);
     if (here !== undefined && gone && !life.forced.has(uid)) violations.push(`${name} is deleted and runs`);
@@ -266,6 +302,11 @@ async function live(cluster: Cluster, seed: number): Promise<void> {
   const fake = createFakeRuntime({ onStart: (spec) => void life.starts(spec) });
   using api = await connected(cluster, { subject: nodeUser });
   using admin = await connected(cluster, { subject: administrator });
+  const { stopContainer } = fake.runtime;
+  fake.runtime.stopContainer = (id, ...rest) => {
+    life.stops(id);
+    return stopContainer(id, ...rest);
+  };
   const refused = new Set<string>();
   const refusal = (uid: string) =>
     refused.has(uid) ? { reason: "OutOfcpu", message: "simulated" } : undefined;
@@ -273,6 +314,7 @@ async function live(cluster: Cluster, seed: number): Promise<void> {
   const life: Life = {
     ...{ cluster, admin, fake, random, refused, mend: undefined, violations: [], serial: 0 },
     ...{ forced: new Set<string>(), edited: new Set<string>(), lost: new Set<string>() },
+    evicted: new Set<string>(),
     starts({ sandbox: { uid, pod }, container }) {
       const { namespace, name } = pod.metadata!;
       const others = fake.pods().filter((p) => p.namespace === namespace && p.name === name)
@@ -280,6 +322,14 @@ async function live(cluster: Cluster, seed: number): Promise<void> {
           p.containers.some((c) => isRunning(c) && (p.uid !== uid || c.name === container.name))
         );
       if (others.length > 0) life.violations.push(`${name} runs twice`);
+    },
+    stops(id) {
+      const here = fake.pods().find((p) => p.containers.some((c) => c.id === id && isRunning(c)));
+      const pod = podsOf(life).find((p) => p.metadata!.uid === here?.uid);
+      const { uid = "", name, deletionTimestamp } = pod?.metadata ?? {};
+      const isAsked = pod === undefined || deletionTimestamp !== undefined || isOver(pod.status?.phase) ||
+        [life.edited, life.evicted, refused].some((uids) => uids.has(uid));
+      if (!isAsked) life.violations.push(`${name} was stopped, and nobody asked for it`);
     },
     node: await begin(),
     async restart() {
