@@ -3,7 +3,7 @@
  * what it has on record stands for what the runtime has forgotten, and what has ended stays ended. Pure. Sources: the
  * kubelet's convertToAPIContainerStatuses. Not for: telling it (status_patch.ts).
  */
-import type { Container, ContainerStateTerminated, ContainerStatus, Pod } from "./gen/v1.ts";
+import type { Container, ContainerStateTerminated, ContainerStatus, Pod, PodStatus } from "./gen/v1.ts";
 import { restartsAfter } from "./restart.ts";
 import { sourceOf } from "./wish.ts";
 
@@ -14,6 +14,27 @@ export const isOver = (status: { phase?: string } | undefined): boolean =>
 
 /** The API server shows the pod as one that has ended: nothing of it runs again, whatever is left of it. */
 export const isOverAtApi = (pod: Pod): boolean => isOfApi(pod) && isOver(pod.status);
+
+const ahead = new WeakMap<Pod, { said: PodStatus; pod: Pod }>();
+
+/**
+ * The pod with the newest that was said of its containers here on record: the API server may not have heard it yet, and
+ * what rests stays at rest all the same.
+ */
+export function withRecord(pod: Pod, said: PodStatus | undefined): Pod {
+  if (!isOfApi(pod) || said === undefined || said.phase === "Unknown" || isOver(pod.status)) return pod;
+  const known = ahead.get(pod);
+  if (known?.said === said) return known.pod;
+  const { initContainerStatuses, containerStatuses, ephemeralContainerStatuses } = said;
+  const lists = { initContainerStatuses, containerStatuses, ephemeralContainerStatuses };
+  const status: PodStatus = { ...pod.status };
+  for (const [field, list] of Object.entries(lists)) {
+    if (list !== undefined) Object.assign(status, { [field]: list });
+  }
+  const result = { ...pod, status };
+  ahead.set(pod, { said, pod: result });
+  return result;
+}
 
 /** A container of the pod as the API server shows it. */
 export function recordOf(pod: Pod, name: string): ContainerStatus | undefined {

@@ -11,7 +11,7 @@ import { endOnRecord, isOfApi, isOver, isOverAtApi, recordOf } from "./api_pod.t
 import { disruptionCondition, podConditions, resizeConditions, restartCondition } from "./conditions.ts";
 import { endOf, type PodEnd, startOf } from "./end.ts";
 import { lastContainerStatus, lastPhase } from "./last_status.ts";
-import { isSidecar } from "./restart.ts";
+import { isSidecar, restartsAfter } from "./restart.ts";
 import { isAlive } from "./plan_stop.ts";
 import { hasOwnResources, qosClass } from "./qos.ts";
 import { actualPodResources, actualResources } from "./resize.ts";
@@ -177,7 +177,17 @@ function stateOf(
   }
   if (facts.stopping) return terminated(pod, c, facts);
   if (failure !== undefined) return failure;
-  return crashLoop(pod, c, needs.get(container.name), facts) ?? terminated(pod, c, facts);
+  const need = needs.get(container.name);
+  if (need?.kind === "start" && isOfApi(pod) && !mayStartAgain(pod, container, c)) {
+    return { waiting: { reason: idle } };
+  }
+  return crashLoop(pod, c, need, facts) ?? terminated(pod, c, facts);
+}
+
+/** The API server lets nothing leave its end against its policy; what an edit replaces is never shown to have one. */
+function mayStartAgain({ spec }: Pod, container: Container, { exitCode = 137 }: ObservedContainer): boolean {
+  const isInit = spec!.initContainers?.includes(container) === true;
+  return restartsAfter(spec!, container, isInit, { code: exitCode, failed: false });
 }
 
 function containerStatus(

@@ -109,8 +109,9 @@ function ruledContainer(
 ): ContainerStatus {
   const old = before.find(({ name }) => name === status.name);
   const exit = old?.state?.terminated;
+  if (old === undefined || exit === undefined) return status;
   const isKnown = status.state?.terminated !== undefined && status.containerID !== undefined;
-  if (old === undefined || exit === undefined || isKnown) return status;
+  if (isKnown) return isEarlier(status, old) ? old : status;
   // It runs again for a rule that restarts all containers, whatever its own policy says.
   if (status.restartCount > old.restartCount) return status;
   const isFinal = metadata?.deletionTimestamp !== undefined && status.state?.running === undefined;
@@ -121,6 +122,12 @@ function ruledContainer(
     return status;
   }
   return restartsAfter(spec, container, isInit, { code: exit.exitCode, failed: false }) ? status : old;
+}
+
+/** Whether it is of a container that ran before: the runtime can lose the newest and still know those before it. */
+function isEarlier(status: ContainerStatus, than: ContainerStatus): boolean {
+  const [end, other] = [status, than].map(({ state }) => state?.terminated?.finishedAt ?? "");
+  return status.restartCount < than.restartCount && end! <= other!;
 }
 
 function ruledConditions(before: readonly PodCondition[], wanted: readonly PodCondition[]): PodCondition[] {

@@ -30,6 +30,8 @@ export interface Reporter {
       pending?: PendingResize | undefined;
     },
   ): void;
+  /** What was shown last. */
+  said(): PodStatus | undefined;
   /** The runtime cannot be asked, and nothing has been shown of the pod before. */
   unknown(desired: DesiredPod | undefined, message: string): void;
 }
@@ -105,6 +107,7 @@ export function createReporter(o: { store: StatusStore; apply: ApplyOptions }, i
 
   return {
     event,
+    said: () => before,
     unknown(desired, message) {
       if (desired === undefined || before !== undefined) return;
       const status: PodStatus = { phase: "Unknown", reason: "RuntimeUnavailable", message };

@@ -32,7 +32,7 @@ import {
 } from "../model/memory.ts";
 import { networksText } from "../model/networks.ts";
 import { namedHash, volumesHash } from "../model/volumes_hash.ts";
-import { wishedText } from "../model/api_pod.ts";
+import { wishedText, withRecord } from "../model/api_pod.ts";
 import { createMailbox } from "../lib/mailbox.ts";
 import { type ApplyOptions, applySteps } from "./apply.ts";
 import { type ObserveOptions, observePod, type PodIdentity, probesNote, recall } from "./observe.ts";
@@ -201,7 +201,8 @@ export function createWorker(o: WorkerOptions, id: PodIdentity, leave: AbortSign
   };
 
   /** With what the manifest does not tell of. */
-  const whole = (observed: ObservedPod) => desired && withEphemeral(desired, observed, memory);
+  const whole = (observed: ObservedPod) =>
+    desired && withEphemeral({ ...desired, pod: withRecord(desired.pod, reporter.said()) }, observed, memory);
 
   /** The whole pod with the resources that it may have now, and why it waits for more. */
   const allocation = (observed: ObservedPod): { given: DesiredPod | undefined; pending?: PendingResize } => {

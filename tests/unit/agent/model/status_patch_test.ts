@@ -156,6 +156,17 @@ Deno.test("what a deleted pod ended with stays, though its containers are taken 
   assertEquals([after.phase, after.containerStatuses], ["Failed", [last]]);
 });
 
+Deno.test("when the runtime has lost the newest container, the end of one before it does not take its place", () => {
+  const of = (finishedAt: string, exitCode: number, restartCount: number, id: string) =>
+    container("c", { terminated: { exitCode, finishedAt } }, { containerID: id, restartCount });
+  const shown = podOf({ phase: "Running", containerStatuses: [of(t1, 143, 1, "c://new")] });
+  const statuses = (wanted: ContainerStatus) =>
+    told(shown, { containerStatuses: [wanted] }).containerStatuses;
+  assertEquals(statuses(of(t0, 0, 0, "c://old")), shown.status!.containerStatuses);
+  const later = of("2026-01-01T02:00:00Z", 0, 0, "c://after-reboot");
+  assertEquals(statuses(later), [later]);
+});
+
 Deno.test("a container that was restarted with all others is shown as it is, though its own policy is Never", () => {
   const ended = container("c", exited(137), { containerID: "containerd://1" });
   const again = container("c", { running: {} }, { containerID: "containerd://2", restartCount: 1 });

@@ -91,6 +91,20 @@ Deno.test("exits that the runtime has forgotten count as they are on record", as
   }
 });
 
+Deno.test("an exit that the runtime forgets before the API server has heard of it counts all the same", () =>
+  withBench(async (b) => {
+    const pod = podOf("web", [container("a"), container("b")], { restartPolicy: "OnFailure" });
+    b.reconciler.update(desired(ofApi(pod)));
+    await until(b, "ready", () => isReady(b, "web"));
+    b.fake.exit("a", 0);
+    await until(b, "shown", () => stateOf(b, "web", "a")?.state?.terminated !== undefined);
+    const id = b.fake.pods()[0]!.containers.find(({ name }) => name === "a")!.id;
+    await b.fake.runtime.removeContainer(id, new AbortController().signal);
+    b.fake.exit("b", 0);
+    await until(b, "over", () => status(b, "web")?.phase === "Succeeded");
+    assertEquals(created(b), 2);
+  }));
+
 Deno.test("what ran and may not run twice has failed when the runtime has lost it; all else starts again", () =>
   withBench(async (b) => {
     const lost = (name: string) => ({ ...exited(name, 0), state: { running: {} } });
@@ -113,9 +127,19 @@ Deno.test("another image makes what runs start again, and nothing that rests", a
         const before = ofApi(pod);
         b.reconciler.update(desired(before));
         await until(b, "ready", () => isReady(b, "web"));
+        const ends: unknown[] = [];
+        b.store.subscribe(
+          () => ends.push(stateOf(b, "web", "a")?.state?.terminated),
+          new AbortController().signal,
+        );
         b.reconciler.update(desired(withImage(before, "a:2")));
         await until(b, "the new one", () => stateOf(b, "web", "a")?.restartCount === 1 && isReady(b, "web"));
         if (restartPolicy !== "Never") return;
+        assertEquals(
+          ends.filter((end) => end !== undefined),
+          [],
+          "the API server would let nothing follow it",
+        );
         b.fake.exit("a", 0);
         await until(b, "succeeded", () => status(b, "web")?.phase === "Succeeded");
         b.reconciler.update(desired(withImage(ofApi(pod, status(b, "web")), "a:3")));
