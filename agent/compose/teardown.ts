@@ -20,18 +20,22 @@ import { removeNetwork } from "./networks.ts";
 import { createPodParts } from "./pods.ts";
 import { chooseRuntime, type ChosenRuntime, startManaged } from "./runtime.ts";
 
+/** For one more pod to end. */
 const patienceMs = 90_000;
 
-/** Until the pods that the reconciler knows have ended, or the patience has. */
+/** Until the pods that the reconciler knows have ended, or none has for too long. */
 async function untilGone(
   { host, report }: { host: Host; report(text: string): void },
   reconciler: Pick<Reconciler, "known">,
   signal: AbortSignal,
 ): Promise<void> {
-  const limit = AbortSignal.any([signal, AbortSignal.timeout(patienceMs)]);
-  for (let left = -1; reconciler.known().size > 0 && !limit.aborted;) {
-    if (left !== (left = reconciler.known().size)) report(`stopping ${left} pod${left === 1 ? "" : "s"}`);
-    await host.sleep(50, limit).catch(() => {});
+  let [left, since] = [-1, host.monotonic()];
+  while (reconciler.known().size > 0 && !signal.aborted && host.monotonic() - since < patienceMs) {
+    if (left !== reconciler.known().size) {
+      [left, since] = [reconciler.known().size, host.monotonic()];
+      report(`stopping ${left} pod${left === 1 ? "" : "s"}`);
+    }
+    await host.sleep(50, signal).catch(() => {});
   }
 }
 
@@ -48,8 +52,8 @@ export async function teardown(o: TeardownOptions, signal: AbortSignal): Promise
   const { open, cgroups } = await endPods(o, chosen, "all", signal);
   chosen.cri.close();
   signal.throwIfAborted();
+  if (open > 0) throw late(open);
   await endOrphans(config.rootDir, () => false);
-  if (open > 0) o.report(`${open} pods did not end in time`);
   if (chosen.containerd !== undefined) await chosen.containerd.stopForGood(signal);
   else if (config.network.write) await removeNetwork(o);
   await cgroups.removeRoot();
@@ -65,9 +69,13 @@ export async function endClusterPods(o: TeardownOptions, signal: AbortSignal): P
   const chosen = await runningRuntime(o, signal);
   const { met, open } = await endPods(o, chosen, (pod) => pod.source === "api", signal);
   chosen.cri.close();
-  if (open > 0) throw new AgentError("DeadlineExceeded", `${open} of ${met} pods did not end in time`);
+  if (open > 0) throw late(open);
   return met;
 }
+
+/** The runtime is left to them: it is needed to try again. */
+const late = (open: number) =>
+  new AgentError("DeadlineExceeded", `${open} pods did not end in time: run the command again`);
 
 async function runningRuntime(o: TeardownOptions, signal: AbortSignal): Promise<ChosenRuntime> {
   const chosen = await chooseRuntime(o, signal);
