@@ -29,7 +29,7 @@ export function hookTarget({ handler, ports = [] }: Hook, podIP: string | undefi
 }
 
 /** Every container has at least this long to end after its stop signal, in seconds. */
-const leastGrace = 2;
+export const leastGrace = 2;
 
 /** @param spentMs by the hook @returns seconds between stop signal and kill */
 export const graceAfter = (graceSeconds: number, spentMs: number): number =>

@@ -24,6 +24,8 @@ export type StepResult =
   | { kind: "volumes"; hash: string; stale?: boolean }
   | { kind: "resources"; given: readonly [id: string, text: string][] }
   | { kind: "cpus"; given: readonly { id: string; cpus: string }[] }
+  /** A preStop hook has used up the grace, and its container has not been told to end yet. */
+  | { kind: "graceOver" }
   /** Of a container that was started, or whose hook was run; undefined: there is none, or it has succeeded. */
   | { kind: "postStart"; containerId: string; hook: PostStart | undefined };
 
@@ -118,7 +120,7 @@ function hooksAfter(
 
 /**
  * The grace that the stops of a pod have used; and since a stop that was interrupted by a newer wish has done its work in
- * part, its container may not stay, nor be judged by its exit.
+ * part, its container may not stay, nor be judged by its exit; nor may those whose hooks were begun with it.
  */
 function stopsAfter(memory: Memory, outcomes: readonly StepOutcome[]): Pick<Memory, "graceUsed" | "asked"> {
   const stops = outcomes.filter(({ step }) =>
@@ -128,11 +130,15 @@ function stopsAfter(memory: Memory, outcomes: readonly StepOutcome[]): Pick<Memo
   const begun = outcomes.some(({ step, ok }) =>
     ok && (step.kind === "runContainer" || step.kind === "stopSandbox")
   );
-  const used = memory.graceUsed + Math.max(0, ...stops.map((o) => o.tookMs ?? 0));
+  const isOver = stops.some((o) => o.ok && o.result.kind === "graceOver");
+  const used = isOver ? Infinity : memory.graceUsed + Math.max(0, ...stops.map((o) => o.tookMs ?? 0));
   const replaced = outcomes.flatMap(({ step }) =>
     step.kind === "stopContainer" && step.replaced === true ? [step.containerId] : []
   );
-  const again = [...cut, ...replaced];
+  const hooked = cut.length === 0
+    ? []
+    : stops.flatMap(({ step }) => step.kind === "preStop" ? [step.containerId] : []);
+  const again = [...cut, ...hooked, ...replaced];
   const restart = again.length === 0 ? memory.asked.restart : new Set([...memory.asked.restart, ...again]);
   return { graceUsed: begun ? 0 : used, asked: { ...memory.asked, restart } };
 }

@@ -51,8 +51,8 @@ export type Step =
     /** The probe whose failure is the reason, and whether another attempt follows. */
     probe?: { kind: "startup" | "liveness"; restarts: boolean };
   }
-  /** The hook of a container that will be stopped when others have ended. */
-  | { kind: "preStop"; container: string; containerId: string; graceSeconds: number; hook: Hook }
+  /** The hook of a container that will be stopped when others have ended: it is begun. */
+  | { kind: "preStop"; container: string; containerId: string; graceSeconds: number; why: string; hook: Hook }
   | { kind: "postStart"; container: string; containerId: string; hook: Hook }
   | { kind: "removeContainer"; container: string; containerId: string; attempt: number }
   /** Of these running containers, and of the pod as a whole, in place. */
@@ -118,7 +118,7 @@ export interface Memory {
   postStart: ReadonlyMap<string, PostStart>;
   /** Containers whose preStop hook has been begun, by id. */
   preStopped: ReadonlySet<string>;
-  /** How long the containers of a pod that ends have taken to stop so far, in ms. */
+  /** How long the containers of a pod that ends have taken to stop so far, in ms; Infinity: longer than their grace. */
   graceUsed: number;
   /** Its emptyDirs hold nothing. */
   cleared: boolean;

@@ -62,7 +62,7 @@ function rankOf(c: ObservedContainer, pod: Pod | undefined): number | undefined 
 
 /**
  * The next to be stopped of a pod that ends. Those that wait for their turn run their preStop hooks meanwhile; once the
- * pod's grace is used up nobody waits any more.
+ * pod's grace is used up, by hooks or by stops, nobody waits any more.
  */
 export function stopInOrder(o: ObservedPod, s: Stopping): Step[] {
   const alive = o.containers.filter(isAlive);
@@ -77,7 +77,7 @@ export function stopInOrder(o: ObservedPod, s: Stopping): Step[] {
     const hook = dueHook(c, left(c), s);
     if (hook === undefined) return [];
     const { name, id } = c;
-    return [{ kind: "preStop", container: name, containerId: id, graceSeconds: left(c), hook }];
+    return [{ kind: "preStop", container: name, containerId: id, graceSeconds: left(c), why: s.why, hook }];
   });
 }
 

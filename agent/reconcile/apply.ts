@@ -9,7 +9,7 @@ import { updateResources } from "./resize.ts";
 import type { IdRange } from "../model/user_namespace.ts";
 import { volumesHash } from "../model/volumes_hash.ts";
 import { ensureImage } from "./images.ts";
-import { type HookPlace, postStartNote, runPostStart, runPreStop, stopContainer } from "./hooks.ts";
+import { beginPreStop, type HookPlace, postStartNote, runPostStart, stopContainer } from "./hooks.ts";
 import { linkLog, podLogDirectory, removeContainerLogs, removePodLogs } from "./logs.ts";
 import { type ApplyOptions, containerSpec, environmentOf, type PodRound, wishOf } from "./specs.ts";
 import { attachNetworks } from "./networks.ts";
@@ -99,11 +99,11 @@ async function effectOf(
     case "runContainer":
       return await runContainer(o, round, step, short, abandon);
     case "stopContainer":
-      round.record("Normal", "Killing", killingText(step), step.container);
-      await stopContainer(o, hookPlace(o, round, step.containerId), step, abandon);
-      return nothing;
+      tellStop(round, step);
+      return await stopContainer(o, hookPlace(o, round, step.containerId), step, abandon);
     case "preStop":
-      await runPreStop(o, hookPlace(o, round, step.containerId), step, step.hook, abandon);
+      tellStop(round, step);
+      beginPreStop(o, hookPlace(o, round, step.containerId), step, step.hook, abandon);
       return nothing;
     case "postStart":
       return await runPostStart(o, hookPlace(o, round, step.containerId), step, abandon);
@@ -140,14 +140,19 @@ async function effectOf(
 function hookPlace(o: ApplyOptions, round: PodRound, id: string): HookPlace {
   const { sandboxes, containers } = round.observed;
   const sandbox = sandboxes.find((s) => s.id === containers.find((c) => c.id === id)?.sandboxId);
-  return { uid: round.uid, podIP: sandbox?.ips[0] ?? o.node.hostIPs[0], record: round.record };
+  const podIP = sandbox?.ips[0] ?? o.node.hostIPs[0];
+  return { uid: round.uid, podIP, record: round.record, preStops: round.preStops };
 }
 
-/** After a failed probe in the kubelet's words, which tell what becomes of the container. */
-function killingText({ container, why, probe }: Extract<Step, { kind: "stopContainer" }>): string {
-  return probe === undefined
+/** Once: with its hook, where it has one. After a failed probe in the kubelet's words, of what becomes of the container. */
+function tellStop(round: PodRound, step: Extract<Step, { kind: "stopContainer" | "preStop" }>): void {
+  const { container, containerId, why } = step;
+  if (round.memory.preStopped.has(containerId)) return;
+  const probe = step.kind === "stopContainer" ? step.probe : undefined;
+  const text = probe === undefined
     ? `Stopping container ${container}: ${why}`
     : `Container ${container} failed ${probe.kind} probe${probe.restarts ? ", will be restarted" : ""}`;
+  round.record("Normal", "Killing", text, container);
 }
 
 const failureReasons: Partial<Record<Step["kind"], string>> = {

@@ -1,11 +1,11 @@
 /**
- * Runs lifecycle hooks, and stops a container with its preStop hook first. A hook's failure ends nothing here: it is told
+ * Runs lifecycle hooks, and stops a container once its preStop hook is over. A hook's failure ends nothing here: it is told
  * as an event, and the planner decides. Not for: which hook is due (model/need.ts, model/plan_stop.ts).
  */
 import type { Host, Prober, Runtime, Storage } from "../ports.ts";
 import type { Step } from "../model/plan.ts";
-import type { StepResult } from "../model/memory.ts";
-import { graceAfter, type Hook, hookTarget } from "../model/hook.ts";
+import { nothing, type StepResult } from "../model/memory.ts";
+import { graceAfter, type Hook, hookTarget, leastGrace } from "../model/hook.ts";
 import { errorText } from "../model/errors.ts";
 import type { RecordEvent } from "./images.ts";
 
@@ -22,7 +22,11 @@ export interface HookPlace {
   /** Its address, the node's where it uses the host's network. */
   podIP: string | undefined;
   record: RecordEvent;
+  preStops: PreStops;
 }
+
+/** PreStop hooks that run, by id of the container: whether it has used up the grace once it is over. */
+export type PreStops = Map<string, Promise<boolean>>;
 
 /** A hook that nothing limits may take this long, in seconds. */
 const unlimited = 24 * 60 * 60;
@@ -71,31 +75,56 @@ async function failureOf(...[o, id, hook, podIP, seconds, signal]: Parameters<ty
   }
 }
 
-/** @returns what the hook took of the grace, in ms */
-export async function runPreStop(
+/**
+ * Begins a hook, which is over, at the latest, with the grace; a command that goes on then is left to end with its
+ * container, as with the kubelet.
+ * @returns whether it has used up the grace
+ */
+export function beginPreStop(
   o: HookOptions,
   at: HookPlace,
   step: { container: string; containerId: string; graceSeconds: number },
   hook: Hook,
   signal: AbortSignal,
-): Promise<number> {
-  const begun = o.host.monotonic();
-  const failure = await failureOf(o, step.containerId, hook, at.podIP, step.graceSeconds, signal);
-  if (failure !== undefined) {
-    at.record("Warning", "FailedPreStopHook", `PreStopHook failed: ${failure}`, step.container);
-  }
-  return o.host.monotonic() - begun;
+): Promise<boolean> {
+  const { container, containerId: id, graceSeconds } = step;
+  const ended = new AbortController();
+  const overdue = o.host.sleep(graceSeconds * 1000, AbortSignal.any([signal, ended.signal]))
+    .then(() => ({ isOver: true, failure: `it did not end within ${graceSeconds}s` }));
+  const ends = failureOf(o, id, hook, at.podIP, graceSeconds + leastGrace, signal)
+    .then((failure) => ({ isOver: false, failure }));
+  const run = Promise.race([ends, overdue]).then(({ isOver, failure }) => {
+    if (failure !== undefined) {
+      at.record("Warning", "FailedPreStopHook", `PreStopHook failed: ${failure}`, container);
+    }
+    return isOver;
+  }).finally(() => {
+    ended.abort();
+    at.preStops.delete(id);
+  });
+  run.catch(() => {}); // a stop that waits for it is told, too
+  at.preStops.set(id, run);
+  return run;
 }
 
-/** Hook, stop signal, and a kill when the grace is over. */
+/**
+ * Hook, stop signal, and a kill when the grace is over. Of a pod that ends, whoever is left is to be stopped together once
+ * a hook has used up their grace: that is told instead of doing it.
+ */
 export async function stopContainer(
   o: HookOptions,
   at: HookPlace,
   step: Extract<Step, { kind: "stopContainer" }>,
   signal: AbortSignal,
-): Promise<void> {
-  const spent = step.preStop === undefined ? 0 : await runPreStop(o, at, step, step.preStop, signal);
-  await o.runtime.stopContainer(step.containerId, graceAfter(step.graceSeconds, spent), signal);
+): Promise<StepResult> {
+  const { containerId: id, graceSeconds, preStop, ofPod } = step;
+  const begun = o.host.monotonic();
+  const hook = preStop === undefined ? at.preStops.get(id) : beginPreStop(o, at, step, preStop, signal);
+  const isOver = await hook?.catch(() => false); // one that an earlier wish has cut off
+  signal.throwIfAborted();
+  if (isOver === true && ofPod === true && graceSeconds > 0) return { kind: "graceOver" };
+  await o.runtime.stopContainer(id, graceAfter(graceSeconds, o.host.monotonic() - begun), signal);
+  return nothing;
 }
 
 export async function runPostStart(

@@ -19,6 +19,7 @@ import type { EnvFiles } from "../model/env_file.ts";
 import { expandCommand, resolveEnv } from "../model/env.ts";
 import { type ContainerLimitFacts, linuxResources } from "../model/linux_resources.ts";
 import { asksRecursiveReadOnly } from "../model/volume_mounts.ts";
+import type { PreStops } from "./hooks.ts";
 import type { ImageOptions, RecordEvent } from "./images.ts";
 import type { UserNamespaces } from "./user_namespaces.ts";
 import { containerLogPath } from "./logs.ts";
@@ -59,7 +60,7 @@ export interface ApplyOptions {
   dns(pod: Pod): Promise<PodDns>;
 }
 
-/** One pod at one moment; `published` is filled by publishVolumes and read by runContainer. */
+/** One pod at one moment; `published` is filled by publishVolumes and read by runContainer, `preStops` by stops. */
 export interface PodRound {
   uid: string;
   /** Absent while the pod is being removed. */
@@ -68,6 +69,7 @@ export interface PodRound {
   observed: ObservedPod;
   memory: Memory;
   published: Map<string, PublishedVolume>;
+  preStops: PreStops;
   record: RecordEvent;
 }
 

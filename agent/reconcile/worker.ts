@@ -4,7 +4,6 @@
  * (reconciler.ts).
  */
 import type { Log } from "../lib/log.ts";
-import type { PublishedVolume } from "../ports.ts";
 import type { StatusStore } from "../status_store.ts";
 import { emptyMemory, type Facts, type Memory, type Plan, planPod } from "../model/plan.ts";
 import type { Pod } from "../model/gen/v1.ts";
@@ -34,7 +33,7 @@ import { networksText } from "../model/networks.ts";
 import { namedHash, volumesHash } from "../model/volumes_hash.ts";
 import { wishedText, withRecord } from "../model/api_pod.ts";
 import { createMailbox } from "../lib/mailbox.ts";
-import { type ApplyOptions, applySteps } from "./apply.ts";
+import { type ApplyOptions, applySteps, type PodRound } from "./apply.ts";
 import { type ObserveOptions, observePod, type PodIdentity, probesNote, recall } from "./observe.ts";
 import { readLastWords } from "./last_words.ts";
 import type { PendingResize } from "../model/resize.ts";
@@ -116,7 +115,7 @@ const isAtRest = ({ state, lookAgain }: Plan): boolean =>
 export function createWorker(o: WorkerOptions, id: PodIdentity, leave: AbortSignal): Worker {
   const mailbox = createMailbox<true>();
   const reporter = createReporter(o, id);
-  const published = new Map<string, PublishedVolume>();
+  const kept: Pick<PodRound, "published" | "preStops"> = { published: new Map(), preStops: new Map() };
   let newest: Wish | undefined;
   let wish: Wish | undefined;
   let desired: DesiredPod | undefined;
@@ -219,7 +218,7 @@ export function createWorker(o: WorkerOptions, id: PodIdentity, leave: AbortSign
     objects,
     observed,
     memory,
-    published,
+    ...kept,
     record,
   });
 

@@ -156,6 +156,27 @@ async function checkFailingHooks(agent: AgentUnderTest): Promise<void> {
   await agent.remove("badhooks.yaml");
 }
 
+async function checkEndlessHooks(agent: AgentUnderTest): Promise<void> {
+  const d = await createDiary(agent, "endless");
+  const stays = (name: string) =>
+    d.container(name, `trap 'touch /diary/${name}-told' TERM; ${d.says("+")}; while :; do sleep 0.1; done`, {
+      restartPolicy: "Always",
+      lifecycle: { preStop: exec(`while :; do touch /diary/${name}-hook; sleep 0.1; done`) },
+    });
+  const spec = { initContainers: [stays("s1"), stays("s2")], terminationGracePeriodSeconds: 2 };
+  await agent.write("endless.yaml", d.pod([d.container("main", visits(d, "main"))], spec));
+  await agent.untilReady("endless");
+  await until("all have come", () => d.lines().length === 3);
+  await agent.remove("endless.yaml");
+  await agent.untilGone("endless");
+  const told = d.writtenAt("s1-told");
+  assert(Math.abs(told - d.writtenAt("s2-told")) < 1000, "both were told together");
+  for (const name of ["s1", "s2"]) {
+    const beyond = d.writtenAt(`${name}-hook`) - told;
+    assert(beyond > 1000, `the hook of ${name} went on until its container was killed: ${beyond} ms`);
+  }
+}
+
 async function checkSidecars(agent: AgentUnderTest): Promise<void> {
   const restartPolicy = "Always";
   const orders = await Promise.all(["removed", "completed"].map(async (name) => {
@@ -317,6 +338,7 @@ Deno.test("lives of pods", async (t) => {
     t.step(name, () => check(agent));
   await step("lifecycle hooks: postStart and preStop by exec, httpGet, tcpSocket and sleep", checkHooks);
   await step("a lifecycle hook that fails is told, and the stop goes on", checkFailingHooks);
+  await step("preStop hooks that never end go on to the kill, of all sidecars together", checkEndlessHooks);
   await step(
     "sidecars (initContainers with restartPolicy Always) start in order and stop last, in reverse",
     checkSidecars,

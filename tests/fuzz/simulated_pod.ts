@@ -186,6 +186,7 @@ function effect(
     case "postStart":
       return runPostStart(s, step, random);
     case "stopContainer":
+      if (step.ofPod === true && step.preStop !== undefined && random() < 0.2) return { kind: "graceOver" };
       end(s, findContainer(s, step.containerId)!, 143);
       return nothing;
     case "attachNetworks": {

@@ -1,6 +1,7 @@
 /** Lifecycle hooks in whole lives of pods: order, failures, and what a new agent makes of one that was cut off. */
 import { assert, assertEquals } from "@std/assert";
 import type { Container } from "../../../../agent/model/gen/v1.ts";
+import { until as eventually } from "../../../fakes/until.ts";
 import { createFakeRuntime, type FakeRuntime } from "../../../fakes/runtime.ts";
 import {
   type Bench,
@@ -19,6 +20,12 @@ const exec = (word: string) => ({ exec: { command: [word] } });
 const hooked = (name: string, lifecycle: NonNullable<Container["lifecycle"]>): Container => ({
   ...container(name),
   lifecycle,
+});
+
+const sidecar = (name: string, lifecycle?: Container["lifecycle"]): Container => ({
+  ...container(name),
+  restartPolicy: "Always",
+  ...(lifecycle && { lifecycle }),
 });
 
 /** Starts, stops and commands in order: `+a`, `-a 30`, `hello`. */
@@ -120,13 +127,8 @@ Deno.test("preStop comes before the stop signal, once; its failure is told and s
 Deno.test("sidecars hear of the end by their preStop hooks, and stop after the others, the last one first", () => {
   const fake = createFakeRuntime();
   return withBench(async (bench) => {
-    const sidecar = (name: string, more: Partial<Container> = {}): Container => ({
-      ...container(name),
-      restartPolicy: "Always",
-      ...more,
-    });
     bench.reconciler.update(desired(podOf("web", [container("a"), container("b")], {
-      initContainers: [sidecar("s1", { lifecycle: { preStop: exec("drain") } }), sidecar("s2")],
+      initContainers: [sidecar("s1", { preStop: exec("drain") }), sidecar("s2")],
       terminationGracePeriodSeconds: 9,
     })));
     await until(bench, "ready", () => isReady(bench, "web"));
@@ -136,6 +138,57 @@ Deno.test("sidecars hear of the end by their preStop hooks, and stop after the o
     const order = fake.callsOf("stopContainer").map((c) => names.get(c.args[0] as string));
     assertEquals([order.slice(0, 2).sort(), order.slice(2)], [["a", "b"], ["s2", "s1"]]);
     assertEquals(fake.callsOf("execSync").length, 1);
+  }, fake);
+});
+
+/** Of containers that are stopped just now, or have been. */
+const stopped = (fake: FakeRuntime) => story(fake).filter((word) => word.startsWith("-"));
+
+Deno.test("hooks that never end go on until their containers are killed: all together, two seconds after the grace", () => {
+  const fake = createFakeRuntime();
+  return withBench(async (bench) => {
+    const bye = { preStop: exec("bye") };
+    bench.reconciler.update(desired(podOf("web", [container("main")], {
+      initContainers: [sidecar("s1", bye), sidecar("s2"), sidecar("s3", bye)],
+    })));
+    await until(bench, "ready", () => isReady(bench, "web"));
+    const end = fake.hold("execSync");
+    bench.reconciler.update(desired());
+    await eventually("both hooks run", () => fake.held("execSync") === 2);
+    const begun = performance.now();
+    await eventually("the first one is stopped", () => stopped(fake).length > 0);
+    const stop = fake.hold("stopContainer");
+    await eventually("all others are stopped at once", () => fake.held("stopContainer") === 3);
+    assert(performance.now() - begun > 900, "they have had the grace");
+    assertEquals(stopped(fake).slice(1).sort(), ["-s1 2", "-s2 2", "-s3 2"]);
+    assertEquals(fake.held("execSync"), 2, "their hooks go on");
+    assertEquals(fake.callsOf("execSync").map((c) => c.args[2]), [3, 3]);
+    stop();
+    end();
+    await until(bench, "gone", () => bench.store.pods().length === 0);
+    assertEquals(
+      told(bench, "FailedPreStopHook").map((e) => e.message),
+      Array(2).fill("PreStopHook failed: it did not end within 1s"),
+    );
+    assertEquals(told(bench, "Killing").map((e) => e.count), [1, 1, 1, 1]);
+  }, fake);
+});
+
+Deno.test("a sidecar whose turn it is does not wait for the hook of another", () => {
+  const fake = createFakeRuntime();
+  return withBench(async (bench) => {
+    bench.reconciler.update(desired(podOf("web", [container("main")], {
+      initContainers: [sidecar("s1", { preStop: exec("bye") }), sidecar("s2")],
+      terminationGracePeriodSeconds: 99,
+    })));
+    await until(bench, "ready", () => isReady(bench, "web"));
+    const end = fake.hold("execSync");
+    bench.reconciler.update(desired());
+    await eventually("two are stopped", () => stopped(fake).length === 2);
+    assertEquals(stopped(fake), ["-main 99", "-s2 99"]);
+    end();
+    await until(bench, "gone", () => bench.store.pods().length === 0);
+    assertEquals(fake.callsOf("stopContainer").length, 3);
   }, fake);
 });
 

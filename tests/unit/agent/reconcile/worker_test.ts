@@ -223,7 +223,7 @@ Deno.test("a second removal with a shorter grace cuts the first one short", () =
     worker.put({ kind: "absent", uid: id.uid, key: "default/web", graceSeconds: 3 });
     assertEquals(await worker.finished, "gone");
     release();
-    assertEquals(fake.callsOf("execSync").map((c) => c.args[2]), [99]);
+    assertEquals(fake.callsOf("execSync").map((c) => c.args[2]), [101]);
     assertEquals(fake.callsOf("stopContainer").map((c) => c.args[1]), [3]);
   }));
 
