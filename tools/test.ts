@@ -29,8 +29,9 @@ const SOURCES = ["agent", "plugins", "tools", "tests"];
 /** The tests that need the built binary find it by this; it unpacks itself beside our caches, not into the system. */
 const BINARY = { AGENT_BINARY: join(root, "dist/agent"), AGENT_UNPACK_DIR: join(root, ".cache/unpacked") };
 
-/** These look at the machine's mounts, or at this process's memory and files, which others would change meanwhile. */
+/** These look at the machine's mounts, or at this process's memory, files and umask, which others would change meanwhile, or see changed. */
 const ALONE = [
+  "tests/unit/agent/host_test.ts",
   "tests/unit/agent/volumes",
   "tests/unit/agent/cluster/client/watch_test.ts",
   "tests/unit/plugins/registry/hostile_test.ts",

@@ -45,6 +45,7 @@ export function createMachineInfo(
   return () => {
     if (known === undefined || host.monotonic() >= known.until) {
       known = { info: readMachineInfo(host, machine), until: host.monotonic() + holdsMs };
+      known.info.catch(() => known = undefined);
     }
     return known.info;
   };

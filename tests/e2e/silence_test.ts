@@ -7,9 +7,14 @@ import { type ClusterOfOne, startClusterOfOne, untilKept } from "./cluster.ts";
 import { identityOf, podOf, shell, stay } from "./pods.ts";
 
 const longest = 5_000;
-const config = `apiVersion: agent/v1alpha1\nkind: AgentConfiguration\noffline:\n  maxSilence: ${
-  longest / 1000
-}s\n`;
+const config = `apiVersion: kubelet.config.k8s.io/v1beta1
+kind: KubeletConfiguration
+nodeLeaseDurationSeconds: 10
+---
+apiVersion: agent/v1alpha1
+kind: AgentConfiguration
+offline: { maxSilence: ${longest / 1000}s }
+`;
 const sentence = "pod does not run: the API server has been silent for too long";
 
 const pod = (name: string) => podOf(name, [shell("main", stay)]);

@@ -7,7 +7,6 @@
 import type { Log } from "../../lib/log.ts";
 import { errorText } from "../../model/errors.ts";
 import type { Node, NodeStatus } from "../../model/gen/v1.ts";
-import { canonical } from "../../model/hash.ts";
 import { newNode, type NodeIntent, nodePatch } from "../../model/node_object.ts";
 import { nodeStatus, type NodeView, statusPatch } from "../../model/node_status.ts";
 import { isoTime } from "../../model/iso_time.ts";
@@ -67,7 +66,7 @@ function createReporter(o: NodeReportOptions) {
   let reconciled: string | undefined;
   let toldAt = -Infinity;
   /** What an API server of an earlier version left out of what it was told, because it does not know it. */
-  let dropped = "";
+  let dropped: string | undefined;
   /** Resources that this node has had: one that is gone is told as none of it. */
   const given = new Set<string>();
 
@@ -75,7 +74,7 @@ function createReporter(o: NodeReportOptions) {
 
   function heard({ status = {} }: Node, view: NodeView): void {
     toldAt = host.monotonic();
-    dropped = canonical(statusPatch(status, statusOf(view, status), false));
+    dropped = JSON.stringify(statusPatch(status, statusOf(view, status), false));
   }
 
   async function look(signal: AbortSignal): Promise<NodeView> {
@@ -128,7 +127,7 @@ function createReporter(o: NodeReportOptions) {
     const heartbeat = host.monotonic() - toldAt >= o.reportEvery;
     const before = node.status ?? {};
     const body = statusPatch(before, statusOf(view, before), heartbeat);
-    if (body === undefined || (!heartbeat && canonical(body) === dropped)) return node;
+    if (body === undefined || (!heartbeat && JSON.stringify(body) === dropped)) return node;
     const answer = await patch(`${path}/status`, body, "application/strategic-merge-patch+json", signal);
     heard(answer, view);
     return answer;

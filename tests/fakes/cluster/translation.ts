@@ -61,11 +61,17 @@ async function upgradeTo(dial: Dial, { host, path }: Onward, protocols: string[]
     const end = text(seen).indexOf("\r\n\r\n") + 4;
     if (end < 4) continue;
     if (text(seen).startsWith("HTTP/1.1 101 ")) return { socket, rest: seen.subarray(end) };
-    const length = Number(/content-length: *(\d+)/i.exec(text(seen))?.[1] ?? 0);
-    if (seen.length >= end + length) break;
+    const length = /content-length: *(\d+)/i.exec(text(seen))?.[1];
+    if (length === undefined ? text(seen).endsWith("\r\n0\r\n\r\n") : seen.length >= end + Number(length)) {
+      break;
+    }
   }
   socket.destroy();
-  const words = text(seen).split("\r\n\r\n").slice(1).join("\r\n\r\n").trim();
+  const body = text(seen).split("\r\n\r\n").slice(1).join("\r\n\r\n");
+  const chunks = /transfer-encoding: *chunked/i.test(text(seen))
+    ? body.replace(/(^|\r\n)[0-9a-f]+\r\n/g, "")
+    : body;
+  const words = chunks.trim();
   throw new ApiError(500, "InternalError", `Internal error occurred: unable to upgrade connection: ${words}`);
 }
 

@@ -102,6 +102,14 @@ Deno.test("a change goes up at once, with the time since when, and touches nothi
   lab.nudge();
   await lab.untilNode("short of disk", statusOf("DiskPressure", "True"));
   assertEquals(lab.node()?.status?.capacity?.["a.com/x"], "0", "a resource that is gone is none");
+  for (const volumesInUse of [["a"], []]) {
+    lab.view = viewOf({ volumesInUse });
+    lab.nudge();
+    await lab.untilNode(
+      "volumes in use",
+      ({ status }) => status?.volumesInUse?.length === volumesInUse.length,
+    );
+  }
 });
 
 Deno.test("an API server of an earlier version is told once of what it does not keep", async () => {
