@@ -29,7 +29,7 @@ const SOURCES = ["agent", "plugins", "tools", "tests"];
 /** The tests that need the built binary find it by this; it unpacks itself beside our caches, not into the system. */
 const BINARY = { AGENT_BINARY: join(root, "dist/agent"), AGENT_UNPACK_DIR: join(root, ".cache/unpacked") };
 
-/** These look at the machine's mounts, or at this process's memory, files and umask, which others would change meanwhile, or see changed. */
+/** These look at the machine's mounts, or at this process's memory and files, or set its umask: others would be in the way. */
 const ALONE = [
   "tests/unit/agent/host_test.ts",
   "tests/unit/agent/volumes",
