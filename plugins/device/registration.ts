@@ -58,10 +58,11 @@ export async function runRegistration(o: RegistrationOptions, signal: AbortSigna
   const { host, directory, plugins } = o;
   await host.mkdir(directory, 0o750);
   const service = bindService(RegistrationDefinition, {
-    async register({ version, endpoint, resourceName }, context) {
+    async register({ version, endpoint, resourceName }) {
       const socket = check(endpoint, resourceName, version, directory);
       try {
-        await plugins.add(resourceName, socket, context.signal);
+        // A plugin that does not wait for the answer is taken all the same.
+        await plugins.add(resourceName, socket, signal);
       } catch (error) {
         throw new RpcError(Code.UNKNOWN, errorText(error));
       }
