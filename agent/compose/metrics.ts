@@ -5,9 +5,9 @@
 import { buildInfo } from "../build_info.ts";
 import type { CallMetrics, Metrics } from "../lib/metrics.ts";
 import type { Pod } from "../model/gen/v1.ts";
+import { isOfApi, isOver } from "../model/api_pod.ts";
 import { kubeletVersion } from "../model/kubernetes_version.ts";
 import { volumeMetrics } from "../model/volume_stats.ts";
-import { SOURCE } from "../model/wish.ts";
 import type { VolumeMeter } from "../node/volume_meter.ts";
 import type { StatusStore } from "../status_store.ts";
 
@@ -44,8 +44,6 @@ const callsNamed = (names: Record<string, string>): CallMetrics => ({
 export const runtimeCalls = callsNamed(operations);
 export const imageCalls = callsNamed(imageOperations);
 
-const isFromFile = (pod: Pod) => pod.metadata?.annotations?.[SOURCE] !== "api";
-const hasEnded = ({ status }: Pod) => status?.phase === "Succeeded" || status?.phase === "Failed";
 const isRunning = (pod: Pod) => pod.status?.phase === "Running";
 
 const containerStates = (pods: readonly Pod[]): Record<string, number> => {
@@ -132,10 +130,10 @@ export function createMetricsPage(
     );
     const active = metrics.gauge("kubelet_active_pods", "Number of pods that have not ended.");
     for (const isStatic of [true, false]) {
-      const own = pods.filter((pod) => isFromFile(pod) === isStatic);
+      const own = pods.filter((pod) => isOfApi(pod) !== isStatic);
       const labels = { static: `${isStatic}` };
       desired.set(own.length, labels);
-      active.set(own.filter((pod) => !hasEnded(pod)).length, labels);
+      active.set(own.filter((pod) => !isOver(pod.status)).length, labels);
     }
     const containers = metrics.gauge("kubelet_running_containers", "Number of containers by state.");
     for (const [state, count] of Object.entries(containerStates(pods))) {

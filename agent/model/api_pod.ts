@@ -15,24 +15,24 @@ export const isOver = (status: { phase?: string } | undefined): boolean =>
 /** The API server shows the pod as one that has ended: nothing of it runs again, whatever is left of it. */
 export const isOverAtApi = (pod: Pod): boolean => isOfApi(pod) && isOver(pod.status);
 
-const ahead = new WeakMap<Pod, { said: PodStatus; pod: Pod }>();
+const ahead = new WeakMap<Pod, { said: PodStatus; text: string; pod: Pod }>();
 
 /**
  * The pod with the newest that was said of its containers here on record: the API server may not have heard it yet, and
- * what rests stays at rest all the same.
+ * what rests stays at rest all the same. The same object as long as nothing else is said: what is known of it is not
+ * worked out anew.
  */
 export function withRecord(pod: Pod, said: PodStatus | undefined): Pod {
   if (!isOfApi(pod) || said === undefined || said.phase === "Unknown" || isOver(pod.status)) return pod;
   const known = ahead.get(pod);
   if (known?.said === said) return known.pod;
   const { initContainerStatuses, containerStatuses, ephemeralContainerStatuses } = said;
-  const lists = { initContainerStatuses, containerStatuses, ephemeralContainerStatuses };
-  const status: PodStatus = { ...pod.status };
-  for (const [field, list] of Object.entries(lists)) {
-    if (list !== undefined) Object.assign(status, { [field]: list });
-  }
-  const result = { ...pod, status };
-  ahead.set(pod, { said, pod: result });
+  // Of these what is absent stays out of the text, and so does not replace what is on record.
+  const text = JSON.stringify({ initContainerStatuses, containerStatuses, ephemeralContainerStatuses });
+  const result = known?.text === text
+    ? known.pod
+    : { ...pod, status: { ...pod.status, ...JSON.parse(text) } };
+  ahead.set(pod, { said, text, pod: result });
   return result;
 }
 

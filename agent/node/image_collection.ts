@@ -42,8 +42,8 @@ export async function collectImages(o: ImageCollectionOptions, signal: AbortSign
       const now = o.host.monotonic();
       uses = usesSeen(uses, found, now);
       const { aged, spare, missing } = collectionOf(found, uses, o.policy, now);
-      for (const image of aged) await remove(o, image, "age", signal);
-      for (const image of spare) await remove(o, image, "space", signal);
+      for (const image of aged) await removeUnused(o, image, "age", signal);
+      for (const image of spare) await removeUnused(o, image, "space", signal);
       if (missing > 0) tellOfRoom(o, missing);
     } catch (error) {
       if (!signal.aborted) o.log.error("cannot look after unused images", { error: errorText(error) });
@@ -52,8 +52,9 @@ export async function collectImages(o: ImageCollectionOptions, signal: AbortSign
   }
 }
 
-async function remove(
-  o: ImageCollectionOptions,
+/** Never rejects: an image that cannot be removed holds up no other. */
+export async function removeUnused(
+  o: Pick<ImageCollectionOptions, "log" | "metrics" | "remove">,
   { id, size }: SizedImage,
   reason: "age" | "space",
   signal: AbortSignal,

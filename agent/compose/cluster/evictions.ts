@@ -11,6 +11,7 @@ import type { Pod } from "../../model/gen/v1.ts";
 import { diskVolumes, type PodDisk } from "../../model/stats_summary.ts";
 import type { PodUsage } from "../../model/usage.ts";
 import { type EvictionOptions, runEvictions } from "../../node/eviction.ts";
+import { removeUnused } from "../../node/image_collection.ts";
 import { readRooms } from "../../node/room.ts";
 import { podDisks } from "../../node/usage.ts";
 import type { DiskUnit } from "../../ports.ts";
@@ -116,15 +117,18 @@ function consumptionOf(
 }
 
 /** Containers of pods that have ended for good, then images that nobody needs. */
-async function reclaim({ parts, store, log }: ClusterContext, signal: AbortSignal): Promise<void> {
+async function reclaim({ parts, store, log, metrics }: ClusterContext, signal: AbortSignal): Promise<void> {
   const { images, reconciler } = parts;
   const over = store.pods().filter(isOverAtApi).map((pod) => pod.metadata?.uid ?? "");
   await atMost(patienceMs, reconciler.tidy(over), signal);
-  const { unused } = await imagesNow({ parts, store }, signal);
-  for (const id of unused) {
-    log.info("an image that nobody needs is removed", { image: id });
-    await images.remove(id, signal).catch((error) =>
-      log.warn("cannot remove an image", { image: id, error: errorText(error) })
+  const found = await imagesNow({ parts, store }, signal);
+  const unused = new Set(found.unused);
+  for (const image of found.images.filter(({ id }) => unused.has(id))) {
+    await removeUnused(
+      { log, metrics, remove: (id, signal) => images.remove(id, signal) },
+      image,
+      "space",
+      signal,
     );
   }
 }
